@@ -1,0 +1,24 @@
+import { defineCommand } from 'citty';
+import { checkStudy } from '../study/check.ts';
+import { readStudyFile } from '../study/study-file.ts';
+import { interruptible, openReporter } from './progress.ts';
+
+/** `ridgepoint check study.yaml`: one tiny candidate through every step on every target, before hours are spent. */
+export const command = defineCommand({
+  args: {
+    study: { type: 'positional', description: 'study file (YAML)', required: true },
+    json: { type: 'boolean', description: 'one JSON object on stdout' },
+  },
+  async run({ args }) {
+    const config = readStudyFile(args.study);
+    const reporter = openReporter({ json: args.json ?? false });
+    const signal = interruptible(reporter, 'nothing was kept');
+    const summary = await checkStudy(config, { signal, onProgress: reporter.progress });
+    reporter.finish();
+    if (args.json) console.log(JSON.stringify({ schema: 1, ok: true, trials: summary.trials.length }));
+    else
+      console.log(
+        `${args.study}: ok. One candidate was searched, scaled, trained, exported, verified and measured on ${summary.targets.map(({ name }) => name).join(', ')} in ${summary.activeS.toFixed(0)} s.`,
+      );
+  },
+});

@@ -1,0 +1,78 @@
+#!/usr/bin/env node
+import { defineCommand, renderUsage, runCommand, type CommandDef } from 'citty';
+import { readFileSync } from 'node:fs';
+import { exitCodeOf, failWith } from './exit.ts';
+
+// Each command is its own module, loaded when it is called: `ridgepoint --help` loads none of them.
+const commands = {
+  search: () => import('./search.ts'),
+  scale: () => import('./scale.ts'),
+  train: () => import('./train.ts'),
+  measure: () => import('./measure.ts'),
+  count: () => import('./count.ts'),
+  export: () => import('./export.ts'),
+  report: () => import('./report.ts'),
+  explain: () => import('./explain.ts'),
+  status: () => import('./status.ts'),
+  accelerators: () => import('./accelerators.ts'),
+  doctor: () => import('./doctor.ts'),
+  check: () => import('./check.ts'),
+  init: () => import('./init.ts'),
+  schema: () => import('./schema.ts'),
+} satisfies Record<string, () => Promise<{ command: object }>>;
+
+const summaries: Readonly<Record<keyof typeof commands, string>> = {
+  search: 'run a study: search, scale, train and deliver a family; resumes where it stopped',
+  scale: 'scale a base network you have, for one or several accelerators',
+  train: 'train one network and write its weights and ONNX file',
+  measure: 'latency of any ONNX file, with an interval and a verdict',
+  count: 'parameters, multiply-adds, activations and bytes of a network',
+  export: 'copy the delivered files of a study somewhere else',
+  report: "rebuild a study's report and tables from its journal",
+  explain: 'why a trial was proposed and what became of it',
+  status: 'where a study stands',
+  accelerators: 'what this host can measure on',
+  doctor: 'what works here, and how to fix what does not',
+  check: 'one tiny candidate through every step of a study',
+  init: 'write a study file to start from',
+  schema: 'JSON Schema of study files, for editors',
+};
+
+const version = (
+  JSON.parse(
+    readFileSync(
+      new URL(import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json', import.meta.url),
+      'utf8',
+    ),
+  ) as { version: string }
+).version;
+
+const usage = [
+  `ridgepoint ${version}: finds, scales and ships networks for the accelerator you have`,
+  '',
+  'usage: ridgepoint <command> [options]      (ridgepoint <command> --help for its options)',
+  '',
+  ...Object.entries(summaries).map(([name, summary]) => `  ${name.padEnd(13)} ${summary}`),
+  '',
+  'exit codes: 0 done, 2 bad input, 3 unstable under --strict, 4 unreachable limit, 5 environment failed, 130 interrupted',
+].join('\n');
+
+async function main([name, ...rest]: string[]): Promise<void> {
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') return console.log(usage);
+  if (name === '--version' || name === '-v') return console.log(version);
+  const load = Object.hasOwn(commands, name) ? commands[name as keyof typeof commands] : undefined;
+  if (!load) return failWith(`expected a command (${Object.keys(commands).join(', ')}), got ${name}`, 2);
+  const { command } = (await load()) as { command: CommandDef };
+  const named = defineCommand({
+    ...command,
+    meta: { ...command.meta, name: `ridgepoint ${name}`, description: summaries[name as keyof typeof commands] },
+  } as CommandDef);
+  if (rest.includes('--help') || rest.includes('-h')) return console.log(await renderUsage(named));
+  await runCommand(named, { rawArgs: rest });
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  failWith(error, exitCodeOf(error));
+}

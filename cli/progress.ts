@@ -1,0 +1,69 @@
+import type { Clock } from '../core/clock.ts';
+import { systemClock } from '../core/clock.ts';
+import type { StudyProgress } from '../study/context.ts';
+
+/** How a long command tells what it is doing. */
+export interface Reporter {
+  progress(progress: StudyProgress): void;
+  /** A machine-readable fact; shown only under `--json`. */
+  event(event: object): void;
+  /** Clears the progress line before other output. */
+  finish(): void;
+}
+
+/** Seconds between two plain log lines of one phase when nobody watches a terminal. */
+const logEveryMs = 5000;
+
+function clockText(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+}
+
+/** NDJSON events on stderr under `--json`; a single rewritten line on a terminal; sparse log lines elsewhere. */
+export function openReporter(options: { readonly json: boolean; readonly clock?: Clock }): Reporter {
+  const { json, clock = systemClock } = options;
+  const startedMs = clock.now();
+  const out = process.stderr;
+  if (json) {
+    const write = (event: object) => void out.write(`${JSON.stringify(event)}\n`);
+    return {
+      progress: (progress) => write({ type: 'progress', tMs: clock.now(), ...progress }),
+      event: write,
+      finish: () => {},
+    };
+  }
+  const lineOf = ({ phase, text }: StudyProgress) =>
+    `${clockText(clock.now() - startedMs).padStart(6)}  ${phase.padEnd(8)} ${text}`;
+  if (out.isTTY)
+    return {
+      progress: (progress) => void out.write(`\r\u001b[2K${lineOf(progress).slice(0, (out.columns ?? 100) - 1)}`),
+      event: () => {},
+      finish: () => void out.write('\r\u001b[2K'),
+    };
+  let lastMs = Number.NEGATIVE_INFINITY;
+  let lastPhase = '';
+  return {
+    progress: (progress) => {
+      if (progress.phase === lastPhase && clock.now() - lastMs < logEveryMs) return;
+      lastMs = clock.now();
+      lastPhase = progress.phase;
+      out.write(`${lineOf(progress)}\n`);
+    },
+    event: () => {},
+    finish: () => {},
+  };
+}
+
+/** Aborts on the first Ctrl-C or SIGTERM, saying so; a second one ends the process at once. */
+export function interruptible(reporter: Reporter, howToResume: string): AbortSignal {
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) process.exit(130);
+    reporter.finish();
+    process.stderr.write(`stopping; ${howToResume} (press Ctrl-C again to stop at once)\n`);
+    controller.abort();
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  return controller.signal;
+}

@@ -1,0 +1,61 @@
+import { defineCommand } from 'citty';
+import { basename, join, resolve } from 'node:path';
+import { ConfigError } from '../core/errors.ts';
+import { resolveStudy } from '../study/study-file.ts';
+import { numberArgument } from './arguments.ts';
+import { runWithProgress } from './search.ts';
+
+/** `ridgepoint scale base.yaml --on cpu --size 2x`: scaling of a base the user already has, a study without a search. */
+export const command = defineCommand({
+  args: {
+    base: { type: 'positional', description: 'network spec (YAML)', required: true },
+    on: { type: 'string', description: 'accelerators, comma-separated', default: 'cpu' },
+    data: { type: 'string', description: 'data set: rendered, a folder of images, …', default: 'rendered' },
+    sizes: {
+      type: 'string',
+      description: 'multiples of the base latency (2x) or latencies (1.5ms), comma-separated',
+      default: '1x,2x,4x',
+    },
+    rule: {
+      type: 'string',
+      description: 'per-size, single-triple, dWr or coefficients such as 1.2/1.1/1.15',
+      default: 'per-size',
+    },
+    batch: { type: 'string', description: 'inference batch', default: '1' },
+    threads: { type: 'string', description: 'threads inside one inference', default: '1' },
+    trials: { type: 'string', description: 'scalings trained for each size', default: '4' },
+    examples: { type: 'string', description: 'training examples while scaling', default: '6000' },
+    'final-examples': { type: 'string', description: 'training examples of a delivered network', default: '20000' },
+    seeds: { type: 'string', description: 'seeds of every delivered network', default: '2' },
+    seed: { type: 'string', description: 'seed of the study', default: '0' },
+    name: { type: 'string', description: 'name of the study (default: scale-<base>)' },
+    runs: { type: 'string', description: 'folder that holds studies', default: 'runs' },
+    json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
+  },
+  async run({ args }) {
+    const devices = args.on.split(',').map((device) => device.trim());
+    if (devices.some((device) => device === ''))
+      throw new ConfigError(`--on: expected accelerator ids, got ${JSON.stringify(args.on)}`);
+    const target = { batch: numberArgument('--batch', args.batch), threads: numberArgument('--threads', args.threads) };
+    const sizes = args.sizes.split(',').map((size) => size.trim());
+    const examples = numberArgument('--examples', args.examples);
+    const seeds = numberArgument('--seeds', args.seeds);
+    const data = {
+      study: args.name ?? `scale-${basename(args.base).replace(/\.ya?ml$/, '')}`,
+      seed: numberArgument('--seed', args.seed),
+      base: resolve(args.base),
+      data: args.data === 'rendered' ? args.data : resolve(args.data),
+      targets: Object.fromEntries(devices.map((device) => [device, { device, ...target }])),
+      family: Object.fromEntries(devices.map((device) => [device, sizes])),
+      search: { examples },
+      scale: { rule: args.rule, trials: numberArgument('--trials', args.trials), examples },
+      final: { examples: numberArgument('--final-examples', args['final-examples']), seeds },
+    };
+    const config = resolveStudy(data, 'command line');
+    await runWithProgress(config, {
+      folder: join(args.runs, config.study),
+      json: args.json ?? false,
+      again: `ridgepoint scale ${args.base} …`,
+    });
+  },
+});

@@ -1,0 +1,53 @@
+import { defineCommand } from 'citty';
+import { resolve } from 'node:path';
+import { ConfigError } from '../core/errors.ts';
+import { dataSourceSchema } from '../data/source.ts';
+import { readSpecFile } from '../models/spec-file.ts';
+import { trainNetwork } from '../study/train-network.ts';
+import { numberArgument, positiveArgument } from './arguments.ts';
+import { interruptible, openReporter } from './progress.ts';
+
+/** `ridgepoint train spec.yaml --data rendered`: one network, trained, exported and verified. */
+export const command = defineCommand({
+  args: {
+    spec: { type: 'positional', description: 'network spec (YAML)', required: true },
+    data: { type: 'string', description: 'data set: rendered, or a folder of images', default: 'rendered' },
+    examples: { type: 'string', description: 'training examples', default: '20000' },
+    seed: { type: 'string', description: 'seed of weights, data order and augmentation', default: '0' },
+    threads: { type: 'string', description: 'threads of the trainer', default: '1' },
+    'learning-rate': { type: 'string', description: 'peak learning rate (default: the recipe’s)' },
+    'batch-size': { type: 'string', description: 'examples a step (default: the recipe’s)' },
+    out: {
+      type: 'string',
+      description: 'new folder for model.onnx, weights.safetensors, metrics.json',
+      default: 'trained',
+    },
+    json: { type: 'boolean', description: 'one JSON object on stdout' },
+  },
+  async run({ args }) {
+    const parsed = dataSourceSchema.safeParse(args.data);
+    if (!parsed.success) throw new ConfigError(`--data: ${parsed.error.issues[0]?.message}`);
+    const reporter = openReporter({ json: args.json ?? false });
+    const signal = interruptible(reporter, 'nothing was kept');
+    const result = await trainNetwork({
+      spec: readSpecFile(args.spec),
+      data: parsed.data,
+      baseDirectory: process.cwd(),
+      trainer: {
+        ...(args['learning-rate'] ? { learningRate: positiveArgument('--learning-rate', args['learning-rate']) } : {}),
+        ...(args['batch-size'] ? { batchSize: numberArgument('--batch-size', args['batch-size'], 1) } : {}),
+      },
+      fidelity: { examples: numberArgument('--examples', args.examples, 1), seed: numberArgument('--seed', args.seed) },
+      threads: numberArgument('--threads', args.threads, 1),
+      folder: resolve(args.out),
+      signal,
+      onProgress: reporter.progress,
+    });
+    reporter.finish();
+    if (args.json) console.log(JSON.stringify({ schema: 1, ...result }));
+    else
+      console.log(
+        `${args.out}/model.onnx: ${(100 * result.test.accuracy).toFixed(1)} % on ${result.test.examples} test examples (hold-out ${(100 * result.holdout.accuracy).toFixed(1)} %), trained in ${result.cost.trainS.toFixed(1)} s at ${Math.round(result.cost.imagesPerS ?? 0)} images/s`,
+      );
+  },
+});

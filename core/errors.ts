@@ -1,0 +1,81 @@
+/**
+ * What went wrong, for programs (`code`), for queues (`retry`) and for people (`message`).
+ * Messages follow one template: where, what was expected, what was got.
+ */
+export abstract class RidgepointError extends Error {
+  /** Stable across versions and processes; match this, never the text. */
+  abstract readonly code: string;
+  /** Whether the same call may succeed later without the user changing anything. */
+  readonly retry: boolean = false;
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** A study file, flag, spec or other input written by a person is wrong. CLI exit code 2. */
+export class ConfigError extends RidgepointError {
+  readonly code = 'config';
+}
+
+/** A file of data, a model or a journal does not hold what its format promises. CLI exit code 2. */
+export class InvalidFileError extends RidgepointError {
+  readonly code = 'invalid-file';
+}
+
+/** No network can meet the limit asked for; the message names the nearest that was found. CLI exit code 4. */
+export class UnreachableLimitError extends RidgepointError {
+  readonly code = 'unreachable-limit';
+}
+
+/** The machine, a driver or a child process failed, not the candidate. CLI exit code 5. */
+export class EnvironmentError extends RidgepointError {
+  readonly code: string;
+  override readonly retry: boolean;
+
+  /** @param options.code a finer code than `environment`, e.g. one that came from another process. */
+  constructor(message: string, options?: { cause?: unknown; retry?: boolean; code?: string }) {
+    super(message, options);
+    this.code = options?.code ?? 'environment';
+    this.retry = options?.retry ?? false;
+  }
+}
+
+/** The user pressed Ctrl-C or the caller aborted. CLI exit code 130. */
+export class InterruptedError extends RidgepointError {
+  readonly code = 'interrupted';
+  override readonly retry = true;
+}
+
+/** An error as plain data, so that it survives process and queue boundaries. */
+export interface WireError {
+  readonly name: string;
+  readonly code: string;
+  readonly retry: boolean;
+  readonly message: string;
+}
+
+/** Any thrown value as data; foreign errors get the code `unexpected`. */
+export function toWire(error: unknown): WireError {
+  if (error instanceof RidgepointError)
+    return { name: error.name, code: error.code, retry: error.retry, message: error.message };
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { name: 'Error', code: 'unexpected', retry: false, message };
+}
+
+/** The error a {@link WireError} stood for; other codes come back as {@link EnvironmentError} that keeps them. */
+export function fromWire(wire: WireError): RidgepointError {
+  switch (wire.code) {
+    case 'config':
+      return new ConfigError(wire.message);
+    case 'invalid-file':
+      return new InvalidFileError(wire.message);
+    case 'unreachable-limit':
+      return new UnreachableLimitError(wire.message);
+    case 'interrupted':
+      return new InterruptedError(wire.message);
+    default:
+      return new EnvironmentError(wire.message, { retry: wire.retry, code: wire.code });
+  }
+}

@@ -1,0 +1,61 @@
+import { Random } from '../core/random.ts';
+import type { Dataset } from './dataset.ts';
+import { loadFolder } from './folder.ts';
+import { loadRecords } from './records.ts';
+import { renderedClassNames, renderSplit } from './rendered.ts';
+import type { DataSource, RenderedSource } from './source.ts';
+import { channelStatistics, type DecodedImages, divide, take } from './split.ts';
+
+export interface LoadOptions {
+  /** Relative paths of the source start here. */
+  readonly baseDirectory: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Reads and splits a data set. The hold-out is always taken from the training examples, class by class;
+ * a test split that the source brings is left alone.
+ * @throws {ConfigError} for sources that are missing or cannot be split; {InvalidFileError} for damaged files.
+ */
+export async function loadDataset(source: DataSource, options: LoadOptions): Promise<Dataset> {
+  const images = await loadImages(source, options);
+  const { name, channels, height, width, classNames, train: given } = images;
+  const rules = {
+    holdout: source.holdout,
+    testShare: source.testShare,
+    limit: source.limit,
+    hasTest: images.test !== undefined,
+  };
+  const parts = divide(given.labels, classNames, rules, new Random(source.seed).child('split'));
+  const train = take(given, parts.train);
+  const splits = { train, holdout: take(given, parts.holdout), test: images.test ?? take(given, parts.test) };
+  return { name, channels, height, width, classNames, ...channelStatistics(train, channels), splits };
+}
+
+function loadImages(source: DataSource, options: LoadOptions): Promise<DecodedImages> {
+  switch (source.format) {
+    case 'rendered':
+      return renderImages(source, options);
+    case 'cifar10':
+    case 'records':
+      return loadRecords(source, options);
+    case 'folder':
+      return loadFolder(source, options);
+    default:
+      return source satisfies never;
+  }
+}
+
+async function renderImages(source: RenderedSource, { signal }: LoadOptions): Promise<DecodedImages> {
+  const { classes, resolution, seed } = source;
+  const task = { classes, resolution, seed };
+  return {
+    name: `rendered-${resolution}`,
+    channels: 3,
+    height: resolution,
+    width: resolution,
+    classNames: renderedClassNames(classes),
+    train: await renderSplit(task, 'train', source.train, signal),
+    test: await renderSplit(task, 'test', source.test, signal),
+  };
+}

@@ -1,0 +1,121 @@
+import { ConfigError } from '../core/errors.ts';
+import type { Random } from '../core/random.ts';
+import type { Split } from './dataset.ts';
+
+/** Images as their files hold them, before the hold-out is taken. Labels are below `classNames.length`. */
+export interface DecodedImages {
+  readonly name: string;
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  readonly classNames: readonly string[];
+  readonly train: Split;
+  /** Absent where the data has no test split of its own. */
+  readonly test?: Split;
+}
+
+/** How the training data is divided. */
+export interface SplitRules {
+  /** Share below 1, else a number of examples. */
+  readonly holdout: number;
+  readonly testShare: number;
+  readonly limit?: number;
+}
+
+/**
+ * Indices of the examples of each split, stratified: every class gives the same share, to within one
+ * example. A class always keeps a training example.
+ * @throws {ConfigError} when a class has too few examples to be in every split.
+ */
+export function divide(
+  labels: Uint16Array,
+  classNames: readonly string[],
+  rules: SplitRules & { readonly hasTest: boolean },
+  random: Random,
+): { train: Uint32Array; holdout: Uint32Array; test: Uint32Array } {
+  const testCount = rules.hasTest ? 0 : Math.round(rules.testShare * labels.length);
+  const remaining = labels.length - testCount;
+  const holdoutCount = rules.holdout < 1 ? Math.round(rules.holdout * remaining) : rules.holdout;
+  if (holdoutCount > remaining / 2)
+    throw new ConfigError(
+      `data: expected a holdout of at most half the ${remaining} training examples, got ${holdoutCount}`,
+    );
+  requireExamples(labels, classNames, 1 + Number(testCount > 0) + Number(holdoutCount > 0));
+  const everything = Uint32Array.from(labels, (_, index) => index);
+  const test = stratifiedSample(everything, labels, testCount, random.child('test'));
+  const rest = without(everything, test);
+  const holdout = stratifiedSample(rest, labels, holdoutCount, random.child('holdout'));
+  const train = without(rest, holdout);
+  const kept = Math.min(train.length, rules.limit ?? train.length);
+  return { train: stratifiedSample(train, labels, kept, random.child('limit')), holdout, test };
+}
+
+function requireExamples(labels: Uint16Array, classNames: readonly string[], least: number): void {
+  const counts = new Uint32Array(classNames.length);
+  for (const label of labels) counts[label] = (counts[label] as number) + 1;
+  const poorest = counts.indexOf(Math.min(...counts));
+  const count = counts[poorest] as number;
+  if (count >= least) return;
+  const expected = least === 1 ? 'an example' : `${least} or more examples (one for each split)`;
+  throw new ConfigError(`data: expected ${expected} of every class, got ${count} of ${classNames[poorest]}`);
+}
+
+/** `count` of the candidates in ascending order, every class by the same share (largest remainders get the rest). */
+function stratifiedSample(candidates: Uint32Array, labels: Uint16Array, count: number, random: Random): Uint32Array {
+  if (count === candidates.length) return candidates;
+  const byClass = new Map<number, number[]>();
+  for (const index of candidates) {
+    const label = labels[index] as number;
+    const members = byClass.get(label);
+    if (members) members.push(index);
+    else byClass.set(label, [index]);
+  }
+  const quotas = [...byClass].map(([label, members]) => {
+    const share = (members.length * count) / candidates.length;
+    return { label, members, whole: Math.floor(share), remainder: share - Math.floor(share) };
+  });
+  const extra = count - quotas.reduce((sum, { whole }) => sum + whole, 0);
+  const ranked = quotas.toSorted((a, b) => b.remainder - a.remainder || a.label - b.label);
+  const chosen = ranked.flatMap(({ label, members, whole }, rank) => {
+    const order = random.child(label).permutation(members.length);
+    return Array.from(order.subarray(0, whole + Number(rank < extra)), (place) => members[place] as number);
+  });
+  return Uint32Array.from(chosen).sort();
+}
+
+function without(indices: Uint32Array, removed: Uint32Array): Uint32Array {
+  const gone = new Set(removed);
+  return indices.filter((index) => !gone.has(index));
+}
+
+/** The examples at `indices`, copied in that order. */
+export function take(split: Split, indices: Uint32Array): Split {
+  const values = split.pixels.length / split.count;
+  const pixels = new Uint8Array(indices.length * values);
+  indices.forEach((index, place) => {
+    pixels.set(split.pixels.subarray(index * values, (index + 1) * values), place * values);
+  });
+  return { count: indices.length, pixels, labels: Uint16Array.from(indices, (index) => split.labels[index] as number) };
+}
+
+/** Mean and standard deviation of each channel of pixels scaled to [0, 1]; exact, from the histogram of bytes. */
+export function channelStatistics(split: Split, channels: number): { mean: number[]; std: number[] } {
+  const plane = split.pixels.length / (split.count * channels);
+  const histograms = Array.from({ length: channels }, () => new Float64Array(256));
+  for (let start = 0, index = 0; start < split.pixels.length; start += plane, index++) {
+    const histogram = histograms[index % channels] as Float64Array;
+    for (let at = start; at < start + plane; at++) {
+      const value = split.pixels[at] as number;
+      histogram[value] = (histogram[value] as number) + 1;
+    }
+  }
+  const total = split.count * plane;
+  const mean = histograms.map((histogram) => histogram.reduce((sum, n, value) => sum + n * value, 0) / total / 255);
+  const std = histograms.map((histogram, channel) => {
+    const centre = mean[channel] as number;
+    const variance = histogram.reduce((sum, n, value) => sum + n * (value / 255 - centre) ** 2, 0) / total;
+    // A constant channel carries nothing: leave it at zero rather than divide by zero.
+    return variance > 0 ? Math.sqrt(variance) : 1;
+  });
+  return { mean, std };
+}

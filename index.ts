@@ -1,0 +1,54 @@
+/**
+ * Ridgepoint's public API: everything the command line does, as functions.
+ * @module
+ */
+export type { Clock } from './core/clock.ts';
+export { SimulatedClock, systemClock } from './core/clock.ts';
+export {
+  ConfigError,
+  EnvironmentError,
+  InterruptedError,
+  InvalidFileError,
+  RidgepointError,
+  UnreachableLimitError,
+} from './core/errors.ts';
+export { Random } from './core/random.ts';
+export type { Choices, Cost, Fidelity, Metrics, Outcome } from './core/trial.ts';
+
+export { buildNetwork } from './models/build.ts';
+export { type Count, countGraph, type NetworkCount } from './models/counts.ts';
+export { exportOnnx, type Preprocessing } from './models/export.ts';
+export type { Graph, Weights } from './models/graph.ts';
+export { initialWeights } from './models/initialise.ts';
+export { type NetworkSpec, networkSpecSchema, parseNetworkSpec, specDigest } from './models/spec.ts';
+export { readSpecFile } from './models/spec-file.ts';
+
+export type { Dataset } from './data/dataset.ts';
+export { loadDataset } from './data/load.ts';
+
+export type { Controller, ObservedTrial } from './search/controller.ts';
+export type { Evaluator } from './search/evaluator.ts';
+export { RegularizedEvolution } from './search/evolution.ts';
+export { dominates, hypervolume, nonDominated } from './search/pareto.ts';
+export { RandomSearch } from './search/random.ts';
+export { type Reward, rewardOf } from './search/reward.ts';
+export { decode, oneOf, type SpaceNode } from './search/space.ts';
+export { builtInSpace } from './search/spaces.ts';
+
+export { applyMultipliers } from './scaling/apply.ts';
+export type { Multipliers } from './scaling/multipliers.ts';
+export { latencyDesign } from './scaling/latency-design.ts';
+export { proposeScalings } from './scaling/optimizer.ts';
+export { compoundRule, fastScalingRule, parseRule, type ScalingRule } from './scaling/rules.ts';
+
+export { detectAccelerators } from './accelerators/detect.ts';
+export { measureInChild, type Meter, openMeter } from './latency/isolate.ts';
+export type { Latency } from './latency/latency.ts';
+export { type Protocol, protocols } from './latency/protocol.ts';
+
+export type { Recipe, Trainer, TrainingTask } from './training/trainer.ts';
+
+export { readStudyFile, resolveStudy, type StudyConfig } from './study/study-file.ts';
+export { runStudy, type StudyOptions } from './study/study.ts';
+export { trainNetwork } from './study/train-network.ts';
+export { renderReport } from './report/html.ts';

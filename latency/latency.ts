@@ -1,0 +1,60 @@
+import { z } from 'zod';
+
+/** Where a number came from: without it a latency is hearsay. */
+export const fingerprintSchema = z.strictObject({
+  host: z.string(),
+  os: z.string(),
+  cpu: z.string(),
+  cores: z.int(),
+  runtime: z.string().describe('e.g. onnxruntime-node 1.30.0'),
+  provider: z.string().describe('execution provider every node ran on'),
+  node: z.string(),
+});
+export type Fingerprint = z.infer<typeof fingerprintSchema>;
+
+/** Time of one run of a model on one accelerator, batch not divided out. Measuring and predicting both give it. */
+export const latencySchema = z.strictObject({
+  source: z.enum(['measured', 'predicted', 'command']),
+  accelerator: z.string(),
+  batch: z.int().positive(),
+  threads: z.int().positive(),
+  precision: z.enum(['fp32', 'fp16', 'bf16', 'int8']),
+  p50Ms: z.number().positive(),
+  p90Ms: z.number().positive(),
+  /** Null below 300 samples: a p99 of fewer is a maximum in disguise. */
+  p99Ms: z.number().positive().nullable(),
+  /** Interval of a percentile, from the spread *between* sessions. */
+  intervalMs: z.strictObject({ percentile: z.number(), level: z.number(), lo: z.number(), hi: z.number() }),
+  sessions: z.int().nonnegative(),
+  samples: z.int().nonnegative(),
+  stable: z.boolean(),
+  /** Largest relative departure of the reference kernel from its median over accepted blocks. */
+  drift: z.number().nonnegative(),
+  rejectedBlocks: z.int().nonnegative(),
+  /** Whether copies to and from the device are in the time. */
+  includesIo: z.boolean(),
+  /** False for a prediction by a profile that no measurement backs: good for ranking only. */
+  calibrated: z.boolean(),
+  fingerprint: fingerprintSchema.nullable(),
+  /** Session medians and a thinned sample of single runs, for plots. */
+  sessionP50Ms: z.array(z.number()).optional(),
+  samplesMs: z.array(z.number()).optional(),
+});
+export type Latency = z.infer<typeof latencySchema>;
+
+/** How a latency is asked for. */
+export interface LatencySetting {
+  readonly accelerator: string;
+  readonly batch: number;
+  readonly threads: number;
+}
+
+/**
+ * A percentile of a latency. Where there are too few samples for a p99 the p90 stands in, so that a
+ * p99 limit can be judged early (what fails on p90 fails on p99); delivery measures the p99 itself.
+ * @param percentile 50, 90 or 99.
+ */
+export function percentileMs(latency: Latency, percentile: number): number {
+  if (percentile <= 50) return latency.p50Ms;
+  return percentile >= 99 && latency.p99Ms !== null ? latency.p99Ms : latency.p90Ms;
+}

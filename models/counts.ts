@@ -1,0 +1,98 @@
+import { elements, type Graph, type GraphNode, type Shape } from './graph.ts';
+
+/** What one group of layers costs for one example. */
+export interface Count {
+  /** Trainable scalars: weights, biases, norm scales and shifts (running statistics are not). */
+  readonly params: number;
+  /** Multiply-adds of convolutions and dense layers; nothing else is counted (papers call these FLOPs). */
+  readonly macs: number;
+  /** Elements written by convolutions, squeeze-excite's included ("activations" of Radosavovic et al. 2020). */
+  readonly activations: number;
+}
+
+/** Counts of a network; `groups` (stem, stage0 …, head, classifier) sum to the total. */
+export interface NetworkCount extends Count {
+  /** float32 bytes to store for inference: batch norms folded, two values a channel become one. */
+  readonly weightBytes: number;
+  /** Most float32 activation bytes alive at once for one example; element-wise results reuse a dying input. */
+  readonly peakBytes: number;
+  readonly groups: Readonly<Record<string, Count>>;
+}
+
+const nothing: Count = { params: 0, macs: 0, activations: 0 };
+
+function plus(a: Count, b: Count): Count {
+  return { params: a.params + b.params, macs: a.macs + b.macs, activations: a.activations + b.activations };
+}
+
+/** Counts a graph made by `buildNetwork`, per example whatever its batch. */
+export function countGraph(graph: Graph): NetworkCount {
+  const groups: Record<string, Count> = {};
+  const add = (layer: string, count: Count) => {
+    const group = layer.split('.')[0] as string;
+    groups[group] = plus(groups[group] ?? nothing, count);
+  };
+  let weightElements = 0;
+  for (const parameter of graph.parameters) {
+    const size = elements(parameter.shape);
+    const trains = parameter.role !== 'running-mean' && parameter.role !== 'running-variance';
+    if (trains) add(parameter.group, { ...nothing, params: size });
+    if (trains && parameter.role !== 'scale') weightElements += size;
+  }
+  for (const node of graph.nodes)
+    if (node.op === 'conv' || node.op === 'dense')
+      add(node.op === 'dense' ? 'classifier' : node.name, {
+        params: 0,
+        macs: macsOf(node, graph),
+        activations: activationsOf(node, graph),
+      });
+  return {
+    ...Object.values(groups).reduce(plus, nothing),
+    weightBytes: weightElements * 4,
+    peakBytes: peakActivationBytes(graph),
+    groups,
+  };
+}
+
+function perExample(shape: Shape | undefined): number {
+  return elements((shape as Shape).slice(1));
+}
+
+/** Every output element of a convolution or dense layer reads each input of its filter once. */
+function macsOf(node: GraphNode, graph: Graph): number {
+  const outputs = perExample(graph.tensors.get(node.outputs[0] as string)?.shape);
+  const weight = graph.tensors.get(node.inputs[1] as string)?.shape as readonly number[];
+  return node.op === 'dense' ? outputs * (weight[0] as number) : outputs * elements(weight.slice(1));
+}
+
+function activationsOf(node: GraphNode, graph: Graph): number {
+  return node.op === 'conv' ? perExample(graph.tensors.get(node.outputs[0] as string)?.shape) : 0;
+}
+
+const inPlace = new Set(['batch-norm', 'relu', 'silu', 'sigmoid', 'add', 'gate', 'flatten', 'drop']);
+
+/** Liveness over the nodes' order: what is alive while each runs, largest first to last. */
+function peakActivationBytes(graph: Graph): number {
+  const lastUse = new Map<string, number>();
+  graph.nodes.forEach((node, index) => node.inputs.forEach((input) => lastUse.set(input, index)));
+  for (const output of graph.outputs) lastUse.set(output, graph.nodes.length);
+  const parameterNames = new Set(graph.parameters.map((parameter) => parameter.name));
+
+  const alive = new Map<string, number>();
+  for (const input of graph.inputs) alive.set(input.name, perExample(input.shape) * 4);
+  let peak = 0;
+  graph.nodes.forEach((node, index) => {
+    const output = node.outputs[0] as string;
+    const dying = node.inputs.filter((input) => !parameterNames.has(input) && lastUse.get(input) === index);
+    const bytes = perExample(graph.tensors.get(output)?.shape) * 4;
+    const reused = inPlace.has(node.op) ? dying.find((input) => alive.get(input) === bytes) : undefined;
+    if (reused !== undefined) alive.delete(reused);
+    alive.set(output, bytes);
+    peak = Math.max(
+      peak,
+      [...alive.values()].reduce((sum, size) => sum + size, 0),
+    );
+    for (const input of dying) alive.delete(input);
+  });
+  return peak;
+}

@@ -1,0 +1,68 @@
+import { digestJson, shortDigest } from '../core/digest.ts';
+import { buildNetwork } from './build.ts';
+import { foldForInference } from './fold.ts';
+import type { Dimension, Weights } from './graph.ts';
+import { lowerInference } from './lower.ts';
+import { encodeOnnx } from './onnx.ts';
+import { specDigest, type NetworkSpec } from './spec.ts';
+
+/** How pixels become the network's input: everything a deployment must repeat exactly. */
+export interface Preprocessing {
+  readonly channelOrder: 'RGB' | 'grey' | 'as-stored';
+  /** Per channel, of pixels scaled to [0, 1]: x = (pixel ÷ 255 − mean) ÷ std. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  readonly resizeFilter: string;
+  readonly classNames: readonly string[];
+}
+
+/** Lowest onnxruntime that loads opset 17 files. */
+export const minimumRuntime = 'onnxruntime 1.12';
+
+/**
+ * The network as the bytes of an ONNX file for inference: batch norm folded, height and width
+ * fixed, input `image` float32, output `logits`. The graph's name is its digest, so that engine
+ * caches never confuse two networks.
+ * @param preprocessing stored as metadata, for files that are shipped.
+ */
+export function exportOnnx(
+  spec: NetworkSpec,
+  weights: Weights,
+  batch: Dimension,
+  preprocessing?: Preprocessing,
+): Uint8Array {
+  const { graph, weights: folded } = foldForInference({ graph: buildNetwork(spec, batch), weights });
+  const digest = specDigest(spec);
+  return encodeOnnx({
+    name: `ridgepoint-${shortDigest(digestJson({ digest, batch }))}`,
+    inputs: graph.inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+    outputs: graph.outputs.map((name) => ({ name, dtype: 'float32', shape: graph.tensors.get(name)?.shape ?? [] })),
+    nodes: lowerInference(graph),
+    initializers: graph.parameters.map(({ name, shape }) => ({
+      name,
+      dims: shape,
+      data: folded.get(name) as Float32Array,
+    })),
+    metadata: {
+      spec_digest: digest,
+      spec: JSON.stringify(spec),
+      ...(preprocessing && preprocessingMetadata(spec, preprocessing)),
+    },
+  });
+}
+
+function preprocessingMetadata(
+  spec: NetworkSpec,
+  { channelOrder, mean, std, resizeFilter, classNames }: Preprocessing,
+) {
+  return {
+    input: `image float32 [batch, ${spec.input.channels}, ${spec.input.resolution}, ${spec.input.resolution}]`,
+    channel_order: channelOrder,
+    value_range: 'pixels 0-255 divided by 255, minus mean, divided by std',
+    mean: mean.join(','),
+    std: std.join(','),
+    resize_filter: resizeFilter,
+    class_names: JSON.stringify(classNames),
+    minimum_runtime: minimumRuntime,
+  };
+}

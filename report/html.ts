@@ -1,0 +1,585 @@
+import { phaseNames } from '../study/events.ts';
+import type { FamilySummary, MemberSummary, OverSeeds, StudySummary, TargetSummary } from '../study/summary.ts';
+import type { Stage } from '../models/spec.ts';
+import {
+  curvesChart,
+  familyChart,
+  latencyChart,
+  linesLegend,
+  multiplierChart,
+  searchChart,
+  timeChart,
+} from './charts.ts';
+import { amount, duration, grouped, percent, percentNumber, plural, signed, significant, utcMinute } from './format.ts';
+import { comparisons, familyOf, headline, lineName, limitText, p50Interval, type Comparison } from './headline.ts';
+import { element, htmlDocument, stylesheet, type Content, type Markup } from './markup.ts';
+import { chartStyle } from './svg.ts';
+
+/**
+ * The study's report: one HTML file that needs no network and no script. The first screen holds
+ * the result in a sentence, a table and a plot for each target; below it what led there. Links
+ * to delivered files are relative to the study's folder, where the report lies. A study that is
+ * not finished renders with what exists.
+ */
+export function renderReport(summary: StudySummary): string {
+  return htmlDocument(
+    'en',
+    element(
+      'head',
+      {},
+      element('meta', { charset: 'utf-8' }),
+      element('meta', { name: 'viewport', content: 'width=device-width, initial-scale=1' }),
+      element('meta', { name: 'color-scheme', content: 'light dark' }),
+      element('title', {}, `${summary.name}: Ridgepoint report`),
+      stylesheet(chartStyle + pageStyle),
+    ),
+    element(
+      'body',
+      {},
+      element(
+        'main',
+        {},
+        pageHeader(summary),
+        summary.targets.map((target) => targetResult(summary, target)),
+        resultNotes(summary),
+        searchSection(summary),
+        multiplierSection(summary),
+        curvesSection(summary),
+        latencySection(summary),
+        timeSection(summary),
+        warningSection(summary),
+        provenanceSection(summary),
+        trialSection(summary),
+      ),
+    ),
+  );
+}
+
+function pageHeader(summary: StudySummary): Markup {
+  const sentences = headline(summary);
+  const facts = [
+    `study ${summary.name}`,
+    utcMinute(summary.createdMs),
+    `seed ${summary.seed}`,
+    plural(summary.trials.length, 'trial'),
+    duration(summary.activeS),
+  ];
+  const warnings = summary.warnings.length;
+  return element(
+    'header',
+    {},
+    element(
+      'p',
+      { class: 'facts' },
+      facts.join(' · '),
+      warnings > 0 && [' · ', element('a', { href: '#warnings', class: 'warn' }, plural(warnings, 'warning'))],
+      !summary.finished && [' · ', element('span', { class: 'warn' }, 'not finished')],
+    ),
+    // One target: its sentence is the title. Several: a line each.
+    element(
+      'h1',
+      { class: sentences.length > 1 ? 'several' : null },
+      (sentences.length > 0 ? sentences : ['Nothing was delivered.']).map((sentence) => element('span', {}, sentence)),
+    ),
+  );
+}
+
+function targetResult(summary: StudySummary, target: TargetSummary): Content {
+  const several = summary.targets.length > 1;
+  const networks = target.lines.flatMap((line) => line.members).length;
+  const plot = familyChart(target, 560, several ? 300 : networks > 3 ? 400 : 280);
+  const setting = [
+    target.device === target.name ? null : `device ${target.device}`,
+    `batch ${target.batch}`,
+    plural(target.threads, 'thread'),
+    target.limit && `limit ${limitText(target.limit)}`,
+  ];
+  const title = element(
+    'h2',
+    {},
+    target.name,
+    element('small', {}, ` ${setting.filter((part) => part !== null).join(' · ')}`),
+  );
+  if (!plot) return element('section', {}, title, note('No network yet.'));
+  const lines = target.lines.filter((line) => line.members.length > 0);
+  const compared = lines.filter((line) => line.kind !== 'family');
+  // The first screen has room for every line of one target; with several the baselines fold away.
+  const folded = several && compared.length > 0;
+  return element(
+    'section',
+    { class: 'result' },
+    element(
+      'div',
+      {},
+      title,
+      resultTable(folded ? lines.filter((line) => line.kind === 'family') : lines),
+      comparisonList(target),
+      folded && element('details', {}, element('summary', {}, 'Baselines in numbers'), resultTable(compared)),
+    ),
+    element('figure', {}, plot),
+  );
+}
+
+const resultColumns = ['size', 'test top-1 %', 'p50 ms', 'verdict', 'limit', 'params', 'MACs', 'd · w · r', 'file'];
+
+function resultTable(lines: readonly FamilySummary[]): Markup {
+  return element(
+    'div',
+    { class: 'scroll' },
+    element(
+      'table',
+      {},
+      element(
+        'thead',
+        {},
+        element(
+          'tr',
+          {},
+          resultColumns.map((name) => element('th', { scope: 'col' }, name)),
+        ),
+      ),
+      lines.map((line) =>
+        element(
+          'tbody',
+          { class: line.kind },
+          line.kind === 'rule' &&
+            element('tr', {}, element('th', { colspan: resultColumns.length, scope: 'rowgroup' }, lineName(line))),
+          line.kind === 'user-model' &&
+            element('tr', {}, element('th', { colspan: resultColumns.length, scope: 'rowgroup' }, 'your own models')),
+          line.members.map((member) => resultRow(line, member)),
+        ),
+      ),
+    ),
+  );
+}
+
+function resultRow(line: FamilySummary, member: MemberSummary): Markup {
+  const { latency, multipliers, count, limitMet } = member;
+  const name = line.kind === 'user-model' && line.members.length === 1 ? line.name : member.size;
+  return element(
+    'tr',
+    {},
+    element('th', { scope: 'row', title: name }, name),
+    cell(accuracyText(member.testAccuracy), seedsTitle(member.testAccuracy)),
+    element('td', {}, significant(latency.p50Ms), element('small', {}, intervalText(member))),
+    element('td', { class: latency.stable ? 'good' : 'bad' }, verdictText(member)),
+    element(
+      'td',
+      { class: limitMet === null ? null : limitMet ? 'good' : 'bad' },
+      limitMet === null ? '–' : limitMet ? '✓ met' : '✗ missed',
+    ),
+    element('td', {}, count ? amount(count.params) : '–'),
+    element('td', {}, count ? amount(count.macs) : '–'),
+    cell(
+      multipliers ? [multipliers.depth, multipliers.width, multipliers.resolution].map(twoDecimals).join(' · ') : '–',
+      multipliers ? 'depth × width × resolution, as realised against the base' : undefined,
+    ),
+    element('td', {}, member.file ? fileLink(member.file) : '–'),
+  );
+}
+
+function cell(text: string, title?: string): Markup {
+  return element('td', { title }, text);
+}
+
+/** Relative to the report; each part is encoded, so that no name can be taken for a scheme or an anchor. */
+function fileLink(path: string): Markup {
+  const href = `./${path.split('/').map(encodeURIComponent).join('/')}`;
+  return element('a', { href, title: path }, path.split('.').at(-1) ?? path);
+}
+
+function comparisonList(target: TargetSummary): Content {
+  const found = comparisons(target);
+  if (found.length === 0) return null;
+  return [
+    element('p', { class: 'note' }, 'The family at equal latency, against'),
+    element(
+      'ul',
+      { class: 'comparisons' },
+      found.map((one) => element('li', {}, comparisonText(one))),
+    ),
+  ];
+}
+
+const verdictWords = {
+  above: 'beyond seed noise',
+  below: 'beyond seed noise',
+  'within-noise': 'within seed noise',
+  'noise-unknown': 'one seed each, noise unknown',
+  'same-networks': 'the same networks',
+  'no-overlap': 'not compared, no common range of latency',
+} as const satisfies Record<Comparison['verdict'], string>;
+
+function comparisonText({ line, differencePoints, noisePoints, points, shared, verdict }: Comparison): Content {
+  const noise = noisePoints === null ? '' : ` ± ${noisePoints.toFixed(1)}`;
+  const difference = differencePoints === null ? '' : `${signed(differencePoints)}${noise} points, `;
+  const details = [
+    points.length > 1 ? points.map((point) => `${point.size} ${signed(point.differencePoints)}`).join(', ') : null,
+    points.length === 1 && line.kind === 'rule' ? `at ${points[0]?.size}` : null,
+    shared.length > 0 && verdict !== 'same-networks' ? `same network at ${shared.join(', ')}` : null,
+  ].filter((part) => part !== null);
+  const inBrackets = details.length > 0 ? ` (${details.join('; ')})` : '';
+  return [element('b', {}, line.name), `: ${difference}${verdictWords[verdict]}${inBrackets}`];
+}
+
+function resultNotes(summary: StudySummary): Content {
+  const members = summary.targets.flatMap((target) => target.lines.flatMap((line) => line.members));
+  if (members.length === 0) return null;
+  const seeds = Math.max(...members.map((member) => member.testAccuracy.values.length));
+  const best = Math.max(...members.map((member) => member.testAccuracy.mean));
+  const sampling = summary.data.test > 0 ? Math.sqrt((best * (1 - best)) / summary.data.test) : 0;
+  const level = members[0]?.latency.intervalMs.level ?? 0.95;
+  return note(
+    `Test split (${grouped(summary.data.test)} images) read once, at delivery. ` +
+      (seeds > 1
+        ? `± is one standard deviation over ${plural(seeds, 'training seed')}; differences carry 95 % t intervals ` +
+          'from the pooled deviation of the seeds. '
+        : 'Trained with one seed: differences between networks carry no error bar. ') +
+      `That the test split is a sample adds about ± ${percentNumber(sampling)} points, largely shared by all networks. ` +
+      `Latency intervals (${percent(level, 0)}) come from the spread between fresh sessions; rules are interpolated in log latency.`,
+  );
+}
+
+function searchSection(summary: StudySummary): Content {
+  const figures = summary.targets.flatMap((target) => {
+    const figure = searchChart(summary, target);
+    return figure ? [element('figure', {}, figure)] : [];
+  });
+  if (figures.length === 0) return null;
+  const untimed = summary.trials.filter(
+    (trial) => trial.phase === 'search' && trial.status === 'infeasible' && Object.keys(trial.latencyMs).length === 0,
+  ).length;
+  return section(
+    'Search',
+    summary.base && note(`The base is trial ${summary.base.trial}: ${summary.base.because}`),
+    element('div', { class: 'figures' }, figures, frontTable(summary)),
+    untimed > 0 && note(`${plural(untimed, 'infeasible trial')} without a latency: not drawn.`),
+    summary.base && baseNetwork(summary.base),
+  );
+}
+
+function frontTable(summary: StudySummary): Content {
+  const front = summary.trials
+    .filter((trial) => trial.onFront)
+    .toSorted((a, b) => (b.accuracy ?? 0) - (a.accuracy ?? 0));
+  if (front.length === 0) return null;
+  const targets = summary.targets.map((target) => target.name);
+  const shown = front.slice(0, 12);
+  return element(
+    'div',
+    {},
+    element('h3', {}, `Pareto front: ${plural(front.length, 'trial')}`),
+    table(
+      ['trial', 'hold-out top-1 %', ...targets.map((name) => `p50 ms, ${name}`), 'params', 'MACs'],
+      shown.map((trial) => [
+        trial.id,
+        optional(trial.accuracy, (share) => percentNumber(share)),
+        ...targets.map((name) => optional(trial.latencyMs[name], (ms) => significant(ms))),
+        amount(trial.count.params),
+        amount(trial.count.macs),
+      ]),
+    ),
+    shown.length < front.length && note(`The ${shown.length} most accurate; all are in pareto.csv.`),
+  );
+}
+
+function baseNetwork({ spec, count, trial }: NonNullable<StudySummary['base']>): Markup {
+  return element(
+    'details',
+    {},
+    element('summary', {}, `Base network ${trial}: ${amount(count.params)} params, ${amount(count.macs)} MACs`),
+    table(
+      ['part', 'what', 'params', 'MACs'],
+      [
+        ['stem', `${spec.stem.kernel}×${spec.stem.kernel}, stride ${spec.stem.stride}, width ${spec.stem.width}`],
+        ...spec.stages.map((stage, index) => [`stage${index}`, stageText(stage)] as const),
+        ['head', spec.head.width > 0 ? `1×1, width ${spec.head.width}` : 'none'],
+        ['classifier', `${spec.classes} classes, input ${spec.input.resolution} px`],
+      ].map(([part, what]) => [
+        part as string,
+        what as string,
+        optional(count.groups[part as string]?.params, amount),
+        optional(count.groups[part as string]?.macs, amount),
+      ]),
+    ),
+  );
+}
+
+function stageText(stage: Stage): string {
+  const parts = [
+    `${stage.repeats} × ${stage.operator} ${stage.kernel}×${stage.kernel}`,
+    `stride ${stage.stride}`,
+    `expansion ${stage.expansion}`,
+    `width ${stage.width}`,
+    stage.squeezeExcite > 0 ? `squeeze-excite ${stage.squeezeExcite}` : null,
+    stage.activation,
+  ];
+  return parts.filter((part) => part !== null).join(', ');
+}
+
+function multiplierSection(summary: StudySummary): Content {
+  const rows = summary.targets.flatMap((target) => {
+    const charts = (['depth', 'width', 'resolution'] as const).flatMap(
+      (factor) => multiplierChart(target, factor) ?? [],
+    );
+    const title = summary.targets.length > 1 && element('h3', {}, target.name);
+    return charts.length > 0
+      ? [
+          title,
+          linesLegend(target),
+          element(
+            'div',
+            { class: 'thirds' },
+            charts.map((one) => element('figure', {}, one)),
+          ),
+        ]
+      : [];
+  });
+  if (rows.length === 0) return null;
+  return section(
+    'Multipliers',
+    note(
+      `As realised after rounding, against the base. The data’s native size is ${summary.data.native}; no network asks for more.`,
+    ),
+    rows,
+  );
+}
+
+function curvesSection(summary: StudySummary): Content {
+  const blocks = summary.targets.flatMap((target) => {
+    const members = familyOf(target)?.members ?? [];
+    const charts = (['loss', 'accuracy'] as const).flatMap((quantity) => curvesChart(members, quantity) ?? []);
+    const title = summary.targets.length > 1 && element('h3', {}, target.name);
+    return charts.length > 0
+      ? [
+          title,
+          element(
+            'div',
+            { class: 'figures' },
+            charts.map((one) => element('figure', {}, one)),
+          ),
+        ]
+      : [];
+  });
+  return blocks.length > 0 && section('Training curves of the delivered networks', blocks);
+}
+
+function latencySection(summary: StudySummary): Content {
+  const blocks = summary.targets.flatMap((target) => {
+    const members = target.lines.filter((line) => line.kind !== 'rule').flatMap((line) => line.members);
+    const figure = latencyChart(members);
+    if (!figure) return [];
+    const rows = members.map((member) => {
+      const { latency } = member;
+      return [
+        member.size,
+        significant(latency.p50Ms),
+        significant(latency.p90Ms),
+        latency.p99Ms === null ? '– (under 300 runs)' : significant(latency.p99Ms),
+        String(latency.sessions),
+        grouped(latency.samples),
+        String(latency.rejectedBlocks),
+        percent(latency.drift),
+        verdictText(member),
+      ];
+    });
+    return [
+      element('h3', {}, target.name),
+      element('figure', {}, figure),
+      table(['size', 'p50 ms', 'p90 ms', 'p99 ms', 'sessions', 'runs', 'blocks rejected', 'drift', 'verdict'], rows),
+    ];
+  });
+  return blocks.length > 0 && section('Latency distributions', blocks);
+}
+
+function timeSection(summary: StudySummary): Content {
+  const figure = timeChart(summary);
+  if (!figure) return null;
+  const work = summary.trainS + summary.measureS;
+  return section(
+    'Where the time went',
+    element('figure', {}, figure),
+    work > summary.activeS * 1.02 &&
+      note('The trials’ seconds add up to more than the wall time because several ran at once.'),
+  );
+}
+
+function warningSection(summary: StudySummary): Content {
+  if (summary.warnings.length === 0) return null;
+  return element(
+    'section',
+    { id: 'warnings' },
+    element('h2', {}, 'Warnings'),
+    element(
+      'ul',
+      {},
+      summary.warnings.map((warning) => element('li', {}, warning)),
+    ),
+  );
+}
+
+function provenanceSection(summary: StudySummary): Markup {
+  const { data } = summary;
+  const facts: readonly (readonly [string, string])[] = [
+    ['name', data.name],
+    ['classes', String(data.classes)],
+    ['native size', data.native],
+    ['train / hold-out / test', [data.train, data.holdout, data.test].map(grouped).join(' / ')],
+    ['digest', data.digest],
+  ];
+  return section(
+    'Data and environment',
+    element(
+      'div',
+      { class: 'figures' },
+      element('div', {}, element('h3', {}, 'Data set'), definitions(facts)),
+      element('div', {}, element('h3', {}, 'Environment'), definitions(Object.entries(summary.environment))),
+    ),
+  );
+}
+
+function trialSection(summary: StudySummary): Content {
+  if (summary.trials.length === 0) return null;
+  const statuses = ['ok', 'infeasible', 'failed', 'issued'] as const;
+  const names = { ok: 'ok', infeasible: 'infeasible', failed: 'failed', issued: 'without an answer yet' };
+  const used = statuses.filter((status) => summary.trials.some((trial) => trial.status === status));
+  const rows = phaseNames.flatMap((phase) => {
+    const trials = summary.trials.filter((trial) => trial.phase === phase);
+    if (trials.length === 0) return [];
+    const counts = used.map((status) => String(trials.filter((trial) => trial.status === status).length));
+    return [[phase, ...counts, String(trials.length)]];
+  });
+  const reasons = new Map<string, string[]>();
+  for (const { id, status, reason } of summary.trials)
+    if (reason !== undefined) {
+      const key = `${status}: ${reason}`;
+      reasons.set(key, [...(reasons.get(key) ?? []), id]);
+    }
+  return section(
+    'Trials',
+    table(['phase', ...used.map((status) => names[status]), 'all'], rows),
+    reasons.size > 0 &&
+      table(
+        ['reason', 'trials', 'which'],
+        [...reasons]
+          .toSorted(([, a], [, b]) => b.length - a.length)
+          .map(([reason, ids]) => [reason, String(ids.length), listed(ids, 8)]),
+      ),
+    note('Every trial is a line of trials.csv.'),
+  );
+}
+
+function section(title: string, ...body: readonly Content[]): Markup {
+  return element('section', {}, element('h2', {}, title), body);
+}
+
+function table(columns: readonly string[], rows: readonly (readonly string[])[]): Markup {
+  const head = element(
+    'thead',
+    {},
+    element(
+      'tr',
+      {},
+      columns.map((name) => element('th', { scope: 'col' }, name)),
+    ),
+  );
+  const body = rows.map(([first, ...rest]) =>
+    element(
+      'tr',
+      {},
+      element('th', { scope: 'row' }, first),
+      rest.map((text) => cell(text)),
+    ),
+  );
+  return element('div', { class: 'scroll' }, element('table', {}, head, element('tbody', {}, body)));
+}
+
+function definitions(entries: readonly (readonly [string, string])[]): Markup {
+  return element(
+    'dl',
+    {},
+    entries.map(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]),
+  );
+}
+
+function note(text: string): Markup {
+  return element('p', { class: 'note' }, text);
+}
+
+function accuracyText({ mean, sd }: OverSeeds): string {
+  return sd === null ? percentNumber(mean) : `${percentNumber(mean)} ± ${percentNumber(sd)}`;
+}
+
+function seedsTitle({ values }: OverSeeds): string {
+  return `${plural(values.length, 'seed')}: ${values.map((value) => percentNumber(value, 2)).join(', ')}`;
+}
+
+function intervalText(member: MemberSummary): string {
+  const [lo, hi] = p50Interval(member);
+  return hi > lo ? ` ${significant(lo)}–${significant(hi)}` : '';
+}
+
+function verdictText({ latency }: MemberSummary): string {
+  if (latency.source === 'predicted') return latency.calibrated ? 'predicted' : 'predicted, ranking only';
+  return latency.stable ? 'stable' : 'unstable';
+}
+
+function optional(value: number | undefined, format: (value: number) => string): string {
+  return value === undefined ? '–' : format(value);
+}
+
+function listed(ids: readonly string[], most: number): string {
+  return ids.length <= most ? ids.join(', ') : `${ids.slice(0, most).join(', ')} and ${ids.length - most} more`;
+}
+
+function twoDecimals(value: number): string {
+  return value.toFixed(2);
+}
+
+const pageStyle = `
+* { box-sizing: border-box; }
+html { background: var(--paper); color: var(--ink); color-scheme: light dark; }
+body { margin: 0; font: 14px/1.45 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; font-variant-numeric: tabular-nums; }
+main { max-width: 1260px; margin: 0 auto; padding: 18px 24px 48px; }
+h1 span { display: block; }
+h1.several span { margin-bottom: 4px; }
+h1 { font-size: 20px; line-height: 1.35; font-weight: 600; margin: 2px 0 12px; text-wrap: pretty; }
+h1.several { font-size: 16px; }
+h2 { font-size: 17px; margin: 0 0 8px; }
+h2 small { font-weight: 400; font-size: 13px; color: var(--soft); }
+h3 { font-size: 14px; margin: 12px 0 6px; }
+a { color: var(--blue); }
+section { margin: 0 0 16px; padding-top: 14px; border-top: 1px solid var(--line); break-inside: avoid; }
+.facts, .note { color: var(--soft); font-size: 12.5px; margin: 0 0 8px; max-width: 110em; }
+.warn { color: var(--vermillion); font-weight: 600; }
+.result { display: grid; grid-template-columns: minmax(0, 1.42fr) minmax(0, 1fr); gap: 4px 22px; align-items: start; }
+.figures { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 12px 24px; }
+.figures > :only-child { max-width: 760px; grid-column: 1 / -1; width: 100%; }
+.thirds { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 12px 18px; }
+figure { margin: 0; min-width: 0; break-inside: avoid; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; margin: 0 0 10px; font-size: 12.5px; }
+th, td { text-align: right; padding: 3px 5px; white-space: nowrap; font-weight: 400; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+main > section:not(.result) th, main > section:not(.result) td { padding-right: 12px; padding-left: 12px; }
+main > section:not(.result) :is(th, td):first-child { padding-left: 0; }
+.result table { width: 100%; }
+.result tbody th:not([colspan]) { max-width: 88px; overflow: hidden; text-overflow: ellipsis; }
+td:last-child, thead th:last-child { padding-right: 0; }
+thead th { color: var(--soft); border-bottom: 1px solid var(--soft); }
+tbody tr + tr > * { border-top: 1px solid var(--line); }
+tbody.family th { font-weight: 700; color: var(--blue); }
+tbody.rule, tbody.user-model { color: var(--soft); }
+tbody.rule th[colspan], tbody.user-model th[colspan] { padding-top: 8px; font-style: italic; border-bottom: 1px solid var(--line); }
+td small { color: var(--soft); font-size: 11.5px; }
+.good { color: var(--green); } .bad { color: var(--vermillion); }
+.comparisons { margin: 4px 0 6px; padding-left: 18px; font-size: 13px; }
+details { margin: 8px 0; } summary { cursor: pointer; margin-bottom: 4px; }
+details td:last-child, details td:last-child { white-space: normal; text-align: left; }
+dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 16px; margin: 0; font-size: 13px; }
+dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 980px) { .result, .figures, .thirds { grid-template-columns: minmax(0, 1fr); } }
+@media print { main { padding: 0; max-width: none; } body { font-size: 11px; } a { color: inherit; text-decoration: none; }
+  .result { grid-template-columns: minmax(0, 1fr); } .result figure { max-width: 560px; } .scroll { overflow: visible; }
+  details::details-content { content-visibility: visible; block-size: auto; } }
+`;

@@ -1,0 +1,91 @@
+import type { FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
+import { amount, duration, percentNumber, plural, significant } from './format.ts';
+import { headline, limitText, p50Interval } from './headline.ts';
+
+const columns = 90;
+
+/**
+ * What the command line prints at the end, at most 90 columns wide: the result in a sentence, a
+ * table for each target, warnings and where the files are. Plain text without colour codes.
+ * @param folder the study's folder as the user would write it.
+ */
+export function summaryTable(summary: StudySummary, folder = `runs/${summary.name}`): string {
+  const warnings = summary.warnings.flatMap((warning) => wrapped(`warning: ${warning}`, '  '));
+  const blocks = [
+    headline(summary).flatMap((sentence) => wrapped(sentence, '')),
+    ...summary.targets.map(targetTable),
+    warnings,
+    [
+      `${plural(summary.trials.length, 'trial')} in ${duration(summary.activeS)}`,
+      `report  ${folder}/report.html`,
+      ...(summary.targets.some((target) => delivered(target)) ? [`family  ${folder}/family/`] : []),
+    ],
+  ].filter((lines) => lines.length > 0);
+  return blocks
+    .map((lines) => lines.join('\n'))
+    .join('\n\n')
+    .replaceAll(/[\u00a0\u202f]/g, ' ');
+}
+
+const header = ['size', 'test %', 'p50 ms', '(interval)', 'verdict', 'limit', 'params', 'MACs'];
+
+function targetTable(target: TargetSummary): readonly string[] {
+  const lines = target.lines.filter((line) => line.members.length > 0);
+  if (lines.length === 0) return [];
+  const limit = target.limit ? `, limit ${limitText(target.limit)}` : '';
+  const title = `${target.name}: batch ${target.batch}, ${plural(target.threads, 'thread')}${limit}`;
+  const rows = lines.flatMap((line) => line.members.map((member) => row(line, member)));
+  const widths = header.map((name, column) =>
+    Math.max(name.length, ...rows.map((cells) => (cells[column] ?? '').length)),
+  );
+  const aligned = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join('  ')
+      .trimEnd();
+  return [title, ...[header, ...rows].map((cells) => `  ${aligned(cells)}`)];
+}
+
+function row(line: FamilySummary, member: MemberSummary): readonly string[] {
+  const { latency, testAccuracy, limitMet, count } = member;
+  const [lo, hi] = p50Interval(member);
+  const spread = testAccuracy.sd === null ? '' : ` ± ${percentNumber(testAccuracy.sd)}`;
+  const predicted = latency.source === 'predicted';
+  return [
+    clipped(rowName(line, member), 20),
+    `${percentNumber(testAccuracy.mean)}${spread}`,
+    significant(latency.p50Ms),
+    hi > lo ? `${significant(lo)}–${significant(hi)}` : '',
+    predicted ? 'predicted' : latency.stable ? 'stable' : 'unstable',
+    limitMet === null ? '–' : limitMet ? 'met' : 'missed',
+    count ? amount(count.params) : '–',
+    count ? amount(count.macs) : '–',
+  ];
+}
+
+function rowName(line: FamilySummary, member: MemberSummary): string {
+  if (line.kind === 'rule') return `${member.size} ${line.name}`;
+  return line.kind === 'user-model' && line.members.length === 1 ? line.name : member.size;
+}
+
+function delivered(target: TargetSummary): boolean {
+  return target.lines.some((line) => line.members.some((member) => member.file !== undefined));
+}
+
+/** Names of models differ at their end. */
+function clipped(text: string, most: number): string {
+  return text.length <= most ? text : `…${text.slice(1 - most)}`;
+}
+
+/** Lines of at most 90 columns, broken at spaces; later lines start with `indent`. */
+function wrapped(text: string, indent: string): readonly string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/[ \n]+/)) {
+    if (line !== '' && line.length + 1 + word.length > columns) {
+      lines.push(line);
+      line = indent + word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}

@@ -1,0 +1,33 @@
+import type { Fidelity, Outcome } from '../core/trial.ts';
+import type { NetworkSpec } from '../models/spec.ts';
+
+/** A point of progress while a candidate is evaluated. */
+export interface EvaluationProgress {
+  readonly examples: number;
+  readonly loss: number;
+  readonly imagesPerS: number;
+}
+
+export interface EvaluationRequest {
+  readonly fidelity: Fidelity;
+  readonly signal: AbortSignal;
+  /** Artefact digest of weights to start from (a lower rung's checkpoint). */
+  readonly from?: string;
+  /** Keep the trained weights as an artefact, named in the outcome's `checkpoint`. */
+  readonly keepWeights: boolean;
+  readonly onProgress?: (progress: EvaluationProgress) => void;
+}
+
+/**
+ * Answers how good a network is. Never throws for what the candidate does (that is `infeasible`)
+ * nor for what the environment does (that is `failed`); it throws only when aborted.
+ */
+export interface Evaluator {
+  evaluate(
+    candidate: { readonly id: string; readonly spec: NetworkSpec },
+    request: EvaluationRequest,
+  ): Promise<Outcome>;
+  /** How many evaluations it can usefully run at once. */
+  readonly slots: number;
+  close(): Promise<void>;
+}

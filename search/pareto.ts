@@ -1,0 +1,81 @@
+/** Whether more or less of an objective is better. */
+export type Direction = 'max' | 'min';
+
+/** Losses: every objective turned so that less is better. Points are `[objective]`, as long as `directions`. */
+function toLosses(point: readonly number[], directions: readonly Direction[]): readonly number[] {
+  if (point.length !== directions.length || point.some(Number.isNaN))
+    throw new RangeError(`expected ${directions.length} objectives, none NaN, got [${point.join(', ')}]`);
+  return point.map((value, index) => (directions[index] === 'max' ? -value : value));
+}
+
+function lossDominates(a: readonly number[], b: readonly number[]): boolean {
+  return (
+    a.every((value, index) => value <= (b[index] ?? Infinity)) &&
+    a.some((value, index) => value < (b[index] ?? Infinity))
+  );
+}
+
+/**
+ * Pareto dominance: `a` is nowhere worse than `b` and somewhere better.
+ * @throws {RangeError} on NaN or a length other than that of `directions`.
+ */
+export function dominates(a: readonly number[], b: readonly number[], directions: readonly Direction[]): boolean {
+  return lossDominates(toLosses(a, directions), toLosses(b, directions));
+}
+
+/**
+ * Indices, ascending, of the points `[count][objective]` that no other dominates; equal points all stay.
+ * Quadratic in the count. @throws {RangeError} as {@link dominates}.
+ */
+export function nonDominated(
+  points: readonly (readonly number[])[],
+  directions: readonly Direction[],
+): readonly number[] {
+  const losses = points.map((point) => toLosses(point, directions));
+  return losses.flatMap((loss, index) => (losses.some((other) => lossDominates(other, loss)) ? [] : index));
+}
+
+/** The items no other item dominates, in their order; `objectives` gives the values of one. */
+export function paretoSet<T>(
+  items: readonly T[],
+  objectives: (item: T) => readonly number[],
+  directions: readonly Direction[],
+): readonly T[] {
+  const kept = new Set(nonDominated(items.map(objectives), directions));
+  return items.filter((_, index) => kept.has(index));
+}
+
+/**
+ * Hypervolume: volume of objective space dominated by the points `[count][objective]` and bounded by
+ * `reference` `[objective]`, in the product of the objectives' units. Points not strictly better than the
+ * reference in every objective add nothing. The reference is the caller's, never taken from the points: volumes
+ * of two runs compare only under one reference. Exact, by slicing the last objective; meant for up to about 4
+ * objectives and hundreds of points.
+ * @throws {RangeError} as {@link dominates}.
+ */
+export function hypervolume(
+  points: readonly (readonly number[])[],
+  directions: readonly Direction[],
+  reference: readonly number[],
+): number {
+  const bound = toLosses(reference, directions);
+  const gains = points
+    .map((point) => toLosses(point, directions).map((loss, index) => (bound[index] ?? -Infinity) - loss))
+    .filter((gain) => gain.every((value) => value > 0));
+  return dominatedVolume(gains, directions.length);
+}
+
+/** Volume of the union of boxes from the origin to each point, over the first `dimensions` coordinates. */
+function dominatedVolume(points: readonly (readonly number[])[], dimensions: number): number {
+  if (points.length === 0) return 0;
+  const last = dimensions - 1;
+  const at = (point: readonly number[] | undefined): number => point?.[last] ?? 0;
+  if (dimensions <= 1) return Math.max(...points.map(at));
+  const highestFirst = points.toSorted((a, b) => at(b) - at(a));
+  let volume = 0;
+  for (const index of highestFirst.keys()) {
+    const thickness = at(highestFirst[index]) - at(highestFirst[index + 1]);
+    if (thickness > 0) volume += thickness * dominatedVolume(highestFirst.slice(0, index + 1), last);
+  }
+  return volume;
+}

@@ -1,0 +1,43 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { StudyProgress } from './context.ts';
+import { runStudy } from './study.ts';
+import type { StudyConfig } from './study-file.ts';
+import type { StudySummary } from './summary.ts';
+
+/** Examples of every training in a check: enough to step, not to learn. */
+const checkExamples = 256;
+
+/**
+ * Runs the smallest study that goes through every step of the given one: same data, targets,
+ * trainer and space, one candidate, two sizes at most, no limits. Leaves nothing behind.
+ */
+export async function checkStudy(
+  config: StudyConfig,
+  options: { readonly signal?: AbortSignal; readonly onProgress?: (progress: StudyProgress) => void } = {},
+): Promise<StudySummary> {
+  const folder = mkdtempSync(join(tmpdir(), 'ridgepoint-check-'));
+  const targets = Object.fromEntries(
+    Object.entries(config.targets).map(([name, target]) => [name, { ...target, limit: undefined, memory: undefined }]),
+  );
+  const tiny: StudyConfig = {
+    ...config,
+    targets,
+    family: Object.fromEntries(Object.entries(config.family).map(([name, sizes]) => [name, sizes.slice(0, 2)])),
+    search: { ...config.search, reward: 'product', trials: 1, examples: checkExamples, finalists: 1, seeds: 1 },
+    scale: { ...config.scale, trials: 1, round: 1, examples: checkExamples, finalists: 1 },
+    final: {
+      ...config.final,
+      examples: checkExamples,
+      seeds: 1,
+      baselines: config.final.baselines.filter((baseline) => 'onnx' in baseline),
+    },
+    budget: { ...config.budget, time: undefined },
+  };
+  try {
+    return await runStudy(tiny, { folder, ...options });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

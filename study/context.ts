@@ -1,0 +1,48 @@
+import type { Clock } from '../core/clock.ts';
+import type { Latency } from '../latency/latency.ts';
+import type { NetworkSpec } from '../models/spec.ts';
+import type { Evaluator } from '../search/evaluator.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { FolderArtefacts } from './artefacts.ts';
+import type { StudyRecord } from './record.ts';
+import type { StudyConfig, TargetConfig } from './study-file.ts';
+
+/** What is known of the data without holding its pixels. */
+export interface DataDescription extends Pick<
+  Dataset,
+  'name' | 'channels' | 'height' | 'width' | 'classNames' | 'mean' | 'std'
+> {
+  readonly digest: string;
+  readonly counts: Readonly<Record<'train' | 'holdout' | 'test', number>>;
+  /** Prepared data-set file that child processes read. */
+  readonly file: string;
+}
+
+/** Latency of networks on targets: measured, or computed by the simulated device. */
+export interface LatencyMeter {
+  /** A candidate's network with untrained weights, by the study's protocol. */
+  measureSpec(spec: NetworkSpec, target: TargetConfig): Promise<Latency>;
+  /** A file, by the thorough protocol. */
+  measureFile(path: string, target: TargetConfig, spec: NetworkSpec | null): Promise<Latency>;
+  close(): Promise<void>;
+}
+
+/** A point of a running study that a person may want to see. */
+export interface StudyProgress {
+  readonly phase: string;
+  readonly text: string;
+}
+
+/** Everything a phase works with. */
+export interface StudyContext {
+  readonly config: StudyConfig;
+  readonly folder: string;
+  readonly data: DataDescription;
+  readonly record: StudyRecord;
+  readonly evaluator: Evaluator;
+  readonly meter: LatencyMeter;
+  readonly artefacts: FolderArtefacts;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: StudyProgress) => void;
+}

@@ -1,0 +1,39 @@
+import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { digestBytes } from '../core/digest.ts';
+import { ConfigError, InvalidFileError } from '../core/errors.ts';
+
+/**
+ * Copies delivered files out of a study, every byte checked against the manifest first.
+ * @returns the files written, below `to`.
+ * @throws {ConfigError} when nothing matches or `to` exists; {InvalidFileError} when a file was changed.
+ */
+export function exportFamily(
+  folder: string,
+  to: string,
+  only: { readonly target?: string; readonly size?: string },
+): string[] {
+  const manifestPath = join(folder, 'manifest.json');
+  if (!existsSync(manifestPath))
+    throw new ConfigError(`${folder}: expected the folder of a finished study (it has a manifest.json), found none`);
+  const { files } = JSON.parse(readFileSync(manifestPath, 'utf8')) as { files: Record<string, string> };
+  const family = Object.entries(files).filter(([path]) => {
+    const [room, target, size] = path.split(/[\\/]/);
+    return room === 'family' && (only.target ?? target) === target && (only.size ?? size) === size;
+  });
+  if (family.length === 0)
+    throw new ConfigError(
+      `${folder}: expected delivered files for ${only.target ?? 'any target'}, ${only.size ?? 'any size'}; found none`,
+    );
+  if (existsSync(to)) throw new ConfigError(`--to: expected a folder that does not exist yet, got ${to}`);
+  for (const [path, digest] of family) {
+    const found = existsSync(join(folder, path)) ? digestBytes(readFileSync(join(folder, path))) : 'no file';
+    if (found !== digest)
+      throw new InvalidFileError(`${join(folder, path)}: expected ${digest} as in the manifest, got ${found}`);
+  }
+  for (const [path] of family) {
+    mkdirSync(dirname(join(to, path)), { recursive: true });
+    cpSync(join(folder, path), join(to, path));
+  }
+  return family.map(([path]) => path);
+}

@@ -1,0 +1,105 @@
+import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { z } from 'zod';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { canonicalJson } from '../core/digest.ts';
+import { InvalidFileError } from '../core/errors.ts';
+import { type EventPayload, type JournalEvent, journalEventSchema } from './events.ts';
+
+/** The journal of a study's folder. */
+export function journalPath(folder: string): string {
+  return join(folder, 'journal.jsonl');
+}
+
+/** Checksum of an event, over its canonical JSON without the checksum itself. */
+function checksum(event: object): string {
+  return crc32(canonicalJson(event)).toString(16).padStart(8, '0');
+}
+
+interface ReadJournal {
+  readonly events: readonly JournalEvent[];
+  /** Bytes of the file that hold whole, valid lines. */
+  readonly validBytes: number;
+}
+
+/**
+ * Reads a journal without writing to it. A last line that is torn (the process was killed while
+ * writing) is left out: nothing was ever answered on its strength.
+ * @throws {InvalidFileError} naming the line when anything before the tail is damaged.
+ */
+export function readJournal(path: string): ReadJournal {
+  const bytes = readFileSync(path);
+  const events: JournalEvent[] = [];
+  let start = 0;
+  while (start < bytes.length) {
+    const newline = bytes.indexOf(10, start);
+    const end = newline === -1 ? bytes.length : newline;
+    const isLast = newline === -1 || newline === bytes.length - 1;
+    const parsed = newline === -1 ? undefined : parseLine(bytes.toString('utf8', start, end));
+    if (typeof parsed !== 'object') {
+      if (isLast) break;
+      throw new InvalidFileError(
+        `${path}, line ${events.length + 1}: expected a journal event, got a damaged line (${parsed})`,
+      );
+    }
+    if (parsed.seq !== events.length)
+      throw new InvalidFileError(
+        `${path}, line ${events.length + 1}: expected event ${events.length}, got event ${parsed.seq}`,
+      );
+    events.push(parsed);
+    start = end + 1;
+  }
+  return { events, validBytes: start };
+}
+
+function parseLine(line: string): JournalEvent | string {
+  let data: { crc?: unknown };
+  try {
+    data = JSON.parse(line) as { crc?: unknown };
+  } catch {
+    return 'not JSON';
+  }
+  const { crc, ...event } = data;
+  if (crc !== checksum(event)) return 'its checksum does not match';
+  const result = journalEventSchema.safeParse(event);
+  return result.success ? result.data : `not a known event: ${z.prettifyError(result.error)}`;
+}
+
+/**
+ * The append-only record of a study; a study is the replay of it. One writer at a time (the study
+ * holds a lease on the folder). Every append is on disk (fsync) before it returns.
+ */
+export class Journal {
+  readonly path: string;
+  readonly #descriptor: number;
+  readonly #clock: Clock;
+  readonly #events: JournalEvent[];
+
+  /** Opens or creates the file, cutting off a torn last line. */
+  constructor(path: string, clock: Clock = systemClock) {
+    this.path = path;
+    this.#clock = clock;
+    mkdirSync(dirname(path), { recursive: true });
+    this.#descriptor = openSync(path, 'a+');
+    const { events, validBytes } = readJournal(path);
+    ftruncateSync(this.#descriptor, validBytes);
+    this.#events = [...events];
+  }
+
+  get events(): readonly JournalEvent[] {
+    return this.#events;
+  }
+
+  append(payload: EventPayload): JournalEvent {
+    const event = { schema: 1, seq: this.#events.length, tMs: this.#clock.now(), ...payload } as JournalEvent;
+    writeSync(this.#descriptor, `${JSON.stringify({ ...event, crc: checksum(event) })}\n`);
+    fsyncSync(this.#descriptor);
+    this.#events.push(event);
+    return event;
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+}

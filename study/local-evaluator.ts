@@ -1,0 +1,95 @@
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ConfigError, InterruptedError, toWire } from '../core/errors.ts';
+import type { Outcome } from '../core/trial.ts';
+import type { Augmentation } from '../data/augment.ts';
+import { withHostLock } from '../latency/host-lock.ts';
+import type { NetworkSpec } from '../models/spec.ts';
+import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
+import { trainInChild } from '../training/isolate.ts';
+import type { Recipe } from '../training/trainer.ts';
+import type { FolderArtefacts } from './artefacts.ts';
+
+export interface LocalEvaluatorOptions {
+  /** Prepared data-set file. */
+  readonly dataFile: string;
+  readonly recipe: Recipe;
+  readonly augmentation: Augmentation;
+  readonly artefacts: FolderArtefacts;
+  /** Candidates trained at once, one thread each. */
+  readonly slots: number;
+}
+
+/**
+ * Trains candidates on this machine, each in a process of its own, sharing the host lock so that
+ * nobody measures latency meanwhile. Weights are kept only when asked for.
+ */
+export class LocalEvaluator implements Evaluator {
+  readonly slots: number;
+  readonly #options: LocalEvaluatorOptions;
+
+  constructor(options: LocalEvaluatorOptions) {
+    this.slots = options.slots;
+    this.#options = options;
+  }
+
+  async evaluate(
+    candidate: { readonly id: string; readonly spec: NetworkSpec },
+    request: EvaluationRequest,
+  ): Promise<Outcome> {
+    const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-train-'));
+    try {
+      return await withHostLock(
+        'shared',
+        () => this.#train(candidate.spec, request, join(folder, 'weights.safetensors')),
+        { signal: request.signal },
+      );
+    } catch (error) {
+      if (error instanceof InterruptedError || request.signal.aborted) throw error;
+      const { code, retry, message } = toWire(error);
+      return { status: 'failed', code, retry, detail: message };
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #train(spec: NetworkSpec, request: EvaluationRequest, weightsFile: string): Promise<Outcome> {
+    const { dataFile, recipe, augmentation, artefacts } = this.#options;
+    if (request.fidelity.resolution !== undefined && request.fidelity.resolution !== spec.input.resolution)
+      throw new ConfigError(
+        `expected to train at the network's own resolution of ${spec.input.resolution} px, got ${request.fidelity.resolution}`,
+      );
+    const result = await trainInChild({
+      spec,
+      data: { file: dataFile, augmentation, scoredSplit: 'holdout' },
+      recipe,
+      fidelity: request.fidelity,
+      threads: 1,
+      weightsFile,
+      ...(request.from ? { initialWeightsFile: artefacts.path(request.from) } : {}),
+      signal: request.signal,
+      onProgress: ({ examples, loss, imagesPerS }) => request.onProgress?.({ examples, loss, imagesPerS }),
+    });
+    if (result.status === 'diverged')
+      return {
+        status: 'infeasible',
+        reason: 'diverged',
+        detail: `after ${result.atExamples} examples`,
+        cost: result.cost,
+      };
+    const checkpoint = request.keepWeights ? await artefacts.put(createReadStream(weightsFile)) : undefined;
+    return {
+      status: 'ok',
+      metrics: result.metrics,
+      cost: result.cost,
+      curve: [...result.curve],
+      ...(checkpoint ? { checkpoint } : {}),
+    };
+  }
+}

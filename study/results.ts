@@ -1,0 +1,102 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { digestBytes } from '../core/digest.ts';
+import { ConfigError } from '../core/errors.ts';
+import { modelCard } from '../report/card.ts';
+import { renderReport } from '../report/html.ts';
+import { familyCsv, paretoCsv, trialsCsv } from '../report/tables.ts';
+import type { DataDescription } from './context.ts';
+import { memberFolder, preprocessingOf } from './deliver-phase.ts';
+import type { JournalEvent } from './events.ts';
+import { journalPath, readJournal } from './journal.ts';
+import type { StudyConfig } from './study-file.ts';
+import { summarise } from './summarise.ts';
+import type { StudySummary } from './summary.ts';
+
+/** The events of a study's folder. @throws {ConfigError} when it holds no study. */
+export function readStudyEvents(folder: string): readonly JournalEvent[] {
+  const path = journalPath(folder);
+  if (!existsSync(path))
+    throw new ConfigError(`${folder}: expected the folder of a study (it has a journal.jsonl), found none`);
+  const { events } = readJournal(path);
+  if (events.length === 0) throw new ConfigError(`${path}: expected a study's journal, got an empty one`);
+  return events;
+}
+
+/** Everything a study's folder shows, again, from its journal. */
+export async function rebuildResults(folder: string): Promise<StudySummary> {
+  const events = readStudyEvents(folder);
+  const summary = summarise(events);
+  const created = events.find((event) => event.type === 'study' && event.action === 'created');
+  await writeResults(folder, (created?.type === 'study' ? created.config : undefined) as StudyConfig, events, summary);
+  return summary;
+}
+
+/**
+ * Writes tables, cards, metrics, the report and last the manifest, each beside and renamed. Delivered
+ * ONNX files are already in place; the manifest holds the digest of everything a user may take away.
+ */
+export async function writeResults(
+  folder: string,
+  config: StudyConfig,
+  events: readonly JournalEvent[],
+  summary: StudySummary,
+): Promise<void> {
+  const files: string[] = [];
+  const write = (path: string, content: string) => {
+    const full = join(folder, path);
+    mkdirSync(join(full, '..'), { recursive: true });
+    writeFileSync(`${full}.part`, content);
+    renameSync(`${full}.part`, full);
+    files.push(path);
+  };
+  write('trials.csv', trialsCsv(summary));
+  write('pareto.csv', paretoCsv(summary));
+  write('family.csv', familyCsv(summary));
+  const data = events.flatMap((event) =>
+    event.type === 'decision' && event.id === 'data' ? [event.value as DataDescription] : [],
+  )[0];
+  for (const target of summary.targets)
+    for (const member of target.lines.find(({ kind }) => kind === 'family')?.members ?? []) {
+      const path = memberFolder({ target: target.name, size: member.size });
+      const artefact = events.find(
+        (event) => event.type === 'artefact' && event.id === `delivered ${target.name} ${member.size}`,
+      );
+      if (!data || artefact?.type !== 'artefact') continue;
+      const { count, latency, testAccuracy, holdoutAccuracy, limitMet, multipliers } = member;
+      const metrics = {
+        schema: 1,
+        target: target.name,
+        size: member.size,
+        digest: artefact.digest,
+        testAccuracy,
+        holdoutAccuracy,
+        latency,
+        limitMet,
+        multipliers,
+        count,
+      };
+      write(join(path, 'metrics.json'), `${JSON.stringify(metrics, null, 2)}\n`);
+      write(
+        join(path, 'card.md'),
+        modelCard({ summary, target, member, preprocessing: preprocessingOf(data), digest: artefact.digest }),
+      );
+      files.push(join(path, 'model.onnx'), join(path, 'spec.yaml'));
+    }
+  write('report.html', renderReport(summary));
+  const manifest = {
+    schema: 1,
+    study: summary.name,
+    finished: summary.finished,
+    seed: config.seed,
+    data: summary.data,
+    environment: summary.environment,
+    files: Object.fromEntries(
+      [...files, 'resolved.yaml', 'journal.jsonl']
+        .filter((path) => existsSync(join(folder, path)))
+        .toSorted()
+        .map((path) => [path, digestBytes(readFileSync(join(folder, path)))]),
+    ),
+  };
+  write('manifest.json', `${JSON.stringify(manifest, null, 2)}\n`);
+}

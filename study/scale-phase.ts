@@ -1,0 +1,305 @@
+import { specDigest, type NetworkSpec } from '../models/spec.ts';
+import { applyMultipliers, realisedKey, type ScaledNetwork } from '../scaling/apply.ts';
+import { identity, type Multipliers } from '../scaling/multipliers.ts';
+import type { ScalingConstraints, ScalingObservation } from '../scaling/candidates.ts';
+import { proposeGlobalScalings } from '../scaling/global-scaling.ts';
+import { latencyDesign } from '../scaling/latency-design.ts';
+import { proposeScalings, type ScalingProblem } from '../scaling/optimizer.ts';
+import { parseRule, type ScalingRule } from '../scaling/rules.ts';
+import { solveRule, solveRuleMeasured } from '../scaling/solve-rule.ts';
+import { fitLatency } from '../scaling/surrogate.ts';
+import { phaseTimeLeft } from './budget.ts';
+import type { StudyContext } from './context.ts';
+import { familyLine } from './deliver-phase.ts';
+import { accuracyOf, admit, countSpec, evaluateAll, latencyOf, meetsLimit } from './evaluate.ts';
+import type { Base } from './search-phase.ts';
+import type { Size, TargetConfig } from './study-file.ts';
+
+/** A scaled base with its measured latency. */
+export interface Scaling {
+  /** Realised multipliers. */
+  readonly multipliers: Multipliers;
+  readonly spec: NetworkSpec;
+  readonly digest: string;
+  readonly latencyMs: number;
+}
+
+/** The scalings of one size that go on to full training. */
+export interface SizedScalings {
+  readonly target: string;
+  /** `family`, or the fixed rule it is compared with. */
+  readonly line: string;
+  readonly size: Size;
+  readonly targetMs: number;
+  readonly finalists: readonly Scaling[];
+}
+
+/** Latency-aware compound scaling of one base for every target, and the fixed rules it is compared with. */
+export async function scaleBase(context: StudyContext, base: Base): Promise<SizedScalings[]> {
+  const results: SizedScalings[] = [];
+  for (const [target, config] of Object.entries(context.config.targets)) {
+    const scaler = new TargetScaler(context, base, target, config);
+    const sizes = await scaler.sizes();
+    results.push(...(await scaler.family(sizes)));
+    for (const baseline of context.config.final.baselines)
+      if ('rule' in baseline) results.push(...(await scaler.byRule(sizes, parseRule(baseline.rule))));
+  }
+  return results;
+}
+
+type SizeTarget = Pick<SizedScalings, 'size' | 'targetMs'>;
+
+/** Everything about scaling one base for one target; latencies and accuracies accumulate. */
+class TargetScaler {
+  readonly #context: StudyContext;
+  readonly #base: Base;
+  readonly #target: string;
+  readonly #config: TargetConfig;
+  readonly #constraints: ScalingConstraints;
+  readonly #measured = new Map<string, Scaling>();
+  readonly #accuracies = new Map<string, number>();
+
+  constructor(context: StudyContext, base: Base, target: string, config: TargetConfig) {
+    this.#context = context;
+    this.#base = base;
+    this.#target = target;
+    this.#config = config;
+    this.#constraints = {
+      maxResolution: Math.min(context.data.height, context.data.width),
+      admits: (spec) => {
+        if (config.memory === undefined) return true;
+        const count = countSpec(spec);
+        return count.weightBytes + count.peakBytes * config.batch <= config.memory;
+      },
+    };
+  }
+
+  /** The sizes asked for, in milliseconds, largest last; multiples are of the base's measured latency. */
+  async sizes(): Promise<SizeTarget[]> {
+    const base = await this.#measure(this.#base.spec, identity);
+    const sizes = this.#context.config.family[this.#target] ?? [];
+    return sizes
+      .map((size) => ({ size, targetMs: size.ms ?? (size.multiple ?? 1) * base.latencyMs }))
+      .toSorted((a, b) => a.targetMs - b.targetMs);
+  }
+
+  /** The family itself, by the study's scaling rule. */
+  async family(sizes: readonly SizeTarget[]): Promise<SizedScalings[]> {
+    const { rule } = this.#context.config.scale;
+    await this.#measureDesign(sizes);
+    await this.#train([this.#baseScaling()]);
+    if (rule === 'per-size') return this.#perSize(sizes);
+    if (rule === 'single-triple') return this.#singleTriple(sizes);
+    return this.byRule(sizes, parseRule(rule), familyLine);
+  }
+
+  /** A fixed rule, carried to each size by its own φ: solved on the fitted latency, then on measurements. */
+  async byRule(sizes: readonly SizeTarget[], rule: ScalingRule, line: string = rule.name): Promise<SizedScalings[]> {
+    const results: SizedScalings[] = [];
+    for (const { size, targetMs } of sizes) {
+      const surrogate = fitLatency([...this.#measured.values()]);
+      const guess = solveRule(
+        rule,
+        (multipliers) => surrogate.predict(this.#apply(multipliers).realised).latencyMs,
+        targetMs,
+      );
+      const measure = async (multipliers: Multipliers) =>
+        (await this.#measureScaled(this.#apply(multipliers))).latencyMs;
+      const isBase = size.multiple === 1;
+      const solution = isBase
+        ? undefined
+        : await solveRuleMeasured(rule, measure, targetMs, { guess: guess.phi, tolerance: 0.05, maxEvaluations: 8 });
+      const chosen = solution ? await this.#measureScaled(this.#apply(solution.multipliers)) : this.#baseScaling();
+      results.push(
+        this.#sized(
+          { size, targetMs },
+          line,
+          [chosen],
+          solution ? `φ = ${solution.phi.toFixed(2)}: ${solution.status}` : 'the base',
+        ),
+      );
+    }
+    return results;
+  }
+
+  async #perSize(sizes: readonly SizeTarget[]): Promise<SizedScalings[]> {
+    const { scale, seed } = this.#context.config;
+    const grown = sizes.filter(({ size }) => size.multiple !== 1);
+    const tried = new Map(grown.map(({ size }) => [size.name, new Set<string>()]));
+    const notes = new Map<string, string>();
+    // A proposal that measures above its target costs no training, so it does not count; rounds are bounded instead.
+    for (let round = 0; round < 3 * scale.trials; round++) {
+      const open = grown.filter(
+        ({ size }) => (tried.get(size.name)?.size ?? 0) < scale.trials && notes.get(size.name) !== 'exhausted',
+      );
+      if (open.length === 0 || !(await phaseTimeLeft(this.#context, 'scale', round))) break;
+      const proposed = proposeScalings({
+        ...this.#problem(open),
+        count: scale.round,
+        seed: seed + round,
+      });
+      const fitting: { scaling: Scaling; name: string }[] = [];
+      for (const { size, proposals, status } of proposed) {
+        notes.set(size.name, status);
+        for (const proposal of proposals) {
+          const scaling = await this.#measureScaled(proposal);
+          if (this.#fits(scaling, size.targetMs)) fitting.push({ scaling, name: size.name });
+        }
+      }
+      for (const { scaling, name } of fitting) tried.get(name)?.add(scaling.digest);
+      await this.#train(fitting.map(({ scaling }) => scaling));
+    }
+    return sizes.map(({ size, targetMs }) => {
+      if (size.multiple === 1) return this.#sized({ size, targetMs }, familyLine, [this.#baseScaling()], 'the base');
+      const best = this.#bestWithin(targetMs, this.#context.config.scale.finalists);
+      return this.#sized(
+        { size, targetMs },
+        familyLine,
+        best,
+        `best of ${this.#accuracies.size} trained scalings (${notes.get(size.name)})`,
+      );
+    });
+  }
+
+  async #singleTriple(sizes: readonly SizeTarget[]): Promise<SizedScalings[]> {
+    const { scale, seed } = this.#context.config;
+    const grown = sizes.filter(({ size }) => size.multiple !== 1);
+    const triples = new Map<string, readonly (Scaling | null)[]>();
+    for (let round = 0; triples.size < scale.trials && round < 3 * scale.trials; round++) {
+      if (grown.length === 0 || !(await phaseTimeLeft(this.#context, 'scale', round))) break;
+      const proposals = proposeGlobalScalings({ ...this.#problem(grown), count: scale.trials, seed });
+      const fresh = proposals.find(({ rule }) => !triples.has(rule.name));
+      if (!fresh) break;
+      const members: (Scaling | null)[] = [];
+      for (const { targetMs } of grown) {
+        const { multipliers } = await solveRuleMeasured(
+          fresh.rule,
+          async (m) => (await this.#measureScaled(this.#apply(m))).latencyMs,
+          targetMs,
+          { maxEvaluations: 6, tolerance: 0.08 },
+        );
+        const scaling = await this.#measureScaled(this.#apply(multipliers));
+        members.push(this.#fits(scaling, targetMs) ? scaling : null);
+      }
+      triples.set(fresh.rule.name, members);
+      await this.#train(members.filter((member) => member !== null));
+    }
+    const meanAccuracy = (members: readonly (Scaling | null)[]) =>
+      members.reduce((sum, member) => sum + ((member && this.#accuracies.get(member.digest)) ?? 0), 0);
+    const best = [...triples].reduce<[string, readonly (Scaling | null)[]] | undefined>(
+      (a, b) => (a && meanAccuracy(a[1]) >= meanAccuracy(b[1]) ? a : b),
+      undefined,
+    );
+    return sizes.map(({ size, targetMs }) => {
+      const member = best?.[1][grown.findIndex((other) => other.size.name === size.name)];
+      return this.#sized(
+        { size, targetMs },
+        familyLine,
+        [member ?? this.#baseScaling()],
+        best ? `(α, β, γ) = ${best[0]}` : 'the base',
+      );
+    });
+  }
+
+  #problem(sizes: readonly SizeTarget[]): Omit<ScalingProblem, 'count' | 'seed'> {
+    const observations: ScalingObservation[] = [...this.#measured.values()].map(
+      ({ multipliers, latencyMs, digest }) => ({
+        multipliers,
+        latencyMs,
+        accuracy: this.#accuracies.get(digest),
+      }),
+    );
+    return {
+      base: this.#base.spec,
+      sizes: sizes.map(({ size, targetMs }) => ({ name: size.name, targetMs })),
+      observations,
+      constraints: this.#constraints,
+    };
+  }
+
+  async #measureDesign(sizes: readonly SizeTarget[]): Promise<void> {
+    const largest = Math.max(...sizes.map(({ targetMs }) => targetMs)) / this.#baseScaling().latencyMs;
+    const design = latencyDesign(this.#base.spec, this.#constraints, largest);
+    for (const [index, scaled] of design.entries()) {
+      this.#say(`measuring ${index + 1}/${design.length} scalings to learn how latency grows on ${this.#target}`);
+      await this.#measureScaled(scaled);
+    }
+    const { exponents, leaveOneOutError } = fitLatency([...this.#measured.values()]);
+    this.#say(
+      `latency on ${this.#target} grows as d^${exponents.depth.toFixed(2)} · w^${exponents.width.toFixed(2)} · r^${exponents.resolution.toFixed(2)} (left-out error ${(100 * leaveOneOutError).toFixed(0)} %)`,
+    );
+  }
+
+  /** Trains scalings at the scaling fidelity; the base too, so that gains are known against it. */
+  async #train(scalings: readonly Scaling[]): Promise<void> {
+    const { config } = this.#context;
+    const trials = await admit(
+      this.#context,
+      scalings.map(({ multipliers, spec }) => ({
+        phase: 'scale' as const,
+        choices: { ...multipliers },
+        spec,
+        fidelity: { examples: config.scale.examples, seed: config.seed },
+        origin: { by: 'scaling', because: `scaling of ${this.#base.trial}`, target: this.#target },
+      })),
+      [],
+    );
+    await evaluateAll(this.#context, trials, false);
+    for (const trial of trials) {
+      const accuracy = accuracyOf(this.#context, trial.id);
+      if (accuracy !== undefined) this.#accuracies.set(trial.specDigest, accuracy);
+    }
+  }
+
+  #bestWithin(targetMs: number, count: number): Scaling[] {
+    const best = [...this.#measured.values()]
+      .filter((scaling) => this.#accuracies.has(scaling.digest) && this.#fits(scaling, targetMs))
+      .toSorted((a, b) => (this.#accuracies.get(b.digest) ?? 0) - (this.#accuracies.get(a.digest) ?? 0))
+      .slice(0, count);
+    return best.length > 0 ? best : [this.#baseScaling()];
+  }
+
+  /** Within the size's latency, and within the target's hard limit whatever its percentile. */
+  #fits({ latencyMs, digest }: Scaling, targetMs: number): boolean {
+    const latency = this.#context.record.latency(`${this.#target} ${digest}`);
+    const { limit } = this.#config;
+    return latencyMs <= targetMs && (limit === undefined || latency === undefined || meetsLimit(latency, limit));
+  }
+
+  #apply(multipliers: Multipliers): ScaledNetwork {
+    return applyMultipliers(this.#base.spec, multipliers, this.#constraints);
+  }
+
+  #measureScaled({ spec, realised }: ScaledNetwork): Promise<Scaling> {
+    // Rounding may leave the base as it is; then it is the base, with the base's own latency.
+    const isBase = realisedKey(realised) === realisedKey(identity);
+    return this.#measure(isBase ? this.#base.spec : spec, realised);
+  }
+
+  async #measure(spec: NetworkSpec, multipliers: Multipliers): Promise<Scaling> {
+    const digest = specDigest(spec);
+    const latency = await latencyOf(this.#context, spec, digest, this.#target);
+    const scaling = { multipliers, spec, digest, latencyMs: latency.p50Ms };
+    this.#measured.set(digest, scaling);
+    return scaling;
+  }
+
+  #baseScaling(): Scaling {
+    const scaling = this.#measured.get(specDigest(this.#base.spec));
+    if (!scaling) throw new Error('the base is measured first, by sizes()');
+    return scaling;
+  }
+
+  #sized({ size, targetMs }: SizeTarget, line: string, finalists: readonly Scaling[], because: string): SizedScalings {
+    const value = {
+      targetMs,
+      finalists: finalists.map(({ multipliers, latencyMs, digest }) => ({ ...multipliers, latencyMs, digest })),
+    };
+    this.#context.record.decideAgain(`scaling ${this.#target} ${line} ${size.name}`, value, because);
+    return { target: this.#target, line, size, targetMs, finalists };
+  }
+
+  #say(text: string): void {
+    this.#context.onProgress({ phase: 'scale', text });
+  }
+}

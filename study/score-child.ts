@@ -1,0 +1,63 @@
+import { readFile } from 'node:fs/promises';
+import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
+import { serveChild } from '../core/child.ts';
+import { ConfigError } from '../core/errors.ts';
+import { noAugmentation } from '../data/augment.ts';
+import { imageTask } from '../data/batches.ts';
+import { readDatasetFile } from '../data/cache.ts';
+import type { Score, ScoreRequest } from './score.ts';
+
+await serveChild<ScoreRequest, Score>(async ({ modelFile, dataFile, split }, { signal }) => {
+  const dataset = await readDatasetFile(dataFile);
+  const session = await onnxRuntimeAccelerator('cpu').open(await readFile(modelFile), {
+    threads: 1,
+    flushDenormals: true,
+  });
+  const [input, ...others] = session.inputs;
+  const [fixedBatch, channels, height, width] = input?.dims ?? [];
+  if (!input || others.length > 0 || channels !== dataset.channels || height !== width || typeof height !== 'number')
+    throw new ConfigError(
+      `${modelFile}: expected one input [batch, ${dataset.channels}, side, side], got ${session.inputs.map(({ name, dims }) => `${name} [${dims.join(', ')}]`).join(' and ')}`,
+    );
+  const batchSize = typeof fixedBatch === 'number' ? fixedBatch : 64;
+  const task = imageTask(dataset, {
+    resolution: height,
+    scoredSplit: split,
+    augmentation: noAugmentation,
+    labelSmoothing: 0,
+  });
+  let examples = 0;
+  let right = 0;
+  let nats = 0;
+  for (const batch of task.scoringBatches(batchSize)) {
+    signal.throwIfAborted();
+    const image = batch['image'];
+    const labels = batch['label']?.data as BigInt64Array;
+    if (!image) throw new Error('the task gave no images');
+    if (typeof fixedBatch === 'number' && image.shape[0] !== fixedBatch)
+      throw new ConfigError(
+        `${modelFile}: expected a symbolic batch or one that divides ${dataset.splits[split].count} examples, got ${fixedBatch}`,
+      );
+    const outputs = await session.run({
+      [input.name]: { dtype: 'float32', dims: image.shape, data: image.data as Float32Array },
+    });
+    const logits = outputs[session.outputs[0] as string];
+    if (logits?.dims.length !== 2 || logits.dims[1] !== dataset.classNames.length)
+      throw new ConfigError(
+        `${modelFile}: expected logits [batch, ${dataset.classNames.length}], got [${logits?.dims.join(', ')}]`,
+      );
+    labels.forEach((label, row) => {
+      const scores = (logits.data as Float32Array).subarray(
+        row * dataset.classNames.length,
+        (row + 1) * dataset.classNames.length,
+      );
+      const top = Math.max(...scores);
+      const logSum = top + Math.log(scores.reduce((sum, score) => sum + Math.exp(score - top), 0));
+      examples++;
+      if (scores.indexOf(top) === Number(label)) right++;
+      nats += logSum - (scores[Number(label)] as number);
+    });
+  }
+  await session.close();
+  return { examples, accuracy: right / examples, crossEntropy: nats / examples };
+});

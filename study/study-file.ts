@@ -1,0 +1,238 @@
+import { readFileSync } from 'node:fs';
+import { basename, dirname, extname, resolve } from 'node:path';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { ConfigError } from '../core/errors.ts';
+import { bytesSchema, durationSchema, parseDurationMs } from '../core/units.ts';
+import { augmentationSchema } from '../data/augment.ts';
+import { dataSourceSchema } from '../data/source.ts';
+import { protocolPresets } from '../latency/protocol.ts';
+import { builtInSpaceNames } from '../search/spaces.ts';
+
+/** `p50 < 2ms` */
+const limitSchema = z.string().transform((text, context) => {
+  const match = /^\s*p(50|90|99)\s*<=?\s*(\S+)\s*$/.exec(text);
+  if (!match) {
+    context.addIssue({ code: 'custom', message: `expected a limit such as "p50 < 2ms", got ${JSON.stringify(text)}` });
+    return z.NEVER;
+  }
+  try {
+    return { percentile: Number(match[1]), ms: parseDurationMs(match[2] as string) };
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+    return z.NEVER;
+  }
+});
+export type Limit = z.output<typeof limitSchema>;
+
+/** `2x` (multiple of the base's latency) or `1.5ms` (absolute). */
+const sizeSchema = z.string().transform((text, context) => {
+  const multiple = /^\s*([\d.]+)\s*x\s*$/.exec(text);
+  if (multiple && Number(multiple[1]) > 0) return { name: text.trim(), multiple: Number(multiple[1]) };
+  try {
+    return { name: text.trim(), ms: parseDurationMs(text) };
+  } catch {
+    context.addIssue({
+      code: 'custom',
+      message: `expected a multiple such as 2x or a latency such as 1.5ms, got ${JSON.stringify(text)}`,
+    });
+    return z.NEVER;
+  }
+});
+export type Size = z.output<typeof sizeSchema>;
+
+const targetSchema = z.strictObject({
+  /** Accelerator id, as `ridgepoint accelerators` lists them. */
+  device: z.string(),
+  batch: z.int().positive().default(1),
+  threads: z.int().positive().max(256).default(1),
+  precision: z.literal('fp32', 'expected fp32: other precisions are not available in this version').default('fp32'),
+  /** Hard upper limit on every network delivered for this target. */
+  limit: limitSchema.optional(),
+  /** Weights plus peak activations of one inference batch. */
+  memory: bytesSchema.optional(),
+});
+
+const searchSchema = z.strictObject({
+  /** A built-in space, or the path of a space in YAML (`.yaml`, `.yml`). */
+  space: z
+    .union([
+      z.enum(builtInSpaceNames),
+      z.string().regex(/\.ya?ml$/, `expected ${builtInSpaceNames.join(', ')} or a .yaml file`),
+    ])
+    .default('efficientnet-x'),
+  /** Size of a built-in space's networks; chosen from the data's native resolution when left out. */
+  scale: z.enum(['tiny', 'small', 'full']).optional(),
+  controller: z.enum(['evolution', 'random']).default('evolution'),
+  /** Candidates that are tried, infeasible ones counted. Under `budget.time` an upper bound. */
+  trials: z.int().min(1).max(100_000).default(16),
+  /** Candidates proposed at once; more use more workers, fewer learn sooner. */
+  round: z.int().min(1).max(1000).default(4),
+  /** Training examples a candidate sees. */
+  examples: z.int().positive().default(6000),
+  /** How accuracy and latency become one number (docs/methods.md); all but `product` need a limit or absolute sizes. */
+  reward: z.enum(['product', 'hard-capped', 'absolute', 'one-sided']).default('product'),
+  /** Best candidates that are trained again with other seeds before the base is chosen. */
+  finalists: z.int().min(1).max(20).default(3),
+  seeds: z.int().min(1).max(10).default(2),
+});
+
+const scaleSchema = z.strictObject({
+  /** `per-size` lets each size have its own triple; `single-triple` uses one (α, β, γ)^φ; a rule such as `1.2/1.1/1.15` or `dWr` fixes it. */
+  rule: z.string().default('per-size'),
+  /** Scalings tried for each size. Under `budget.time` an upper bound. */
+  trials: z.int().min(1).max(1000).default(4),
+  round: z.int().min(1).max(100).default(2),
+  examples: z.int().positive().default(6000),
+  /** Best scalings of each size that are trained fully, over seeds, before one is chosen. */
+  finalists: z.int().min(1).max(10).default(2),
+});
+
+const finalSchema = z.strictObject({
+  /** Training examples of a delivered network. Under `budget.time` decided from what the budget leaves. */
+  examples: z.int().positive().default(20_000),
+  seeds: z.int().min(1).max(20).default(2),
+  baselines: z
+    .array(z.union([z.strictObject({ rule: z.string() }), z.strictObject({ onnx: z.string() })]))
+    .default([{ rule: '1.2/1.1/1.15' }]),
+});
+
+const trainerSchema = z.strictObject({
+  optimizer: z.enum(['sgd-momentum', 'adamw']).optional(),
+  batchSize: z.int().min(1).max(4096).optional(),
+  learningRate: z.number().positive().optional(),
+  momentum: z.number().min(0).max(1).optional(),
+  weightDecay: z.number().min(0).optional(),
+  labelSmoothing: z.number().min(0).max(0.9).optional(),
+  warmup: z.number().min(0).max(1).optional(),
+  augmentation: augmentationSchema.optional(),
+  /** Candidates trained at once, one thread each; by default the number of cores. */
+  parallel: z.int().min(1).max(256).optional(),
+});
+
+/** A share written as a percentage, `40%`, or as a number from 0 to 1. */
+const shareSchema = z.union([
+  z.number().min(0).max(1),
+  z
+    .string()
+    .regex(/^[\d.]+\s*%$/, 'expected a share such as 40% or 0.4')
+    .transform((text) => Number.parseFloat(text) / 100),
+]);
+
+/** What a person writes; `z.toJSONSchema` of it is the reference printed by `ridgepoint schema`. */
+export const studyFileSchema = z.strictObject({
+  /** Names the folder `runs/<study>`. */
+  study: z.string().regex(/^[A-Za-z0-9][\w.-]{0,99}$/, 'expected a name of letters, digits, ".", "_" and "-"'),
+  seed: z.int().nonnegative().default(0),
+  data: dataSourceSchema.prefault('rendered'),
+  targets: z
+    .record(
+      z.string().regex(/^[A-Za-z0-9][\w.-]*$/, 'expected a target name of letters, digits, ".", "_" and "-"'),
+      targetSchema,
+    )
+    .default({ cpu: { device: 'cpu', batch: 1, threads: 1, precision: 'fp32' } }),
+  /** Path of a network spec in YAML that is scaled as it is; nothing is searched then. */
+  base: z.string().optional(),
+  search: searchSchema.prefault({}),
+  /** Sizes to deliver, by target; every target gets 1x, 2x and 4x when left out. */
+  family: z.record(z.string(), z.array(sizeSchema).min(1)).optional(),
+  scale: scaleSchema.prefault({}),
+  final: finalSchema.prefault({}),
+  trainer: trainerSchema.prefault({}),
+  /** How latency is measured while searching; delivered files always get the thorough protocol. */
+  latency: z.enum(protocolPresets).default('quick'),
+  budget: z
+    .strictObject({
+      /** Wall time of the whole job, resumed sessions added up. */
+      time: durationSchema.optional(),
+      split: z
+        .strictObject({ search: shareSchema, scale: shareSchema, train: shareSchema })
+        .default({ search: 0.4, scale: 0.2, train: 0.4 }),
+    })
+    .prefault({}),
+  failures: z
+    .strictObject({
+      /** Stop when this many evaluations failed and none has succeeded. */
+      stopAfterFirst: z.int().min(1).default(5),
+      /** Stop when more than this share of evaluations failed. */
+      maxShare: shareSchema.default(0.2),
+    })
+    .prefault({}),
+});
+
+type ParsedStudyFile = z.output<typeof studyFileSchema>;
+
+/** A checked study file with every default filled in: what a study runs on and what its journal records. */
+export interface StudyConfig extends Omit<ParsedStudyFile, 'family'> {
+  readonly family: Readonly<Record<string, readonly Size[]>>;
+  /** Folder that relative paths of the file start from. */
+  readonly baseDirectory: string;
+}
+export type TargetConfig = StudyConfig['targets'][string];
+
+/**
+ * Reads and checks a study file.
+ * @throws {ConfigError} naming each offending key, what was expected and what was got.
+ */
+export function readStudyFile(path: string): StudyConfig {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new ConfigError(
+      `${path}: expected a study file, got ${(cause as NodeJS.ErrnoException).code ?? 'an unreadable one'}`,
+      { cause },
+    );
+  }
+  let data: unknown;
+  try {
+    data = parseYaml(text);
+  } catch (cause) {
+    throw new ConfigError(`${path}: not YAML: ${(cause as Error).message}`, { cause });
+  }
+  const named = data === null ? {} : data;
+  return resolveStudy(
+    typeof named === 'object' && !('study' in named) ? { study: basename(path, extname(path)), ...named } : named,
+    path,
+  );
+}
+
+/** @param where names the source in errors; relative paths in it start from its folder. */
+export function resolveStudy(data: unknown, where: string): StudyConfig {
+  const parsed = studyFileSchema.safeParse(data);
+  if (!parsed.success) throw new ConfigError(`${where}: not a study file\n${z.prettifyError(parsed.error)}`);
+  const { family, ...file } = parsed.data;
+  const targets = Object.keys(file.targets);
+  if (targets.length === 0) throw new ConfigError(`${where}: targets: expected at least one target, got none`);
+  for (const name of Object.keys(family ?? {}))
+    if (!targets.includes(name))
+      throw new ConfigError(`${where}: family.${name}: expected one of the targets ${targets.join(', ')}, got ${name}`);
+  const everySize = ['1x', '2x', '4x'].map((text) => sizeSchema.parse(text));
+  const sizes = Object.fromEntries(targets.map((name) => [name, family?.[name] ?? everySize]));
+  for (const name of targets)
+    checkSizes(sizes[name] ?? [], file.targets[name] as TargetConfig, `${where}: family.${name}`);
+  return { ...file, family: sizes, baseDirectory: dirname(resolve(where)) };
+}
+
+function checkSizes(sizes: readonly Size[], target: TargetConfig, where: string): void {
+  const names = sizes.map((size) => size.name);
+  if (new Set(names).size !== names.length)
+    throw new ConfigError(`${where}: expected different sizes, got ${names.join(', ')}`);
+  for (const size of sizes) {
+    if (size.multiple !== undefined && size.multiple < 1)
+      throw new ConfigError(`${where}: expected multiples of at least 1x (the base itself), got ${size.name}`);
+    if (size.ms !== undefined && target.limit && size.ms > target.limit.ms)
+      throw new ConfigError(`${where}: expected sizes within the limit of ${target.limit.ms} ms, got ${size.name}`);
+  }
+}
+
+/**
+ * The latency a base may have on a target: the limit bounds the *largest* member, so a base that
+ * is to be scaled by 4 has a quarter of it; with absolute sizes, the smallest of them.
+ */
+export function baseLimitMs(sizes: readonly Size[], limit: Limit | undefined): number | undefined {
+  const multiples = sizes.map((size) => size.multiple ?? 1);
+  const absolute = sizes.map((size) => size.ms).filter((ms) => ms !== undefined);
+  const bounds = [...absolute, ...(limit ? [limit.ms / Math.max(...multiples)] : [])];
+  return bounds.length > 0 ? Math.min(...bounds) : undefined;
+}

@@ -1,0 +1,128 @@
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { stringify as toYaml } from 'yaml';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { canonicalJson } from '../core/digest.ts';
+import { ConfigError, InterruptedError } from '../core/errors.ts';
+import type { Evaluator } from '../search/evaluator.ts';
+import { FolderArtefacts } from './artefacts.ts';
+import { environmentOf } from './environment.ts';
+import type { DataDescription, LatencyMeter, StudyContext, StudyProgress } from './context.ts';
+import { deliver } from './deliver-phase.ts';
+import type { JournalEvent } from './events.ts';
+import { Journal, journalPath } from './journal.ts';
+import { takeLease } from './lease.ts';
+import { LocalEvaluator } from './local-evaluator.ts';
+import { openLatencyMeter } from './meter.ts';
+import { prepareData } from './prepare.ts';
+import { StudyRecord } from './record.ts';
+import { resolveRecipe } from './recipe.ts';
+import { writeResults } from './results.ts';
+import { scaleBase } from './scale-phase.ts';
+import { findBase } from './search-phase.ts';
+import type { StudyConfig } from './study-file.ts';
+import { summarise } from './summarise.ts';
+import type { StudySummary } from './summary.ts';
+import { allocate, trainFamily } from './train-phase.ts';
+
+export interface StudyOptions {
+  /** Where the study lives, `runs/<study>` by convention. An existing one is resumed. */
+  readonly folder: string;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: JournalEvent) => void;
+  readonly onProgress?: (progress: StudyProgress) => void;
+  readonly clock?: Clock;
+  /** Instead of training on this machine. */
+  readonly makeEvaluator?: (data: DataDescription, artefacts: FolderArtefacts) => Evaluator;
+}
+
+/**
+ * Runs a study to its end, or on from where its journal stops: search → scale → allocate → train →
+ * deliver. Killing the process loses nothing the journal holds.
+ * @throws {ConfigError} when the folder holds a study of another configuration.
+ * @throws {InterruptedError} when aborted; the same call goes on later.
+ */
+export async function runStudy(config: StudyConfig, options: StudyOptions): Promise<StudySummary> {
+  const { folder, clock = systemClock, signal = new AbortController().signal } = options;
+  const release = takeLease(folder);
+  const journal = new Journal(journalPath(folder), clock);
+  let evaluator: Evaluator | undefined;
+  let meter: LatencyMeter | undefined;
+  try {
+    const record = new StudyRecord(journal, options.onEvent);
+    await openRecord(record, config, folder);
+    options.onProgress?.({ phase: 'prepare', text: 'preparing the data' });
+    const data = await prepareData(config, folder, record, signal);
+    const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
+    evaluator = options.makeEvaluator?.(data, artefacts) ?? localEvaluator(config, data, artefacts);
+    meter = openLatencyMeter(config.latency, signal);
+    const context: StudyContext = {
+      config,
+      folder,
+      data,
+      record,
+      evaluator,
+      meter,
+      artefacts,
+      clock,
+      signal,
+      onProgress: options.onProgress ?? (() => {}),
+    };
+    await runPhases(context);
+    const summary = summarise(record.events);
+    await writeResults(folder, config, record.events, summary);
+    return summary;
+  } catch (error) {
+    if (signal.aborted && !(error instanceof InterruptedError))
+      throw new InterruptedError('interrupted; everything finished so far is kept', { cause: error });
+    throw error;
+  } finally {
+    await meter?.close();
+    await evaluator?.close();
+    journal.close();
+    release();
+  }
+}
+
+async function runPhases(context: StudyContext): Promise<void> {
+  const { record } = context;
+  const base = await record.phase('search', () => findBase(context));
+  const sizes = await record.phase('scale', () => scaleBase(context, base));
+  const examples = await record.phase('allocate', () => allocate(context, sizes));
+  const members = await record.phase('train', () => trainFamily(context, sizes, examples));
+  await record.phase('deliver', () => deliver(context, members));
+}
+
+async function openRecord(record: StudyRecord, config: StudyConfig, folder: string): Promise<void> {
+  const { baseDirectory: _machineSpecific, ...portable } = config;
+  const created = record.events.find((event) => event.type === 'study' && event.action === 'created');
+  if (created?.type !== 'study') {
+    record.append({
+      type: 'study',
+      id: config.study,
+      action: 'created',
+      config: portable,
+      environment: await environmentOf(),
+    });
+    writeFileSync(join(folder, 'resolved.yaml'), toYaml(portable));
+  } else if (canonicalJson(created.config) !== canonicalJson(portable)) {
+    throw new ConfigError(
+      `${folder}: expected to resume the study as it was started, got a changed ${changedKeys(created.config as object, portable).join(', ')}; give the study another name, or delete the folder to start over`,
+    );
+  }
+  record.append({ type: 'study', id: config.study, action: 'opened' });
+}
+
+function changedKeys(before: object, now: object): string[] {
+  const old = before as Record<string, unknown>;
+  return Object.entries(now).flatMap(([key, value]) =>
+    canonicalJson({ value }) === canonicalJson({ value: old[key] }) ? [] : [key],
+  );
+}
+
+function localEvaluator({ trainer }: StudyConfig, data: DataDescription, artefacts: FolderArtefacts): Evaluator {
+  const { recipe, augmentation } = resolveRecipe(trainer);
+  const slots = trainer.parallel ?? availableParallelism();
+  return new LocalEvaluator({ dataFile: data.file, recipe, augmentation, artefacts, slots });
+}

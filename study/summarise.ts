@@ -1,0 +1,324 @@
+import type { Outcome } from '../core/trial.ts';
+import type { Latency } from '../latency/latency.ts';
+import { nonDominated } from '../search/pareto.ts';
+import { activeMs } from './budget.ts';
+import type { DataDescription } from './context.ts';
+import { familyLine, memberFolder } from './deliver-phase.ts';
+import { countSpec, latencyId, meetsLimit } from './evaluate.ts';
+import { type JournalEvent, type PhaseName, phaseNames } from './events.ts';
+import { StudyRecord, type Trial } from './record.ts';
+import type { Score } from './score.ts';
+import type { StudyConfig } from './study-file.ts';
+import type { FamilySummary, MemberSummary, OverSeeds, StudySummary, TargetSummary, TrialSummary } from './summary.ts';
+
+/** What a journal tells of its study, for reports; nothing but the journal is read. */
+export function summarise(events: readonly JournalEvent[]): StudySummary {
+  return new Summariser(events).summary();
+}
+
+/** Mean and sample standard deviation. */
+export function overSeeds(values: readonly number[]): OverSeeds {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  if (values.length < 2) return { mean, sd: null, values };
+  return {
+    mean,
+    sd: Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1)),
+    values,
+  };
+}
+
+interface MemberDecision {
+  readonly targetMs: number;
+  readonly multipliers: { readonly depth: number; readonly width: number; readonly resolution: number };
+  readonly runs: readonly string[];
+  readonly delivered: string;
+}
+
+class Summariser {
+  readonly #events: readonly JournalEvent[];
+  readonly #record: StudyRecord;
+  readonly #config: StudyConfig;
+  readonly #environment: Readonly<Record<string, string>>;
+
+  constructor(events: readonly JournalEvent[]) {
+    const created = events.find((event) => event.type === 'study' && event.action === 'created');
+    if (created?.type !== 'study') throw new Error('expected a journal that begins with its study');
+    this.#events = events;
+    this.#record = StudyRecord.replay(events);
+    this.#config = created.config as StudyConfig;
+    this.#environment = created.environment as Record<string, string>;
+  }
+
+  summary(): StudySummary {
+    const data = this.#record.decision('data') as DataDescription | undefined;
+    const base = this.#record.decision('base') as { trial: string } | undefined;
+    const baseTrial = this.#record.trials.find(({ id }) => id === base?.trial);
+    const trials = this.#trials();
+    const targets = this.#targets();
+    const outcomes = this.#events.filter((event) => event.type === 'outcome');
+    const costs = outcomes.flatMap(({ outcome }) => ('cost' in outcome && outcome.cost ? [outcome.cost] : []));
+    return {
+      name: this.#config.study,
+      seed: this.#config.seed,
+      createdMs: this.#events[0]?.tMs ?? 0,
+      activeS: activeMs(this.#events) / 1e3,
+      phaseS: this.#phaseSeconds(),
+      trainS: costs.reduce((sum, cost) => sum + cost.trainS, 0),
+      measureS: costs.reduce((sum, cost) => sum + cost.measureS, 0),
+      data: {
+        name: data?.name ?? String(this.#config.data),
+        classes: data?.classNames.length ?? 0,
+        native: data ? `${data.width} × ${data.height}` : '',
+        train: data?.counts.train ?? 0,
+        holdout: data?.counts.holdout ?? 0,
+        test: data?.counts.test ?? 0,
+        digest: data?.digest ?? '',
+      },
+      environment: this.#environment,
+      base: baseTrial
+        ? {
+            trial: baseTrial.id,
+            because: this.#because('base'),
+            spec: baseTrial.spec,
+            count: countSpec(baseTrial.spec),
+          }
+        : null,
+      trials,
+      targets,
+      warnings: this.#warnings(trials, targets),
+      finished: this.#events.some(
+        (event) => event.type === 'phase' && event.id === 'deliver' && event.action === 'finished',
+      ),
+    };
+  }
+
+  #because(decision: string): string {
+    return (
+      this.#events.flatMap((event) => (event.type === 'decision' && event.id === decision ? [event.because] : []))[0] ??
+      ''
+    );
+  }
+
+  #phaseSeconds(): Partial<Record<PhaseName, number>> {
+    const seconds: Partial<Record<PhaseName, number>> = {};
+    for (const name of phaseNames) {
+      const start = this.#events.findIndex(
+        (event) => event.type === 'phase' && event.id === name && event.action === 'started',
+      );
+      if (start < 0) continue;
+      const end = this.#events.findIndex(
+        (event) => event.type === 'phase' && event.id === name && event.action === 'finished',
+      );
+      const within = this.#events.slice(start, end < 0 ? undefined : end + 1);
+      const first = within[0];
+      // As if opened at the phase's start, so that pauses between sessions are left out.
+      const opened = first ? [{ ...first, type: 'study', id: '', action: 'opened' } as JournalEvent, ...within] : [];
+      seconds[name] = activeMs(opened) / 1e3;
+    }
+    return seconds;
+  }
+
+  #trials(): TrialSummary[] {
+    const issuedMs = new Map(
+      this.#events.flatMap((event) => (event.type === 'issued' ? [[event.id, event.tMs] as const] : [])),
+    );
+    const endedMs = new Map(
+      this.#events.flatMap((event) => (event.type === 'outcome' ? [[event.id, event.tMs] as const] : [])),
+    );
+    const front = this.#front();
+    return this.#record.trials.map((trial) => {
+      const outcome = this.#record.outcome(trial.id);
+      const metrics = outcome && 'metrics' in outcome ? outcome.metrics : undefined;
+      return {
+        id: trial.id,
+        phase: trial.phase,
+        choices: trial.choices,
+        spec: trial.spec,
+        because: `${trial.origin.by}: ${trial.origin.because}`,
+        target: trial.origin.target,
+        size: trial.origin.size,
+        status: outcome?.status ?? 'issued',
+        reason: reasonOf(outcome),
+        fidelityExamples: trial.fidelity.examples,
+        seed: trial.fidelity.seed,
+        accuracy: metrics?.['accuracy'],
+        crossEntropy: metrics?.['crossEntropy'],
+        latencyMs: this.#latencies(trial),
+        count: countSpec(trial.spec),
+        cost: outcome && 'cost' in outcome ? outcome.cost : undefined,
+        curve: outcome?.status === 'ok' ? outcome.curve : undefined,
+        startedMs: issuedMs.get(trial.id) ?? 0,
+        endedMs: endedMs.get(trial.id),
+        onFront: front.has(trial.id),
+      };
+    });
+  }
+
+  #latencies(trial: Trial): Record<string, number> {
+    return Object.fromEntries(
+      Object.keys(this.#config.targets).flatMap((target) => {
+        const latency = this.#record.latency(latencyId(target, trial.specDigest));
+        return latency ? [[target, latency.p50Ms]] : [];
+      }),
+    );
+  }
+
+  /** Search trials of the first seed that no other beats in accuracy and in latency on every target. */
+  #front(): ReadonlySet<string> {
+    const targets = Object.keys(this.#config.targets);
+    const finished = this.#record.trials.filter(
+      (trial) =>
+        trial.phase === 'search' &&
+        trial.fidelity.seed === this.#config.seed &&
+        this.#record.outcome(trial.id)?.status === 'ok',
+    );
+    const points = finished.map((trial) => {
+      const outcome = this.#record.outcome(trial.id);
+      const accuracy = outcome?.status === 'ok' ? (outcome.metrics['accuracy'] ?? 0) : 0;
+      const latencies = this.#latencies(trial);
+      return [accuracy, ...targets.map((target) => latencies[target] ?? Number.POSITIVE_INFINITY)];
+    });
+    const kept = nonDominated(points, ['max', ...targets.map(() => 'min' as const)]);
+    return new Set(kept.map((index) => finished[index]?.id ?? ''));
+  }
+
+  #targets(): TargetSummary[] {
+    return Object.entries(this.#config.targets).map(([name, target]) => ({
+      name,
+      device: target.device,
+      batch: target.batch,
+      threads: target.threads,
+      limit: target.limit ?? null,
+      lines: this.#lines(name),
+    }));
+  }
+
+  #lines(target: string): FamilySummary[] {
+    const rules = this.#config.final.baselines.flatMap((baseline) => ('rule' in baseline ? [baseline.rule] : []));
+    const models = this.#config.final.baselines.flatMap((baseline) => ('onnx' in baseline ? [baseline.onnx] : []));
+    const line = (kind: FamilySummary['kind'], id: string): FamilySummary => ({
+      kind,
+      name: id === familyLine ? 'ridgepoint' : id,
+      members: (this.#config.family[target] ?? []).flatMap((size) => this.#member(target, id, size.name) ?? []),
+    });
+    const lines = [
+      line('family', familyLine),
+      ...rules.map((rule) => line('rule', rule)),
+      ...models.map((model) => this.#userModel(target, model)),
+    ];
+    return lines.filter(({ members }) => members.length > 0);
+  }
+
+  #member(target: string, line: string, size: string): MemberSummary | undefined {
+    const decision = this.#record.decision(`member ${target} ${line} ${size}`) as MemberDecision | undefined;
+    const latency = this.#record.latency(`delivered ${target} ${line} ${size}`);
+    const delivered = this.#record.trials.find(({ id }) => id === decision?.delivered);
+    if (!decision || !latency || !delivered) return undefined;
+    const score = (split: string, run: string) =>
+      (this.#record.decision(`score ${split} ${run}`) as Score | undefined)?.accuracy;
+    const accuracies = (split: string) => overSeeds(decision.runs.flatMap((run) => score(split, run) ?? []));
+    const outcome = this.#record.outcome(delivered.id);
+    const file = line === familyLine ? `${memberFolder({ target, size })}/model.onnx` : undefined;
+    return {
+      size,
+      targetMs: decision.targetMs,
+      multipliers: decision.multipliers,
+      spec: delivered.spec,
+      count: countSpec(delivered.spec),
+      testAccuracy: accuracies('test'),
+      holdoutAccuracy: accuracies('holdout'),
+      latency,
+      limitMet: this.#limitMet(target, latency),
+      file,
+      curve: outcome?.status === 'ok' ? outcome.curve : undefined,
+    };
+  }
+
+  #userModel(target: string, model: string): FamilySummary {
+    const latency = this.#record.latency(`delivered ${target} ${model}`);
+    const score = this.#record.decision(`score test ${model}`) as Score | undefined;
+    const member: MemberSummary[] =
+      latency && score
+        ? [
+            {
+              size: model,
+              targetMs: null,
+              multipliers: null,
+              spec: null,
+              count: null,
+              testAccuracy: overSeeds([score.accuracy]),
+              holdoutAccuracy: null,
+              latency,
+              limitMet: this.#limitMet(target, latency),
+            },
+          ]
+        : [];
+    return { kind: 'user-model', name: model, members: member };
+  }
+
+  #limitMet(target: string, latency: Latency): boolean | null {
+    const limit = this.#config.targets[target]?.limit;
+    return limit ? meetsLimit(latency, limit) : null;
+  }
+
+  #warnings(trials: readonly TrialSummary[], targets: readonly TargetSummary[]): string[] {
+    const warnings: string[] = [];
+    const failed = trials.filter(({ status }) => status === 'failed');
+    if (failed.length > 0) warnings.push(`${failed.length} of ${trials.length} trials failed: ${failed[0]?.reason}`);
+    for (const { name, lines } of targets)
+      for (const { name: line, members } of lines) {
+        for (const { size, latency, limitMet } of members) {
+          if (!latency.stable)
+            warnings.push(
+              `${name}: the latency of ${line} ${size} is unstable (interval ${latency.intervalMs.lo.toPrecision(3)}–${latency.intervalMs.hi.toPrecision(3)} ms)`,
+            );
+          if (!latency.calibrated)
+            warnings.push(
+              `${name}: the latency of ${line} ${size} is predicted by a profile that was never calibrated: good for ranking only`,
+            );
+          if (limitMet === false)
+            warnings.push(`${name}: ${line} ${size} does not meet the limit in its final measurement`);
+        }
+        warnings.push(...inversions(name, line, members));
+      }
+    const sizes = this.#record.trials.length > 0 ? this.#emptySizes() : [];
+    return [...warnings, ...sizes];
+  }
+
+  /** Sizes for which nothing but the base was found. */
+  #emptySizes(): string[] {
+    return Object.entries(this.#config.family).flatMap(([target, sizes]) =>
+      sizes.flatMap((size) => {
+        const member = this.#record.decision(`member ${target} ${familyLine} ${size.name}`) as
+          | MemberDecision
+          | undefined;
+        if (!member || size.multiple === 1) return [];
+        const { depth, width, resolution } = member.multipliers;
+        return depth === 1 && width === 1 && resolution === 1
+          ? [
+              `${target}: no scaling was found for ${size.name} (up to ${member.targetMs.toPrecision(3)} ms), so it holds the base`,
+            ]
+          : [];
+      }),
+    );
+  }
+}
+
+/** Larger members that are less accurate than a smaller one by more than the seeds' spread. */
+function inversions(target: string, line: string, members: readonly MemberSummary[]): string[] {
+  const ordered = members.toSorted((a, b) => a.latency.p50Ms - b.latency.p50Ms);
+  return ordered.slice(1).flatMap((larger, index) => {
+    const smaller = ordered[index];
+    if (!smaller) return [];
+    const spread = Math.hypot(larger.testAccuracy.sd ?? 0, smaller.testAccuracy.sd ?? 0);
+    return larger.testAccuracy.mean < smaller.testAccuracy.mean - spread
+      ? [`${target}: ${line} ${larger.size} is slower than ${smaller.size} and less accurate`]
+      : [];
+  });
+}
+
+function reasonOf(outcome: Outcome | undefined): string | undefined {
+  if (outcome?.status === 'failed') return `${outcome.code}: ${outcome.detail}`;
+  if (outcome?.status !== 'infeasible') return undefined;
+  return [outcome.reason, outcome.detail].filter(Boolean).join(' ');
+}

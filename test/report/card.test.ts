@@ -1,0 +1,83 @@
+import { execFileSync } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
+import { modelCard, type CardInput } from '../../report/card.ts';
+import type { MemberSummary, TargetSummary } from '../../study/summary.ts';
+import { studySummary } from './fixture.ts';
+
+function input(changes: Partial<CardInput> = {}): CardInput {
+  const summary = studySummary();
+  const target = summary.targets[0] as TargetSummary;
+  return {
+    member: target.lines[0]?.members[2] as MemberSummary,
+    target,
+    summary,
+    preprocessing: {
+      channelOrder: 'RGB',
+      mean: [0.5, 0.4, 0.3],
+      std: [0.2, 0.21, 0.22],
+      resizeFilter: 'area',
+      classNames: ['cat', 'dog|`wolf`'],
+    },
+    digest: `sha256:${'ab'.repeat(32)}`,
+    ...changes,
+  };
+}
+
+describe('model card', () => {
+  it('says what to feed the network', () => {
+    const card = modelCard(input());
+    expect(card).toContain('`[batch, 3, 48, 48]`, channels first, order RGB');
+    expect(card).toContain('mean [0.5, 0.4, 0.3], std [0.2, 0.21, 0.22]');
+    expect(card).toContain('filter `area`');
+    expect(card).toContain('Needs onnxruntime 1.12 or later');
+  });
+
+  it('gives results with seeds, interval, fingerprint and why there is no p99', () => {
+    const card = modelCard(input()).replaceAll('\u00a0', ' ');
+    expect(card).toContain('| 80.4 ± 0.7 % |');
+    expect(card).toContain('test: 79.70, 80.50, 81.00');
+    expect(card).toContain('| 1.64 ms to 1.74 ms |');
+    expect(card).toContain('210 runs are too few (300 are needed)');
+    expect(card).toContain('onnxruntime-node 1.30.0, provider cpu');
+    expect(card).toContain('**unstable**');
+  });
+
+  it('admits what one seed cannot tell', () => {
+    const { member } = input();
+    const single = { ...member, testAccuracy: { mean: 0.8, sd: null, values: [0.8] } };
+    expect(modelCard(input({ member: single }))).toContain('how much another seed would differ is not known');
+  });
+
+  it('tells how it was trained when that is known', () => {
+    const recipe = {
+      optimizer: 'sgd-momentum',
+      batchSize: 32,
+      learningRate: 0.1,
+      momentum: 0.9,
+      weightDecay: 1e-4,
+      labelSmoothing: 0.1,
+      warmup: 0.05,
+    } as const;
+    const card = modelCard(input({ recipe, trainingExamples: 24_000 }));
+    expect(card).toContain('SGD with momentum 0.9, batch 32, peak learning rate 0.1');
+    expect(card).toContain('3.0 times the training split');
+    expect(modelCard(input())).not.toContain('Recipe');
+  });
+
+  it('keeps names from breaking its Markdown', () => {
+    const { summary } = input();
+    const card = modelCard(input({ summary: { ...summary, name: 'a|b *c* <i>' } }));
+    expect(card).toContain("`dog|'wolf'`");
+    expect(card).toContain('# a\\|b \\*c\\* \\<i\\>');
+  });
+
+  it.each(['RGB', 'grey', 'as-stored'] as const)('shows %s code that Node accepts', (channelOrder) => {
+    const { preprocessing, member } = input();
+    const channels = channelOrder === 'grey' ? 1 : 3;
+    const spec = member.spec && { ...member.spec, input: { ...member.spec.input, channels } };
+    const card = modelCard(input({ member: { ...member, spec }, preprocessing: { ...preprocessing, channelOrder } }));
+    const source = /```js\n([\s\S]*?)```/.exec(card)?.[1] ?? 'no code';
+    expect(source.split('\n').length).toBeLessThanOrEqual(13);
+    expect(() => execFileSync(process.execPath, ['--input-type=module', '--check'], { input: source })).not.toThrow();
+  });
+});

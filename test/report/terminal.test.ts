@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import { summaryTable } from '../../report/terminal.ts';
+import { studySummary } from './fixture.ts';
+
+describe('closing table', () => {
+  it('fits ninety columns, in plain spaces', () => {
+    for (const summary of [studySummary({ targets: 2, rules: 2 }), studySummary({ finished: false })]) {
+      const text = summaryTable(summary);
+      for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(90);
+      expect(text).not.toMatch(/[\u00a0\u202f]/);
+    }
+  });
+
+  it('aligns a row for each network', () => {
+    const lines = summaryTable(studySummary({ rules: 0 })).split('\n');
+    expect(lines).toContainEqual(expect.stringMatching(/^ {2}2x .* 76\.8 ± 0\.7 .* 0\.830 .* stable .* met /));
+    const rows = lines.filter((line) => /^ {2}(size|[124]x) /.test(line));
+    expect(new Set(rows.map((row) => row.length)).size).toBe(1);
+    expect(rows).toHaveLength(4);
+  });
+
+  it('says where the report is, and the family once there is one', () => {
+    expect(summaryTable(studySummary(), 'out/first')).toMatch(
+      /out\/first\/report\.html\nfamily {2}out\/first\/family\/$/,
+    );
+    expect(summaryTable(studySummary({ finished: false }))).not.toContain('family/');
+  });
+
+  it('shows warnings', () => {
+    expect(summaryTable(studySummary())).toContain('warning: cpu 4x: latency is unstable');
+  });
+});

@@ -1,0 +1,64 @@
+import { appendFileSync, mkdtempSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { SimulatedClock } from '../../core/clock.ts';
+import { Journal, readJournal } from '../../study/journal.ts';
+
+const fresh = () => join(mkdtempSync(join(tmpdir(), 'journal-')), 'journal.jsonl');
+
+function writeThree(path: string): void {
+  const clock = new SimulatedClock(1000);
+  const journal = new Journal(path, clock);
+  journal.append({ type: 'study', id: 'x', action: 'opened' });
+  clock.advance(5);
+  journal.append({ type: 'decision', id: 'base', value: { trial: 't0001' }, because: 'best' });
+  journal.append({ type: 'phase', id: 'search', action: 'started' });
+  journal.close();
+}
+
+describe('journal', () => {
+  it('gives back what was appended, numbered and stamped', () => {
+    const path = fresh();
+    writeThree(path);
+    const { events } = readJournal(path);
+    expect(events.map(({ seq, type, tMs }) => [seq, type, tMs])).toEqual([
+      [0, 'study', 1000],
+      [1, 'decision', 1005],
+      [2, 'phase', 1005],
+    ]);
+  });
+
+  it('recovers from a tail torn at any byte of the last line, and goes on', () => {
+    const path = fresh();
+    writeThree(path);
+    const whole = readFileSync(path);
+    const lastStart = whole.lastIndexOf(10, whole.length - 2) + 1;
+    for (let length = lastStart; length < whole.length; length += 7) {
+      writeFileSync(path, whole);
+      truncateSync(path, length);
+      const journal = new Journal(path, new SimulatedClock());
+      expect(journal.events).toHaveLength(2);
+      journal.append({ type: 'phase', id: 'scale', action: 'started' });
+      journal.close();
+      expect(readJournal(path).events.map(({ seq }) => seq)).toEqual([0, 1, 2]);
+    }
+  });
+
+  it('refuses damage before the tail, naming the line', () => {
+    const path = fresh();
+    writeThree(path);
+    const lines = readFileSync(path, 'utf8').split('\n');
+    writeFileSync(path, [lines[0], lines[1]?.replace('best', 'worst'), lines[2], ''].join('\n'));
+    expect(() => readJournal(path)).toThrow(/line 2: .*checksum/);
+    writeFileSync(path, [lines[0], lines[2], ''].join('\n'));
+    expect(() => readJournal(path)).toThrow(/line 2: expected event 1, got event 2/);
+  });
+
+  it('treats a last line of garbage as torn', () => {
+    const path = fresh();
+    writeThree(path);
+    appendFileSync(path, '{"schema":1,"seq":3,\n');
+    expect(readJournal(path).events).toHaveLength(3);
+  });
+});

@@ -1,0 +1,71 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ConfigError } from '../../core/errors.ts';
+import { baseLimitMs, readStudyFile, resolveStudy } from '../../study/study-file.ts';
+
+const where = '/somewhere/study.yaml';
+
+describe('study file', () => {
+  it('needs nothing but a name', () => {
+    const config = resolveStudy({ study: 'first' }, where);
+    expect(config.data).toBe('rendered');
+    expect(config.family['cpu']?.map(({ name }) => name)).toEqual(['1x', '2x', '4x']);
+    expect(config.baseDirectory).toBe('/somewhere');
+  });
+
+  it('reads units: limits, sizes, durations, bytes and shares', () => {
+    const config = resolveStudy(
+      {
+        study: 'units',
+        targets: { edge: { device: 'cpu', limit: 'p90 < 2ms', memory: '512MiB' } },
+        family: { edge: ['0.5ms', '1500us'] },
+        budget: { time: '2h', split: { search: '50%', scale: 0.2, train: '30%' } },
+      },
+      where,
+    );
+    expect(config.targets['edge']).toMatchObject({ limit: { percentile: 90, ms: 2 }, memory: 512 * 2 ** 20 });
+    expect(config.family['edge']?.map(({ ms }) => ms)).toEqual([0.5, 1.5]);
+    expect(config.budget).toMatchObject({ time: 7_200_000, split: { search: 0.5, scale: 0.2, train: 0.3 } });
+  });
+
+  it.each([
+    [{ study: 'x', serch: {} }, /serch/],
+    [{ study: 'a b' }, /study.*letters, digits/s],
+    [{ study: 'x', targets: { a: { device: 'cpu', limit: '2ms' } } }, /"p50 < 2ms", got "2ms"/],
+    [{ study: 'x', targets: { a: { device: 'cpu', limit: 'p50 < 2' } } }, /a duration such as 1.5ms.*got "2"/s],
+    [{ study: 'x', family: { gpu: ['1x'] } }, /family\.gpu: expected one of the targets cpu, got gpu/],
+    [{ study: 'x', family: { cpu: ['0.5x'] } }, /at least 1x.*got 0\.5x/],
+    [{ study: 'x', family: { cpu: ['2x', '2x'] } }, /different sizes/],
+    [
+      { study: 'x', targets: { a: { device: 'cpu', limit: 'p50 < 1ms' } }, family: { a: ['2ms'] } },
+      /within the limit of 1 ms, got 2ms/,
+    ],
+    [{ study: 'x', targets: { a: { device: 'cpu', precision: 'fp16' } } }, /fp32/],
+    [{ study: 'x', targets: {} }, /at least one target/],
+    [{ study: 'x', search: { space: 'nope' } }, /search\.space|space/],
+    [{ study: 'x', budget: { time: '10 parsecs' } }, /a duration/],
+    [[], /study/],
+  ])('names what is wrong in %j', (data, message) => {
+    expect(() => resolveStudy(data, where)).toThrow(ConfigError);
+    expect(() => resolveStudy(data, where)).toThrow(message);
+  });
+
+  it('says which file is missing or not YAML', () => {
+    expect(() => readStudyFile('/no/such.yaml')).toThrow(/no\/such\.yaml: expected a study file, got ENOENT/);
+    const path = join(mkdtempSync(join(tmpdir(), 'study-')), 'bad.yaml');
+    writeFileSync(path, 'a: [1,\nb: }');
+    expect(() => readStudyFile(path)).toThrow(/bad\.yaml: not YAML/);
+  });
+
+  it('leaves room below a limit for the largest member', () => {
+    const { family, targets } = resolveStudy(
+      { study: 'x', targets: { a: { device: 'cpu', limit: 'p50 < 2ms' } }, family: { a: ['1x', '4x'] } },
+      where,
+    );
+    expect(baseLimitMs(family['a'] ?? [], targets['a']?.limit)).toBe(0.5);
+    expect(baseLimitMs([{ name: '3ms', ms: 3 }], undefined)).toBe(3);
+    expect(baseLimitMs([{ name: '2x', multiple: 2 }], undefined)).toBeUndefined();
+  });
+});

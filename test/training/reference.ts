@@ -1,0 +1,176 @@
+import type { Graph, GraphNode } from '../../models/graph.ts';
+
+/** A tensor in double precision. */
+export interface Tensor64 {
+  readonly shape: readonly number[];
+  readonly data: Float64Array;
+}
+export type Values64 = ReadonlyMap<string, Tensor64>;
+
+/** Labels and what the loss needs beside the graph. */
+export interface ReferenceLoss {
+  readonly labels: readonly number[];
+  readonly labelSmoothing: number;
+}
+
+const size = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
+const map = ({ shape, data }: Tensor64, f: (value: number, index: number) => number): Tensor64 => ({
+  shape,
+  data: data.map(f),
+});
+const at = (tensor: Tensor64, index: number): number => tensor.data[index] as number;
+
+/**
+ * Training-mode forward pass and loss, by plain loops in double precision: slow, and independent of
+ * every lowering. @param values inputs, masks (`<drop>.mask`) and parameters by name.
+ */
+export function referenceLoss(graph: Graph, values: Values64, loss: ReferenceLoss): number {
+  return crossEntropy(referenceForward(graph, values).get(graph.outputs[0] as string) as Tensor64, loss);
+}
+
+/** Every tensor of the graph in training mode. */
+export function referenceForward(graph: Graph, values: Values64): Map<string, Tensor64> {
+  const known = new Map(values);
+  for (const node of graph.nodes) {
+    const inputs = node.inputs.map((name) => known.get(name) as Tensor64);
+    const shape = graph.tensors.get(node.outputs[0] as string)?.shape as readonly number[];
+    known.set(node.outputs[0] as string, forwardNode(node, inputs, shape, known));
+  }
+  return known;
+}
+
+function forwardNode(node: GraphNode, inputs: Tensor64[], shape: readonly number[], known: Values64): Tensor64 {
+  const [x, second, third] = inputs as [Tensor64, Tensor64, Tensor64];
+  switch (node.op) {
+    case 'conv':
+      return convolution(x, second, third, shape, node.attributes);
+    case 'batch-norm':
+      return batchNorm(x, second, third, node.attributes.epsilon);
+    case 'relu':
+      return map(x, (value) => Math.max(0, value));
+    case 'silu':
+      return map(x, (value) => value / (1 + Math.exp(-value)));
+    case 'sigmoid':
+      return map(x, (value) => 1 / (1 + Math.exp(-value)));
+    case 'global-average-pool': {
+      const plane = size(x.shape.slice(2));
+      const mean = (index: number) => x.data.subarray(index * plane, (index + 1) * plane).reduce((a, b) => a + b, 0) / plane;
+      return { shape, data: Float64Array.from({ length: size(shape) }, (_, index) => mean(index)) };
+    }
+    case 'add':
+      return map(x, (value, index) => value + at(second, index));
+    case 'gate': {
+      const plane = size(x.shape.slice(2));
+      return map(x, (value, index) => value * at(second, Math.floor(index / plane)));
+    }
+    case 'flatten':
+      return { shape, data: x.data };
+    case 'dense':
+      return dense(x, second, third);
+    case 'drop': {
+      const mask = known.get(`${node.name}.mask`) as Tensor64;
+      const each = x.data.length / mask.data.length;
+      return map(x, (value, index) => value * at(mask, Math.floor(index / each)));
+    }
+    default:
+      return node satisfies never;
+  }
+}
+
+function convolution(
+  x: Tensor64,
+  weight: Tensor64,
+  bias: Tensor64 | undefined,
+  shape: readonly number[],
+  { stride, pads, groups }: { stride: number; pads: readonly number[]; groups: number },
+): Tensor64 {
+  const [, channels, height, width] = x.shape as [number, number, number, number];
+  const [outChannels, perGroup, kh, kw] = weight.shape as [number, number, number, number];
+  const [batch, , outHeight, outWidth] = shape as [number, number, number, number];
+  const [top, left] = pads as [number, number];
+  const data = new Float64Array(size(shape));
+  let index = 0;
+  for (let n = 0; n < batch; n++)
+    for (let o = 0; o < outChannels; o++)
+      for (let r = 0; r < outHeight; r++)
+        for (let s = 0; s < outWidth; s++) {
+          let sum = bias ? at(bias, o) : 0;
+          const firstChannel = Math.floor(o / (outChannels / groups)) * perGroup;
+          for (let c = 0; c < perGroup; c++)
+            for (let i = 0; i < kh; i++)
+              for (let j = 0; j < kw; j++) {
+                const row = r * stride + i - top;
+                const column = s * stride + j - left;
+                if (row < 0 || row >= height || column < 0 || column >= width) continue;
+                const from = ((n * channels + firstChannel + c) * height + row) * width + column;
+                sum += at(x, from) * at(weight, ((o * perGroup + c) * kh + i) * kw + j);
+              }
+          data[index++] = sum;
+        }
+  return { shape, data };
+}
+
+function batchNorm(x: Tensor64, scale: Tensor64, shift: Tensor64, epsilon: number): Tensor64 {
+  const { means, variances, channelOf } = batchStatistics(x);
+  return map(x, (value, index) => {
+    const c = channelOf(index);
+    const normalised = (value - (means[c] as number)) / Math.sqrt((variances[c] as number) + epsilon);
+    return normalised * at(scale, c) + at(shift, c);
+  });
+}
+
+/** Mean and biased variance per channel of `[n, c, h, w]`. */
+export function batchStatistics(x: Tensor64) {
+  const channels = x.shape[1] as number;
+  const plane = size(x.shape.slice(2));
+  const count = x.data.length / channels;
+  const channelOf = (index: number) => Math.floor(index / plane) % channels;
+  const means = new Float64Array(channels);
+  x.data.forEach((value, index) => (means[channelOf(index)] = (means[channelOf(index)] as number) + value / count));
+  const variances = new Float64Array(channels);
+  x.data.forEach((value, index) => {
+    const c = channelOf(index);
+    variances[c] = (variances[c] as number) + (value - (means[c] as number)) ** 2 / count;
+  });
+  return { means, variances, channelOf, count };
+}
+
+function dense(x: Tensor64, weight: Tensor64, bias: Tensor64): Tensor64 {
+  const [batch, inputs] = x.shape as [number, number];
+  const outputs = weight.shape[1] as number;
+  const data = Float64Array.from({ length: batch * outputs }, (_, index) => {
+    const [row, column] = [Math.floor(index / outputs), index % outputs];
+    let sum = at(bias, column);
+    for (let i = 0; i < inputs; i++) sum += at(x, row * inputs + i) * at(weight, i * outputs + column);
+    return sum;
+  });
+  return { shape: [batch, outputs], data };
+}
+
+function crossEntropy({ shape, data }: Tensor64, { labels, labelSmoothing }: ReferenceLoss): number {
+  const [batch, classes] = shape as [number, number];
+  let total = 0;
+  for (let row = 0; row < batch; row++) {
+    const logits = data.subarray(row * classes, (row + 1) * classes);
+    const logSum = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
+    logits.forEach((logit, index) => {
+      const target = (index === labels[row] ? 1 - labelSmoothing : 0) + labelSmoothing / classes;
+      total -= target * (logit - logSum);
+    });
+  }
+  return total / batch;
+}
+
+/** Gradient of the reference loss by one tensor, by central differences in double precision. */
+export function referenceGradient(graph: Graph, values: Values64, loss: ReferenceLoss, name: string): Float64Array {
+  const tensor = values.get(name) as Tensor64;
+  const step = 1e-6;
+  return tensor.data.map((_, index) => {
+    const lossAt = (change: number): number => {
+      const data = tensor.data.slice();
+      data[index] = (data[index] as number) + change;
+      return referenceLoss(graph, new Map([...values, [name, { shape: tensor.shape, data }]]), loss);
+    };
+    return (lossAt(step) - lossAt(-step)) / (2 * step);
+  });
+}

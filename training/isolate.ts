@@ -1,0 +1,55 @@
+import { childEntry, runChild } from '../core/child.ts';
+import type { Fidelity } from '../core/trial.ts';
+import type { Augmentation } from '../data/augment.ts';
+import type { NetworkSpec } from '../models/spec.ts';
+import type { CurvePoint, Recipe, TrainingResult } from './trainer.ts';
+
+/** What a child process needs to train one network: paths and plain data. */
+export interface TrainingAssignment {
+  readonly spec: NetworkSpec;
+  readonly data: {
+    /** Prepared data-set file (`data/cache.ts`). */
+    readonly file: string;
+    /** Training and scoring resolution; the fidelity's, else the network's own, when absent. */
+    readonly resolution?: number;
+    readonly augmentation: Augmentation;
+    readonly scoredSplit: 'holdout' | 'test';
+  };
+  readonly recipe: Recipe;
+  readonly fidelity: Fidelity;
+  readonly threads: number;
+  /** Where the trained weights go, as safetensors: written beside and renamed; absent when training diverged. */
+  readonly weightsFile: string;
+  /** Weights to start from (a lower rung's checkpoint); drawn from the fidelity's seed when absent. */
+  readonly initialWeightsFile?: string;
+}
+
+/** Training seen from outside: a point of the curve and the speed so far, steps and batches included. */
+export type TrainingProgress = CurvePoint & { readonly imagesPerS: number };
+
+/** A {@link TrainingResult} whose weights are in the file asked for. */
+export type StoredTrainingResult =
+  Extract<TrainingResult, { status: 'diverged' }> | Omit<Extract<TrainingResult, { status: 'trained' }>, 'weights'>;
+
+/**
+ * Trains in a process of its own, which survives native crashes and does not block this event loop.
+ * Takes no lock: holding the host's lock in shared mode is the caller's part.
+ * @throws {InterruptedError} when aborted, after the child has ended.
+ * @throws {ChildCrashedError} when the child ends without an answer.
+ * @throws {ConfigError} when data and network do not fit. @throws {InvalidFileError} when a file is not what it should be.
+ */
+export async function trainInChild(
+  request: TrainingAssignment & {
+    readonly signal?: AbortSignal;
+    readonly onProgress?: (progress: TrainingProgress) => void;
+  },
+): Promise<StoredTrainingResult> {
+  const { signal, onProgress, ...input } = request;
+  const { output, peakRssBytes } = await runChild<TrainingAssignment, StoredTrainingResult, TrainingProgress>({
+    entry: childEntry(import.meta.url, './train-child'),
+    input,
+    signal,
+    onEvent: onProgress,
+  });
+  return { ...output, cost: { ...output.cost, peakRssBytes } };
+}

@@ -1,0 +1,63 @@
+import type { Accelerator, TensorValue } from '../accelerators/accelerator.ts';
+import type { Graph } from '../models/graph.ts';
+import { encodeOnnx } from '../models/onnx.ts';
+import { statisticsGraph } from './differentiate.ts';
+import { lowerStatistics, stepNames } from './lower-plain.ts';
+import { feedsOf } from './scoring.ts';
+import type { Batch } from './trainer.ts';
+
+/**
+ * Running means and variances of every batch norm, estimated afresh with the final weights: the plain
+ * average of batch statistics, variances made unbiased (× m ÷ (m − 1)). Exponential averages kept
+ * during a short run lag behind the weights (after 100 steps at .99, 37 % is still the start).
+ * @param vector the trained parameters, laid out as `flatParameters` does.
+ * @returns values by parameter name.
+ * @see Wu & Johnson (2021), "Rethinking 'Batch' in BatchNorm", section 3.2 (precise statistics).
+ */
+export async function estimateRunningStatistics(
+  accelerator: Accelerator,
+  graph: Graph,
+  vector: Float32Array,
+  batches: Iterable<Batch>,
+  threads: number,
+): Promise<Map<string, Float32Array>> {
+  const forward = statisticsGraph(graph);
+  if (forward.statistics.length === 0) return new Map();
+  const session = await accelerator.open(encodeOnnx(lowerStatistics(forward).model), {
+    threads,
+    optimization: 'disabled',
+  });
+  try {
+    const parameters: TensorValue = { dtype: 'float32', dims: [vector.length], data: vector };
+    let [sum, count] = [new Float64Array(), 0];
+    for (const batch of batches) {
+      const feeds = { ...feedsOf(batch, forward.inputs), [stepNames.parameters]: parameters };
+      const observed = (await session.run(feeds))[stepNames.statistics]?.data as Float32Array;
+      sum = Float64Array.from(observed, (value, index) => value + (sum[index] ?? 0));
+      count += 1;
+    }
+    return split(
+      forward,
+      sum.map((total) => total / count),
+    );
+  } finally {
+    await session.close();
+  }
+}
+
+function split({ statistics }: ReturnType<typeof statisticsGraph>, averages: Float64Array): Map<string, Float32Array> {
+  const values = new Map<string, Float32Array>();
+  let offset = 0;
+  for (const { runningMean, runningVariance, channels, count } of statistics) {
+    const means = averages.subarray(offset, offset + channels);
+    const variances = averages.subarray(offset + channels, offset + 2 * channels);
+    values.set(runningMean, Float32Array.from(means));
+    const unbiased = count > 1 ? count / (count - 1) : 1;
+    values.set(
+      runningVariance,
+      Float32Array.from(variances, (variance) => variance * unbiased),
+    );
+    offset += 2 * channels;
+  }
+  return values;
+}

@@ -1,0 +1,89 @@
+import type { Accelerator, Session, TensorValue } from '../accelerators/accelerator.ts';
+import { foldForInference } from '../models/fold.ts';
+import type { Graph, Shape, Weights } from '../models/graph.ts';
+import { lowerInference } from '../models/lower.ts';
+import { encodeOnnx } from '../models/onnx.ts';
+import type { Batch, TrainingTask } from './trainer.ts';
+
+/** How good a model is on held-out examples. */
+export interface Score {
+  /** Share of examples whose largest logit is the label's. */
+  readonly accuracy: number;
+  /** Mean −log p(label) in nats, labels not smoothed. */
+  readonly crossEntropy: number;
+}
+
+/** Scores a network with its final weights by an optimised inference session, batch norm folded. */
+export async function scoreGraph(
+  accelerator: Accelerator,
+  graph: Graph,
+  weights: Weights,
+  task: TrainingTask,
+  { batchSize, threads }: { batchSize: number; threads: number },
+): Promise<Score> {
+  const session = await accelerator.open(inferenceModel(graph, weights), { threads });
+  try {
+    return await scoreSession(session, graph, task, batchSize);
+  } finally {
+    await session.close();
+  }
+}
+
+async function scoreSession(session: Session, graph: Graph, task: TrainingTask, batchSize: number): Promise<Score> {
+  const labelName = task.targets[0]?.name as string;
+  let [count, correct, sum] = [0, 0, 0];
+  for (const batch of task.scoringBatches(batchSize)) {
+    const outputs = await session.run(feedsOf(batch, graph.inputs));
+    const logits = outputs[graph.outputs[0] as string]?.data as Float32Array;
+    const labels = batch[labelName]?.data as BigInt64Array;
+    const classes = logits.length / labels.length;
+    labels.forEach((label, row) => {
+      const scores = logits.subarray(row * classes, (row + 1) * classes);
+      sum += crossEntropy(scores, Number(label));
+      correct += argMax(scores) === Number(label) ? 1 : 0;
+    });
+    count += labels.length;
+  }
+  if (count === 0) throw new RangeError('expected at least one example to score, got none');
+  return { accuracy: correct / count, crossEntropy: sum / count };
+}
+
+/** The tensors of a batch that a graph takes, as session feeds. */
+export function feedsOf(batch: Batch, inputs: readonly { readonly name: string }[]): Record<string, TensorValue> {
+  return Object.fromEntries(
+    inputs.map(({ name }) => {
+      const tensor = batch[name];
+      if (!tensor) throw new RangeError(`expected a batch with ${name}, got ${Object.keys(batch).join(', ')}`);
+      const { dtype, shape: dims, data } = tensor;
+      return [name, { dtype, dims, data }];
+    }),
+  );
+}
+
+/** −log softmax(logits)[label], in double precision. */
+function crossEntropy(logits: Float32Array, label: number): number {
+  const peak = Math.max(...logits);
+  const total = logits.reduce((sum, logit) => sum + Math.exp(logit - peak), 0);
+  return Math.log(total) + peak - (logits[label] as number);
+}
+
+function argMax(values: Float32Array): number {
+  return values.reduce((best, value, index) => (value > (values[best] as number) ? index : best), 0);
+}
+
+function inferenceModel(fixed: Graph, values: Weights): Uint8Array {
+  const { graph, weights } = foldForInference({ graph: fixed, weights: values });
+  const anyBatch = (shape: Shape): Shape => ['batch', ...shape.slice(1)];
+  return encodeOnnx({
+    name: 'ridgepoint-scoring',
+    inputs: graph.inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape: anyBatch(shape) })),
+    outputs: graph.outputs.map((name) => {
+      const shape = graph.tensors.get(name)?.shape ?? [];
+      return { name, dtype: 'float32', shape: anyBatch(shape) };
+    }),
+    nodes: lowerInference(graph),
+    initializers: graph.parameters.map(({ name, shape }) => {
+      return { name, dims: shape, data: weights.get(name) as Float32Array };
+    }),
+  });
+}

@@ -1,0 +1,62 @@
+import { serveChild } from '../core/child.ts';
+import { ConfigError, InvalidFileError } from '../core/errors.ts';
+import { imageTask } from '../data/batches.ts';
+import { readDatasetFile } from '../data/cache.ts';
+import type { Dataset } from '../data/dataset.ts';
+import { buildNetwork } from '../models/build.ts';
+import { elements, type Graph, type Weights } from '../models/graph.ts';
+import { readSafetensors, writeSafetensors } from '../models/safetensors.ts';
+import { type NetworkSpec, specDigest } from '../models/spec.ts';
+import type { StoredTrainingResult, TrainingAssignment, TrainingProgress } from './isolate.ts';
+import { onnxTrainer } from './onnx-trainer.ts';
+
+serveChild<TrainingAssignment, StoredTrainingResult, TrainingProgress>(async (assignment, { emit, signal }) => {
+  const { spec, data, recipe, fidelity, threads } = assignment;
+  const dataset = await readDatasetFile(data.file);
+  expectFit(spec, dataset);
+  const resolution = data.resolution ?? fidelity.resolution ?? spec.input.resolution;
+  const graph = buildNetwork({ ...spec, input: { ...spec.input, resolution } }, recipe.batchSize);
+  const { augmentation, scoredSplit } = data;
+  const task = imageTask(dataset, { resolution, augmentation, scoredSplit, labelSmoothing: recipe.labelSmoothing });
+  const start = assignment.initialWeightsFile;
+  const startMs = performance.now();
+
+  const result = await onnxTrainer.train({
+    graph,
+    task,
+    recipe,
+    examples: fidelity.examples,
+    seed: fidelity.seed,
+    ...(start === undefined ? {} : { weights: await readWeights(start, graph) }),
+    threads,
+    signal,
+    onProgress: (point) => emit({ ...point, imagesPerS: (point.examples / (performance.now() - startMs)) * 1000 }),
+  });
+  if (result.status === 'diverged') return result;
+
+  const { weights, ...rest } = result;
+  const shapes = new Map(graph.parameters.map(({ name, shape }) => [name, shape]));
+  const metadata = { spec: JSON.stringify(spec), spec_digest: specDigest(spec) };
+  await writeSafetensors(assignment.weightsFile, { weights, shapes, metadata });
+  return rest;
+});
+
+function expectFit(spec: NetworkSpec, dataset: Dataset): void {
+  const [channels, classes] = [dataset.channels, dataset.classNames.length];
+  if (spec.input.channels !== channels || spec.classes !== classes)
+    throw new ConfigError(
+      `${dataset.name}: expected a network of ${channels} channels and ${classes} classes, ` +
+        `got ${spec.input.channels} and ${spec.classes}`,
+    );
+}
+
+/** @throws {InvalidFileError} when the file's tensors are not the graph's parameters. */
+async function readWeights(file: string, graph: Graph): Promise<Weights> {
+  const { weights } = await readSafetensors(file);
+  for (const { name, shape } of graph.parameters) {
+    const found = weights.get(name)?.length;
+    if (found !== elements(shape))
+      throw new InvalidFileError(`${file}: expected ${elements(shape)} values of ${name}, got ${found ?? 'none'}`);
+  }
+  return weights;
+}

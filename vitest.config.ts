@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+const slow = 'test/**/*.slow.test.ts';
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'plain', include: ['test/**/*.test.ts'], exclude: [slow], testTimeout: 60_000, pool: 'forks', maxWorkers: 2 } },
+      { test: { name: 'slow', include: process.env['RIDGEPOINT_SLOW'] ? [slow] : [], testTimeout: 1_200_000, pool: 'forks', maxWorkers: 1 } },
+    ],
+    passWithNoTests: true,
+  },
+});
