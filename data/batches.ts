@@ -1,3 +1,4 @@
+import { ConfigError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import { imageInput } from '../models/build.ts';
 import type { Batch, TrainingTask } from '../training/trainer.ts';
@@ -19,10 +20,13 @@ const asStored: Placement = { mirrored: false, right: 0, down: 0, blank: { row: 
  * Image classification on a data set: batches of `image` float32 `[n, channels, side, side]`, normalised
  * by the training split, and `label` int64 `[n]`. Epoch order depends on (seed, epoch), the augmentation of an
  * example on (seed, epoch, example): batches are the same however a run was cut.
+ * @throws {ConfigError} when the split to score is empty.
  */
 export function imageTask(dataset: Dataset, options: ImageTaskOptions): TrainingTask {
   const { resolution: side, augmentation, labelSmoothing } = options;
   const { channels } = dataset;
+  if (dataset.splits[options.scoredSplit].count === 0)
+    throw new ConfigError(`${dataset.name}: expected examples in the ${options.scoredSplit} split, got none`);
   const shape = [channels, side, side];
   const values = channels * side * side;
   const tables = dataset.mean.map((mean, channel) =>
@@ -36,7 +40,7 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
   const scored = lazily(options.scoredSplit);
   const isAugmented = augmentation.flip || augmentation.shift > 0 || augmentation.cutout > 0;
 
-  const batchOf = (split: Split, indices: ArrayLike<number>, placementOf: (example: number) => Placement): Batch => {
+  const batchOf = (split: Split, indices: ArrayLike<number>, placements: readonly Placement[]): Batch => {
     const data = new Float32Array(indices.length * values);
     const labels = new BigInt64Array(indices.length);
     for (let row = 0; row < indices.length; row++) {
@@ -45,7 +49,7 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
         split.pixels.subarray(example * values, (example + 1) * values),
         side,
         tables,
-        placementOf(example),
+        placements[row] ?? asStored,
         data.subarray(row * values, (row + 1) * values),
       );
       labels[row] = BigInt(split.labels[example] as number);
@@ -67,7 +71,7 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
       let order: Uint32Array = new Uint32Array();
       for (let next = skip * batchSize; ; next += batchSize) {
         const indices = new Uint32Array(batchSize);
-        const placements = new Map<number, Placement>();
+        const placements: Placement[] = [];
         for (let row = 0; row < batchSize; row++) {
           const wanted = Math.floor((next + row) / split.count);
           if (wanted !== epoch) {
@@ -76,17 +80,16 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
           }
           const example = order[(next + row) % split.count] as number;
           indices[row] = example;
-          if (isAugmented)
-            placements.set(example, drawPlacement(augmentation, side, random.child('augment', epoch, example)));
+          if (isAugmented) placements.push(drawPlacement(augmentation, side, random.child('augment', epoch, example)));
         }
-        yield batchOf(split, indices, (example) => placements.get(example) ?? asStored);
+        yield batchOf(split, indices, placements);
       }
     },
     *scoringBatches(batchSize) {
       const split = scored();
       for (let start = 0; start < split.count; start += batchSize) {
         const indices = Uint32Array.from({ length: Math.min(batchSize, split.count - start) }, (_, row) => start + row);
-        yield batchOf(split, indices, () => asStored);
+        yield batchOf(split, indices, []);
       }
     },
   };

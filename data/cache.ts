@@ -1,26 +1,31 @@
-import { createHash } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
 import { z } from 'zod';
-import { InvalidFileError } from '../core/errors.ts';
+import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import type { Dataset, Split, SplitName } from './dataset.ts';
 
-// A prepared data set: magic, length of the JSON header (uint32, little-endian), header, then the
-// labels and pixels of train, hold-out and test. Child processes read it in milliseconds.
+// A prepared data set: magic, length and CRC-32 of the JSON header (uint32, little-endian), header, then
+// the labels and pixels of train, hold-out and test as they lie in memory.
 
-const magic = 'RPDATA01';
+const magic = 'RPDATA02';
+const prefixBytes = magic.length + 8;
 const splitNames = ['train', 'holdout', 'test'] as const satisfies readonly SplitName[];
 
+const partSchema = z.strictObject({ count: z.int().nonnegative(), crc: z.int().nonnegative() });
+const extent = z.int().positive();
 const headerSchema = z.strictObject({
-  schema: z.literal(1),
+  schema: z.literal(2),
   name: z.string(),
-  channels: z.int(),
-  height: z.int(),
-  width: z.int(),
+  channels: extent,
+  height: extent,
+  width: extent,
   classNames: z.array(z.string()),
   mean: z.array(z.number()),
   std: z.array(z.number()),
-  counts: z.strictObject({ train: z.int(), holdout: z.int(), test: z.int() }),
+  splits: z.strictObject({ train: partSchema, holdout: partSchema, test: partSchema }),
 });
+type Header = z.infer<typeof headerSchema>;
 
 /** Content address of a data set: equal splits have equal digests whatever they were read from. */
 export function datasetDigest({ classNames, channels, height, width, splits }: Dataset): string {
@@ -33,59 +38,103 @@ function bytesOf(labels: Uint16Array): Uint8Array {
   return new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength);
 }
 
-/** Writes a prepared data set, beside and renamed. */
+/** Writes a prepared data set. The file appears whole or not at all. */
 export async function writeDatasetFile(dataset: Dataset, path: string): Promise<void> {
-  const { name, channels, height, width, classNames, mean, std, splits } = dataset;
-  const counts = { train: splits.train.count, holdout: splits.holdout.count, test: splits.test.count };
-  const header = Buffer.from(
-    JSON.stringify({ schema: 1, name, channels, height, width, classNames, mean, std, counts }),
-  );
-  const prefix = Buffer.alloc(12);
-  prefix.write(magic, 'latin1');
-  prefix.writeUInt32LE(header.length, 8);
-  const temporary = `${path}.part`;
-  const file = await open(temporary, 'w');
+  const temporary = `${path}.${randomUUID()}.part`;
   try {
-    await file.writev([
-      prefix,
-      header,
-      ...splitNames.flatMap((split) => [bytesOf(splits[split].labels), splits[split].pixels]),
-    ]);
-    await file.sync();
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(encodeHeader(dataset));
+      for (const name of splitNames) {
+        await file.writeFile(bytesOf(dataset.splits[name].labels));
+        await file.writeFile(dataset.splits[name].pixels);
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+function checksum({ labels, pixels }: Split): number {
+  return crc32(pixels, crc32(bytesOf(labels)));
+}
+
+function sealed(split: Split): { count: number; crc: number } {
+  return { count: split.count, crc: checksum(split) };
+}
+
+function encodeHeader({ name, channels, height, width, classNames, mean, std, splits }: Dataset): Uint8Array {
+  const parts = { train: sealed(splits.train), holdout: sealed(splits.holdout), test: sealed(splits.test) };
+  const described = { name, channels, height, width, classNames, mean, std };
+  const header = Buffer.from(JSON.stringify({ schema: 2, ...described, splits: parts }));
+  const prefix = Buffer.alloc(prefixBytes);
+  prefix.write(magic, 'latin1');
+  prefix.writeUInt32LE(header.length, magic.length);
+  prefix.writeUInt32LE(crc32(header), magic.length + 4);
+  return Buffer.concat([prefix, header]);
+}
+
+/**
+ * The data set a file holds, in milliseconds.
+ * @throws {ConfigError} when there is no such file.
+ * @throws {InvalidFileError} when it is not a prepared data set, was cut short or has been changed.
+ */
+export async function readDatasetFile(path: string): Promise<Dataset> {
+  const file = await open(path).catch((cause: unknown) => {
+    throw new ConfigError(`${path}: expected a prepared data set, got ${(cause as NodeJS.ErrnoException).code}`, {
+      cause,
+    });
+  });
+  try {
+    return await readParts(file, (why) => {
+      return new InvalidFileError(`${path}: expected a prepared data set, got ${why}; delete it to have it made again`);
+    });
   } finally {
     await file.close();
   }
-  await rename(temporary, path).catch(async (error: unknown) => {
-    await rm(temporary, { force: true });
-    throw error;
-  });
 }
 
-/** @throws {InvalidFileError} when the file is not a whole prepared data set. */
-export async function readDatasetFile(path: string): Promise<Dataset> {
-  const bytes = await readFile(path);
-  const broken = (why: string) => new InvalidFileError(`${path}: expected a prepared data set, got ${why}`);
-  if (bytes.length < 12 || bytes.toString('latin1', 0, 8) !== magic) throw broken('another kind of file');
-  const headerEnd = 12 + bytes.readUInt32LE(8);
-  if (headerEnd > bytes.length) throw broken('a truncated one');
-  const {
-    counts,
-    schema: _schema,
-    ...described
-  } = headerSchema.parse(JSON.parse(bytes.toString('utf8', 12, headerEnd)));
+async function readParts(file: FileHandle, broken: (why: string) => Error): Promise<Dataset> {
+  const { size } = await file.stat();
+  const { header, end } = await readHeader(file, size, broken);
+  const { schema: _schema, splits: parts, ...described } = header;
   const values = described.channels * described.height * described.width;
-  let at = headerEnd;
-  const take = (length: number) => {
-    if (at + length > bytes.length) throw broken('a truncated one');
-    at += length;
-    return bytes.subarray(at - length, at);
-  };
-  const split = (count: number): Split => {
+  const expected = splitNames.reduce((sum, name) => sum + parts[name].count * (2 + values), end);
+  if (size !== expected) throw broken(`${size} bytes where its header says ${expected}`);
+  let at = end;
+  const split = async (name: SplitName): Promise<Split> => {
+    const { count, crc } = parts[name];
     const labels = new Uint16Array(count);
-    bytesOf(labels).set(take(2 * count));
-    return { count, labels, pixels: take(count * values) };
+    const pixels = new Uint8Array(count * values);
+    await file.read(bytesOf(labels), 0, 2 * count, at);
+    await file.read(pixels, 0, pixels.length, at + 2 * count);
+    at += count * (2 + values);
+    const read = { count, labels, pixels };
+    if (checksum(read) !== crc) throw broken(`a ${name} split that was changed`);
+    return read;
   };
-  const splits = { train: split(counts.train), holdout: split(counts.holdout), test: split(counts.test) };
-  if (at !== bytes.length) throw broken(`${bytes.length - at} bytes too many`);
-  return { ...described, splits };
+  return {
+    ...described,
+    splits: { train: await split('train'), holdout: await split('holdout'), test: await split('test') },
+  };
+}
+
+async function readHeader(
+  file: FileHandle,
+  size: number,
+  broken: (why: string) => Error,
+): Promise<{ header: Header; end: number }> {
+  const prefix = Buffer.alloc(prefixBytes);
+  await file.read(prefix, 0, prefixBytes, 0);
+  if (prefix.toString('latin1', 0, magic.length) !== magic) throw broken('another kind of file');
+  const end = prefixBytes + prefix.readUInt32LE(magic.length);
+  if (end > size) throw broken('a truncated one');
+  const text = Buffer.alloc(end - prefixBytes);
+  await file.read(text, 0, text.length, prefixBytes);
+  if (crc32(text) !== prefix.readUInt32LE(magic.length + 4)) throw broken('a header that was changed');
+  return { header: headerSchema.parse(JSON.parse(text.toString())), end };
 }

@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, extname, join, resolve } from 'node:path';
-import sharp from 'sharp';
+import sharp, { type OutputInfo } from 'sharp';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import type { Split } from './dataset.ts';
 import type { LoadOptions } from './load.ts';
+import { resizePlanes } from './resize.ts';
 import type { FolderSource } from './source.ts';
 import type { DecodedImages } from './split.ts';
 
@@ -14,8 +15,8 @@ const maxPixels = 100e6;
 const parallel = 4;
 
 /**
- * One subfolder a class, named by it. Images become RGB squares: the shorter side is resized to
- * `resolution`, the centre cropped, alpha put on black.
+ * One subfolder a class, named by it. Images become RGB squares: turned as their EXIF says, alpha
+ * put on black, the centre cropped to the shorter side and brought down to `resolution` by `resizeFilter`.
  * @throws {ConfigError} for an unusable folder; {InvalidFileError} naming the image that cannot be decoded.
  */
 export async function loadFolder(source: FolderSource, { baseDirectory, signal }: LoadOptions): Promise<DecodedImages> {
@@ -47,7 +48,9 @@ function isFolder(path: string): boolean {
 
 function classFolders(root: string): string[] {
   if (!isFolder(root))
-    throw new ConfigError(`data: expected a folder with one subfolder a class, found none at ${root}`);
+    throw new ConfigError(
+      `data: expected a folder with one subfolder a class, found none at ${root} (files of records need {format: …})`,
+    );
   const names = readdirSync(root, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
     .map(({ name }) => name)
@@ -77,27 +80,32 @@ async function readImages(
   const worker = async () => {
     for (let at = next++; at < files.length; at = next++) {
       signal?.throwIfAborted();
-      writeChannelFirst(
-        await decode((files[at] as { path: string }).path, side),
-        pixels.subarray(at * values, (at + 1) * values),
-      );
+      const { path } = files[at] as { path: string };
+      const { data, info } = await decode(path);
+      const shorter = Math.min(info.width, info.height);
+      if (shorter < side)
+        throw new InvalidFileError(
+          `${path}: expected an image of at least ${side} pixels a side, got ${info.width}×${info.height}; ` +
+            'images are not enlarged, so say a lower data.resolution',
+        );
+      const from = { height: shorter, width: shorter };
+      const square = resizePlanes(centreSquare(data, info), from, { height: side, width: side });
+      pixels.set(square, at * values);
     }
   };
   await Promise.all(Array.from({ length: parallel }, worker));
   return { count: files.length, pixels, labels: Uint16Array.from(files, ({ label }) => label) };
 }
 
-/** Interleaved RGB bytes of a square of `side` pixels. */
-async function decode(path: string, side: number): Promise<Uint8Array> {
+/** Interleaved bytes at the size of the file. */
+async function decode(path: string): Promise<{ data: Uint8Array; info: OutputInfo }> {
   try {
     return await sharp(path, { limitInputPixels: maxPixels })
-      .rotate()
+      .autoOrient()
       .flatten({ background: '#000' })
       .toColourspace('srgb')
-      .resize(side, side, { fit: 'cover', kernel: 'linear' })
-      .removeAlpha()
-      .raw()
-      .toBuffer();
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true });
   } catch (cause) {
     throw new InvalidFileError(
       `${path}: expected an image of at most ${maxPixels / 1e6} megapixels, but it cannot be decoded (${(cause as Error).message})`,
@@ -106,10 +114,16 @@ async function decode(path: string, side: number): Promise<Uint8Array> {
   }
 }
 
-function writeChannelFirst(interleaved: Uint8Array, out: Uint8Array): void {
-  const plane = out.length / 3;
-  const channels = interleaved.length / plane; // grey images may stay one channel
-  for (let channel = 0; channel < 3; channel++)
-    for (let at = 0; at < plane; at++)
-      out[channel * plane + at] = interleaved[at * channels + Math.min(channel, channels - 1)] as number;
+/** The middle of an image, as wide as its shorter side, as bytes `[3, side, side]`. */
+function centreSquare(data: Uint8Array, { width, height, channels }: OutputInfo): Uint8Array {
+  const side = Math.min(width, height);
+  const left = Math.floor((width - side) / 2);
+  const top = Math.floor((height - side) / 2);
+  const square = new Uint8Array(3 * side * side);
+  for (let channel = 0, at = 0; channel < 3; channel++) {
+    const read = channels < 3 ? 0 : channel; // grey images may stay one channel
+    for (let y = top; y < top + side; y++)
+      for (let x = left; x < left + side; x++, at++) square[at] = data[(y * width + x) * channels + read] as number;
+  }
+  return square;
 }

@@ -1,3 +1,4 @@
+import { InterruptedError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import type { Dataset } from './dataset.ts';
 import { loadFolder } from './folder.ts';
@@ -15,10 +16,14 @@ export interface LoadOptions {
 /**
  * Reads and splits a data set. The hold-out is always taken from the training examples, class by class;
  * a test split that the source brings is left alone.
- * @throws {ConfigError} for sources that are missing or cannot be split; {InvalidFileError} for damaged files.
+ * @throws {ConfigError} for sources that are missing or cannot be split; {InvalidFileError} for damaged files;
+ * {InterruptedError} when aborted.
  */
 export async function loadDataset(source: DataSource, options: LoadOptions): Promise<Dataset> {
-  const images = await loadImages(source, options);
+  const images = await loadImages(source, options).catch((error: unknown) => {
+    if (options.signal?.aborted) throw new InterruptedError('data: loading was interrupted', { cause: error });
+    throw error;
+  });
   const { name, channels, height, width, classNames, train: given } = images;
   const rules = {
     holdout: source.holdout,

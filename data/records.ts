@@ -41,11 +41,11 @@ export async function loadRecords(
     source.test === undefined
       ? bundledTest(source.path, baseDirectory)
       : filesOf(source.test, baseDirectory, /\.bin(\.gz)?$/);
-  const train = await readRecords(trainFiles, layout, signal);
-  const test = testFiles.length > 0 ? await readRecords(testFiles, layout, signal) : undefined;
+  const known = layout.classNames?.length;
+  const train = await readRecords(trainFiles, layout, known, signal);
+  const test = testFiles.length > 0 ? await readRecords(testFiles, layout, known, signal) : undefined;
   const classNames = layout.classNames ?? namesOf([train, ...(test ? [test] : [])]);
-  checkLabels(train, classNames.length, trainFiles.join(', '));
-  if (test) checkLabels(test, classNames.length, testFiles.join(', '));
+  requireEveryClass(train, classNames.length, trainFiles.join(', '));
   const { channels, height, width } = layout;
   return {
     name: basename(trainFiles[0] as string).replace(/\.bin(\.gz)?$/, ''),
@@ -84,6 +84,7 @@ function bundledTest(paths: string | readonly string[], baseDirectory: string): 
 async function readRecords(
   files: readonly string[],
   { channels, height, width }: RecordLayout,
+  classes: number | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Split> {
   const values = channels * height * width;
@@ -104,9 +105,14 @@ async function readRecords(
   const pixels = new Uint8Array(total * values);
   const labels = new Uint16Array(total);
   let at = 0;
-  for (const { bytes } of parts)
+  for (const { file, bytes } of parts)
     for (let start = 0; start < bytes.length; start += values + 1, at++) {
-      labels[at] = bytes[start] as number;
+      const label = bytes[start] as number;
+      if (classes !== undefined && label >= classes)
+        throw new InvalidFileError(
+          `${file}: record ${start / (values + 1)}: expected a label below ${classes}, got ${label}`,
+        );
+      labels[at] = label;
       pixels.set(bytes.subarray(start + 1, start + 1 + values), at * values);
     }
   return { count: total, pixels, labels };
@@ -130,15 +136,12 @@ function namesOf(splits: readonly Split[]): string[] {
   return Array.from({ length: highest + 1 }, (_, label) => String(label));
 }
 
-function checkLabels({ labels }: Split, classes: number, where: string): void {
-  const counts = new Uint32Array(classes);
-  for (const [record, label] of labels.entries()) {
-    if (label >= classes)
-      throw new InvalidFileError(`${where}: record ${record}: expected a label below ${classes}, got ${label}`);
-    counts[label] = (counts[label] as number) + 1;
-  }
-  const empty = counts.indexOf(0);
-  if (empty >= 0)
+/** A test split may miss a class; one that training misses cannot be learned. */
+function requireEveryClass({ labels }: Split, classes: number, where: string): void {
+  if (classes < 2) throw new InvalidFileError(`${where}: expected two or more classes, got label 0 alone`);
+  const seen = new Set(labels);
+  const empty = Array.from({ length: classes }, (_, label) => label).find((label) => !seen.has(label));
+  if (empty !== undefined)
     throw new InvalidFileError(
       `${where}: expected examples of every class from 0 to ${classes - 1}, got none of class ${empty}`,
     );

@@ -4,63 +4,110 @@ import type { Split } from './dataset.ts';
 export const resizeFilter =
   'bilinear with antialiasing (triangle filter widened by the reduction, as Pillow’s BILINEAR)';
 
-/** Contributions to one output pixel: weights of the inputs from `first` on, summing to 1. */
-interface Tap {
-  readonly first: number;
-  readonly weights: Float32Array;
+/** Fraction bits of the weights: 2²² × 255 still fits a signed 32-bit sum. Pillow rounds to the same. */
+const fractionBits = 22;
+const half = 1 << (fractionBits - 1);
+
+/** Weights of one axis: output `i` is the sum over `taps` of input `first[i] + tap` by `weights[i × taps + tap]`. */
+interface AxisFilter {
+  readonly taps: number;
+  readonly first: Int32Array;
+  /** Fixed point; unused taps are zero. */
+  readonly weights: Int32Array;
 }
 
 /** Triangle filter whose support is the reduction factor when shrinking, 1 when enlarging; centres aligned. */
-function triangleTaps(from: number, to: number): Tap[] {
+function triangleFilter(from: number, to: number): AxisFilter {
   const scale = from / to;
   const support = Math.max(1, scale);
-  return Array.from({ length: to }, (_, out) => {
-    const centre = (out + 0.5) * scale;
-    const first = Math.max(0, Math.floor(centre - support + 0.5));
-    const last = Math.min(from, Math.ceil(centre + support - 0.5) + 1);
-    const raw = Array.from({ length: last - first }, (_, k) =>
-      Math.max(0, 1 - Math.abs(first + k + 0.5 - centre) / support),
+  const taps = Math.min(from, Math.ceil(support) * 2 + 1);
+  const first = new Int32Array(to);
+  const weights = new Int32Array(to * taps);
+  for (let output = 0; output < to; output++) {
+    const centre = (output + 0.5) * scale;
+    const start = Math.max(0, Math.floor(centre - support + 0.5));
+    const end = Math.min(from, Math.floor(centre + support + 0.5));
+    const shares = Array.from({ length: end - start }, (_, tap) =>
+      Math.max(0, 1 - Math.abs((start + tap + 0.5 - centre) / support)),
     );
-    const sum = raw.reduce((total, weight) => total + weight, 0);
-    return { first, weights: Float32Array.from(raw, (weight) => weight / sum) };
-  });
+    const total = shares.reduce((sum, share) => sum + share, 0);
+    // Every output reads `taps` inputs: near the far edge start earlier and lead with zeros.
+    const shifted = Math.min(start, from - taps);
+    first[output] = shifted;
+    shares.forEach((share, tap) => {
+      weights[output * taps + (start - shifted) + tap] = Math.floor(0.5 + (share / total) * 2 ** fractionBits);
+    });
+  }
+  return { taps, first, weights };
+}
+
+/** Where an array's values lie: of line 0 from `offset`, neighbours along the axis `step` apart, lines `line` apart. */
+interface Layout {
+  readonly offset: number;
+  readonly step: number;
+  readonly line: number;
+}
+
+function filterAxis(
+  input: Uint8Array,
+  from: Layout,
+  output: Uint8ClampedArray,
+  to: Layout,
+  lines: number,
+  { taps, first, weights }: AxisFilter,
+): void {
+  const { step, line: inputLine } = from;
+  const { line: outputLine } = to;
+  for (let place = 0; place < first.length; place++) {
+    const start = from.offset + (first[place] as number) * step;
+    const target = to.offset + place * to.step;
+    const weight = place * taps;
+    for (let line = 0; line < lines; line++) {
+      let sum = half;
+      for (let tap = 0, at = start + line * inputLine; tap < taps; tap++, at += step)
+        sum += Math.imul(input[at] as number, weights[weight + tap] as number);
+      output[target + line * outputLine] = sum >> fractionBits;
+    }
+  }
+}
+
+/** Extents of one channel of one image. */
+export interface PlaneSize {
+  readonly height: number;
+  readonly width: number;
 }
 
 /**
- * A split with every image resized to a square, bytes `[count, channels, side, side]`. Separable: rows,
- * then columns, in float, rounded once. The split itself when nothing changes.
+ * Planes of bytes at another size, by {@link resizeFilter}: rows, then columns, each rounded to bytes.
+ * Equal to Pillow's `Image.resize(size, BILINEAR)` in every bit.
+ * @param pixels bytes `[planes, from.height, from.width]`.
+ * @returns bytes `[planes, to.height, to.width]`; the input itself when nothing changes.
  */
-export function resizeSplit(
-  split: Split,
-  from: { readonly channels: number; readonly height: number; readonly width: number },
-  side: number,
-): Split {
-  const { channels, height, width } = from;
-  if (height === side && width === side) return split;
-  const across = triangleTaps(width, side);
-  const down = triangleTaps(height, side);
-  const pixels = new Uint8Array(split.count * channels * side * side);
-  const narrowed = new Float32Array(height * side);
-  for (let plane = 0; plane < split.count * channels; plane++) {
-    const source = split.pixels.subarray(plane * height * width, (plane + 1) * height * width);
-    for (let row = 0; row < height; row++)
-      for (let column = 0; column < side; column++) {
-        const { first, weights } = across[column] as Tap;
-        let sum = 0;
-        for (let k = 0, at = row * width + first; k < weights.length; k++, at++)
-          sum += (weights[k] as number) * (source[at] as number);
-        narrowed[row * side + column] = sum;
-      }
-    const out = plane * side * side;
-    for (let row = 0; row < side; row++) {
-      const { first, weights } = down[row] as Tap;
-      for (let column = 0; column < side; column++) {
-        let sum = 0;
-        for (let k = 0, at = first * side + column; k < weights.length; k++, at += side)
-          sum += (weights[k] as number) * (narrowed[at] as number);
-        pixels[out + row * side + column] = Math.round(sum);
-      }
-    }
+export function resizePlanes(pixels: Uint8Array, from: PlaneSize, to: PlaneSize): Uint8Array {
+  if (from.height === to.height && from.width === to.width) return pixels;
+  const planes = pixels.length / (from.height * from.width);
+  if (!Number.isInteger(planes) || Math.min(to.height, to.width) < 1)
+    throw new RangeError(
+      `expected whole planes of ${from.height}×${from.width} and a positive size, ` +
+        `got ${pixels.length} bytes to ${to.height}×${to.width}`,
+    );
+  const across = triangleFilter(from.width, to.width);
+  const down = triangleFilter(from.height, to.height);
+  const narrowed = new Uint8ClampedArray(from.height * to.width);
+  const narrowedBytes = new Uint8Array(narrowed.buffer);
+  const resized = new Uint8ClampedArray(planes * to.height * to.width);
+  const rows = { offset: 0, step: 1, line: to.width };
+  const columns = { offset: 0, step: to.width, line: 1 };
+  for (let plane = 0; plane < planes; plane++) {
+    const source = { offset: plane * from.height * from.width, step: 1, line: from.width };
+    filterAxis(pixels, source, narrowed, rows, from.height, across);
+    const target = { ...columns, offset: plane * to.height * to.width };
+    filterAxis(narrowedBytes, columns, resized, target, to.width, down);
   }
-  return { count: split.count, labels: split.labels, pixels };
+  return new Uint8Array(resized.buffer);
+}
+
+/** A split with every image resized to a square, bytes `[count, channels, side, side]`. */
+export function resizeSplit(split: Split, from: PlaneSize, side: number): Split {
+  return { ...split, pixels: resizePlanes(split.pixels, from, { height: side, width: side }) };
 }

@@ -71,8 +71,8 @@ export function decodeSafetensors(bytes: Uint8Array, where: string): StoredWeigh
     const size = shape.reduce((product, extent) => product * extent, 4);
     if (end - start !== size) fail(`${size} bytes for tensor ${name} [${shape.join(', ')}]`, `${end - start}`);
     if (end > data.length) fail(`at least ${end} bytes of data (tensor ${name})`, `${data.length}`);
-    // Copied: the file's bytes need not be aligned.
-    weights.set(name, new Float32Array(data.slice(start, end).buffer));
+    // Copied: the file’s bytes need not be aligned (and slice of a Buffer would not copy).
+    weights.set(name, new Float32Array(new Uint8Array(data.subarray(start, end)).buffer));
     shapes.set(name, shape);
   }
   return { weights, shapes, metadata };

@@ -93,31 +93,40 @@ class TargetScaler {
     return this.byRule(sizes, parseRule(rule), familyLine);
   }
 
-  /** A fixed rule, carried to each size by its own φ: solved on the fitted latency, then on measurements. */
+  /**
+   * A fixed rule, carried to each size by its own φ: solved on the fitted latency, then on measurements. As
+   * the family it stays below the size's latency; to compare with, the φ whose latency is nearest is taken, above
+   * or below: rounding makes a rule's sizes coarse (any φ > 0 doubles a stage of one block), and lines are
+   * compared at equal latency anyway.
+   */
   async byRule(sizes: readonly SizeTarget[], rule: ScalingRule, line: string = rule.name): Promise<SizedScalings[]> {
     const results: SizedScalings[] = [];
     for (const { size, targetMs } of sizes) {
+      if (size.multiple === 1) {
+        results.push(this.#sized({ size, targetMs }, line, [this.#baseScaling()], 'the base'));
+        continue;
+      }
       const surrogate = fitLatency([...this.#measured.values()]);
       const guess = solveRule(
         rule,
         (multipliers) => surrogate.predict(this.#apply(multipliers).realised).latencyMs,
         targetMs,
       );
-      const measure = async (multipliers: Multipliers) =>
-        (await this.#measureScaled(this.#apply(multipliers))).latencyMs;
-      const isBase = size.multiple === 1;
-      const solution = isBase
-        ? undefined
-        : await solveRuleMeasured(rule, measure, targetMs, { guess: guess.phi, tolerance: 0.05, maxEvaluations: 8 });
-      const chosen = solution ? await this.#measureScaled(this.#apply(solution.multipliers)) : this.#baseScaling();
-      results.push(
-        this.#sized(
-          { size, targetMs },
-          line,
-          [chosen],
-          solution ? `φ = ${solution.phi.toFixed(2)}: ${solution.status}` : 'the base',
-        ),
-      );
+      const tried: Scaling[] = [];
+      const measure = async (multipliers: Multipliers) => {
+        const scaling = await this.#measureScaled(this.#apply(multipliers));
+        tried.push(scaling);
+        return scaling.latencyMs;
+      };
+      const { phi, status } = await solveRuleMeasured(rule, measure, targetMs, {
+        guess: guess.phi,
+        tolerance: 0.05,
+        maxEvaluations: 10,
+      });
+      const offTarget = ({ latencyMs }: Scaling) => Math.abs(Math.log(latencyMs / targetMs));
+      const usable = line === familyLine ? tried.filter((scaling) => this.#fits(scaling, targetMs)) : tried;
+      const nearest = usable.toSorted((a, b) => offTarget(a) - offTarget(b))[0] ?? this.#baseScaling();
+      results.push(this.#sized({ size, targetMs }, line, [nearest], `φ near ${phi.toFixed(2)}: ${status}`));
     }
     return results;
   }

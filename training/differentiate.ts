@@ -1,7 +1,13 @@
 import { elements, type Graph, type GraphNode, type TensorType } from '../models/graph.ts';
 import { applyRule } from './gradients/rules.ts';
 import type { GradientContext } from './gradients/rule.ts';
-import { type BatchStatistics, type MaskInput, type TrainingGraph, TrainingGraphBuilder, trains } from './training-graph.ts';
+import {
+  type BatchStatistics,
+  type MaskInput,
+  type TrainingGraph,
+  TrainingGraphBuilder,
+  trains,
+} from './training-graph.ts';
 
 /** The loss at the graph's first output. */
 export interface Loss {
@@ -86,12 +92,18 @@ function addBatchNorm(builder: TrainingGraphBuilder, node: Extract<GraphNode, { 
   const channels = perChannel[0] as number;
   const mean = `${node.name}.batch-mean`;
   const variance = `${node.name}.batch-variance`;
-  builder.add('batch-norm-training', node.name, [x, scale, shift], { epsilon: node.attributes.epsilon }, {
-    [y]: shape,
-    [mean]: perChannel,
-    [`${node.name}.inverse-deviation`]: perChannel,
-    [variance]: perChannel,
-  });
+  builder.add(
+    'batch-norm-training',
+    node.name,
+    [x, scale, shift],
+    { epsilon: node.attributes.epsilon },
+    {
+      [y]: shape,
+      [mean]: perChannel,
+      [`${node.name}.inverse-deviation`]: perChannel,
+      [variance]: perChannel,
+    },
+  );
   return { mean, variance, runningMean, runningVariance, channels, count: elements(shape) / channels };
 }
 

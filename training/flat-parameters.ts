@@ -33,7 +33,10 @@ export function packParameters({ parameters, sizes, length }: FlatParameters, we
 }
 
 /** Copies out of the vector, by name. */
-export function unpackParameters({ parameters, sizes }: FlatParameters, vector: Float32Array): Map<string, Float32Array> {
+export function unpackParameters(
+  { parameters, sizes }: FlatParameters,
+  vector: Float32Array,
+): Map<string, Float32Array> {
   let offset = 0;
   return new Map(
     parameters.map(({ name }, index) => {

@@ -29,7 +29,8 @@ export type TrainingProgress = CurvePoint & { readonly imagesPerS: number };
 
 /** A {@link TrainingResult} whose weights are in the file asked for. */
 export type StoredTrainingResult =
-  Extract<TrainingResult, { status: 'diverged' }> | Omit<Extract<TrainingResult, { status: 'trained' }>, 'weights'>;
+  | Extract<TrainingResult, { status: 'diverged' }>
+  | Omit<Extract<TrainingResult, { status: 'trained' }>, 'weights'>;
 
 /**
  * Trains in a process of its own, which survives native crashes and does not block this event loop.

@@ -72,7 +72,6 @@ export function lowerTrainingStep(graph: TrainingGraph, optimizer: OptimizerSett
     [stepNames.updated(parameters), update.parameters],
     ...slots.map((slot, index): [string, string] => [stepNames.updated(slot), update.slots[index] as string]),
   ];
-  const scalar = (name: string): OnnxValue => ({ name, dtype: 'float32', shape: [] });
   return finish(plain, flat, {
     inputs: [
       ...inputs,
@@ -80,10 +79,7 @@ export function lowerTrainingStep(graph: TrainingGraph, optimizer: OptimizerSett
       scalar(learningRate),
       ...(optimizer.optimizer === 'adamw' ? [scalar(step)] : []),
     ],
-    outputs: [
-      ...vectors.map(([name, value]) => ({ name, value, shape: [flat.length] })),
-      ...lossOutputs(graph, plain),
-    ],
+    outputs: [...vectors.map(([name, value]) => ({ name, value, shape: [flat.length] })), ...lossOutputs(graph, plain)],
   });
 }
 
@@ -108,6 +104,8 @@ export function lowerStatistics(graph: TrainingGraph): LoweredStep {
   const length = graph.statistics.reduce((sum, { channels }) => sum + 2 * channels, 0);
   return finish(plain, flat, { inputs, outputs: [{ name: stepNames.statistics, value, shape: [length] }] });
 }
+
+const scalar = (name: string): OnnxValue => ({ name, dtype: 'float32', shape: [] });
 
 function lowerNodes(graph: TrainingGraph): { plain: PlainGraph; flat: FlatParameters; inputs: OnnxValue[] } {
   const plain = new PlainGraph(graph);

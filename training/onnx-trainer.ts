@@ -29,7 +29,7 @@ export const onnxTrainer: Trainer = onnxTrainerOn(onnxRuntimeAccelerator('cpu'))
  * masks) comes from the request's seed alone, and masks are fed, never drawn inside the graph.
  * @throws {InterruptedError} from `train` when the signal aborts, between two steps.
  */
-export function onnxTrainerOn(accelerator: Accelerator): Trainer {
+function onnxTrainerOn(accelerator: Accelerator): Trainer {
   return { id: `onnx-${accelerator.id}`, train: (request) => train(accelerator, request) };
 }
 
@@ -79,7 +79,11 @@ async function runSteps(
   start: Weights,
   batches: Iterator<Batch>,
 ): Promise<Run> {
-  const training = differentiate(graph, { ...task.loss, labelSmoothing: recipe.labelSmoothing, labels: labelName(task) });
+  const training = differentiate(graph, {
+    ...task.loss,
+    labelSmoothing: recipe.labelSmoothing,
+    labels: labelName(task),
+  });
   const { model, flat } = lowerTrainingStep(training, recipe);
   const session = await accelerator.open(encodeOnnx(model), { threads, optimization: 'disabled' });
   const steps = Math.ceil(examples / recipe.batchSize);
@@ -113,7 +117,6 @@ class StepState {
   #vectors: Record<string, TensorValue>;
 
   constructor(parameters: Float32Array, slots: number) {
-    const vector = (data: Float32Array): TensorValue => ({ dtype: 'float32', dims: [data.length], data });
     const names = Array.from({ length: slots }, (_, index) => stepNames.slot(index));
     const zeros = names.map((name) => [name, vector(new Float32Array(parameters.length))]);
     this.#vectors = { [stepNames.parameters]: vector(parameters), ...Object.fromEntries(zeros) };
@@ -169,6 +172,10 @@ function drawMask({ name, shape, rate }: MaskInput, random: Random): TensorValue
   const length = shape.reduce((product, extent) => product * extent, 1);
   const data = Float32Array.from({ length }, () => (stream.uniform() < rate ? 0 : kept));
   return { dtype: 'float32', dims: shape, data };
+}
+
+function vector(data: Float32Array): TensorValue {
+  return { dtype: 'float32', dims: [data.length], data };
 }
 
 function scalar(value: number): TensorValue {

@@ -71,9 +71,10 @@ function argMax(values: Float32Array): number {
   return values.reduce((best, value, index) => (value > (values[best] as number) ? index : best), 0);
 }
 
+const anyBatch = (shape: Shape): Shape => ['batch', ...shape.slice(1)];
+
 function inferenceModel(fixed: Graph, values: Weights): Uint8Array {
   const { graph, weights } = foldForInference({ graph: fixed, weights: values });
-  const anyBatch = (shape: Shape): Shape => ['batch', ...shape.slice(1)];
   return encodeOnnx({
     name: 'ridgepoint-scoring',
     inputs: graph.inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape: anyBatch(shape) })),

@@ -10,7 +10,7 @@ const where = '/somewhere/study.yaml';
 describe('study file', () => {
   it('needs nothing but a name', () => {
     const config = resolveStudy({ study: 'first' }, where);
-    expect(config.data).toBe('rendered');
+    expect(config.data).toMatchObject({ format: 'rendered', resolution: 64 });
     expect(config.family['cpu']?.map(({ name }) => name)).toEqual(['1x', '2x', '4x']);
     expect(config.baseDirectory).toBe('/somewhere');
   });

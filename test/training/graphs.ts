@@ -1,7 +1,15 @@
 import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
 import type { TensorValue } from '../../accelerators/accelerator.ts';
 import { Random } from '../../core/random.ts';
-import type { Graph, GraphNode, OperatorAttributes, Parameter, ParameterRole, Pads, TensorType } from '../../models/graph.ts';
+import type {
+  Graph,
+  GraphNode,
+  OperatorAttributes,
+  Parameter,
+  ParameterRole,
+  Pads,
+  TensorType,
+} from '../../models/graph.ts';
 import { encodeOnnx } from '../../models/onnx.ts';
 import { samePads } from '../../models/shapes.ts';
 import { differentiate } from '../../training/differentiate.ts';
@@ -125,7 +133,8 @@ export function randomValues(graph: Graph, seed: number): { values: Map<string, 
   }
   for (const { name, shape, rate } of training.masks)
     draw(name, shape, () => (random.uniform() < rate ? 0 : 1 / (1 - rate)));
-  const [batch, classes] = graph.tensors.get(graph.outputs[0] as string)?.shape as [number, number];
+  const logits = training.tensors.get(graph.outputs[0] as string) as TensorType;
+  const [batch, classes] = logits.shape as readonly [number, number];
   const labels = Array.from({ length: batch }, () => random.integer(classes));
   return { values, loss: { labels, labelSmoothing: 0.1 } };
 }
@@ -138,14 +147,21 @@ export async function runLowered(
 ): Promise<Readonly<Record<string, TensorValue>>> {
   const session = await accelerator.open(encodeOnnx(model), { threads: 1, optimization: 'disabled' });
   try {
-    const parameters = packParameters(flat, new Map([...values].map(([name, { data }]) => [name, Float32Array.from(data)])));
+    const parameters = packParameters(
+      flat,
+      new Map([...values].map(([name, { data }]) => [name, Float32Array.from(data)])),
+    );
     const feeds: Record<string, TensorValue> = {
       ...extra,
       [stepNames.parameters]: { dtype: 'float32', dims: [flat.length], data: parameters },
     };
     for (const { name, dtype, shape } of model.inputs)
       if (dtype === 'float32' && feeds[name] === undefined)
-        feeds[name] = { dtype, dims: shape as number[], data: Float32Array.from(values.get(name)?.data as Float64Array) };
+        feeds[name] = {
+          dtype,
+          dims: shape as number[],
+          data: Float32Array.from(values.get(name)?.data as Float64Array),
+        };
     return await session.run(feeds);
   } finally {
     await session.close();
@@ -156,8 +172,13 @@ export function labelFeed(labels: readonly number[]): TensorValue {
   return { dtype: 'int64', dims: [labels.length], data: BigInt64Array.from(labels, BigInt) };
 }
 
+const norm = (data: Float64Array): number => Math.hypot(...data);
+
 /** Largest relative L2 distance, over the trainable parameters, of the lowered gradient to the reference's. */
-export async function gradientError(graph: Graph, seed: number): Promise<{ error: number; lossError: number; worst: string }> {
+export async function gradientError(
+  graph: Graph,
+  seed: number,
+): Promise<{ error: number; lossError: number; worst: string }> {
   const { values, loss } = randomValues(graph, seed);
   const kind = 'softmax-cross-entropy';
   const lowered = lowerGradients(differentiate(graph, { kind, labelSmoothing: loss.labelSmoothing, labels: 'label' }));
@@ -166,7 +187,6 @@ export async function gradientError(graph: Graph, seed: number): Promise<{ error
   const expectedLoss = referenceLoss(graph, values, loss);
   const lossError = Math.abs((outputs[stepNames.loss]?.data[0] as number) - expectedLoss) / expectedLoss;
 
-  const norm = (data: Float64Array): number => Math.hypot(...data);
   const expected = new Map(
     graph.parameters.filter(trains).map(({ name }) => [name, referenceGradient(graph, values, loss, name)]),
   );

@@ -54,7 +54,8 @@ function forwardNode(node: GraphNode, inputs: Tensor64[], shape: readonly number
       return map(x, (value) => 1 / (1 + Math.exp(-value)));
     case 'global-average-pool': {
       const plane = size(x.shape.slice(2));
-      const mean = (index: number) => x.data.subarray(index * plane, (index + 1) * plane).reduce((a, b) => a + b, 0) / plane;
+      const mean = (index: number) =>
+        x.data.subarray(index * plane, (index + 1) * plane).reduce((a, b) => a + b, 0) / plane;
       return { shape, data: Float64Array.from({ length: size(shape) }, (_, index) => mean(index)) };
     }
     case 'add':

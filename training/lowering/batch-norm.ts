@@ -51,7 +51,7 @@ export function lowerBatchNormGradient(node: TrainingNodeOf<'batch-norm-gradient
  * Binds dscale and dshift, and returns columns a, b, c with dx = a · dy + b · x + c:
  * a = scale ÷ deviation, b = −a · dscale ÷ (m · deviation), c = −a · dshift ÷ m − b · mean.
  */
-export function inputGradientCoefficients(
+function inputGradientCoefficients(
   node: TrainingNodeOf<'batch-norm-gradient'>,
   plain: PlainGraph,
 ): { a: string; b: string; c: string } {

@@ -4,7 +4,11 @@ import type { PlainGraph } from './plain-graph.ts';
 type Lower<Op extends TrainingOperator> = (node: TrainingNodeOf<Op>, plain: PlainGraph) => void;
 
 /** One standard operator on values as they lie. */
-export function lowerUnary(opType: 'Relu' | 'Sigmoid', node: TrainingNodeOf<'relu' | 'sigmoid'>, plain: PlainGraph): void {
+export function lowerUnary(
+  opType: 'Relu' | 'Sigmoid',
+  node: TrainingNodeOf<'relu' | 'sigmoid'>,
+  plain: PlainGraph,
+): void {
   plain.bind(node.outputs[0] as string, plain.op(opType, [plain.value(node.inputs[0] as string)]));
 }
 

@@ -1,0 +1,112 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ConfigError, InterruptedError } from '../../core/errors.ts';
+import { Random } from '../../core/random.ts';
+import { noAugmentation } from '../../data/augment.ts';
+import { writeDatasetFile } from '../../data/cache.ts';
+import type { Split } from '../../data/dataset.ts';
+import { buildNetwork } from '../../models/build.ts';
+import { readSafetensors } from '../../models/safetensors.ts';
+import { parseNetworkSpec, specDigest } from '../../models/spec.ts';
+import { trainInChild, type TrainingAssignment, type TrainingProgress } from '../../training/isolate.ts';
+import { defaultRecipe } from '../../training/recipe.ts';
+
+const side = 8;
+const spec = parseNetworkSpec(
+  {
+    input: { channels: 1, resolution: side },
+    classes: 2,
+    stem: { kernel: 3, stride: 2, width: 8 },
+    stages: [{ operator: 'fused-mbconv', kernel: 3, stride: 1, expansion: 1, width: 8, repeats: 1 }],
+    head: { width: 0 },
+  },
+  'test network',
+);
+
+let folder = '';
+let assignment: TrainingAssignment;
+
+/** Bright on the left or on the right. */
+function split(count: number, random: Random): Split {
+  const labels = Uint16Array.from({ length: count }, () => random.integer(2));
+  const pixels = Uint8Array.from({ length: count * side * side }, (_, index) => {
+    const isRight = index % side >= side / 2;
+    const isBright = isRight === (labels[Math.floor(index / (side * side))] === 1);
+    return (isBright ? 160 : 40) + random.integer(80);
+  });
+  return { count, pixels, labels };
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ridgepoint-train-'));
+  const random = new Random(1);
+  const splits = { train: split(200, random), holdout: split(50, random), test: split(0, random) };
+  const description = { name: 'sides', channels: 1, height: side, width: side, classNames: ['left', 'right'] };
+  await writeDatasetFile({ ...description, mean: [0.5], std: [0.25], splits }, join(folder, 'data'));
+  assignment = {
+    spec,
+    data: { file: join(folder, 'data'), augmentation: noAugmentation, scoredSplit: 'holdout' },
+    recipe: defaultRecipe({ batchSize: 16 }),
+    fidelity: { examples: 480, seed: 1 },
+    threads: 1,
+    weightsFile: join(folder, 'weights.safetensors'),
+  };
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe('training in a child process', () => {
+  it('trains, reports progress, and leaves the weights in a file that training can start from', async () => {
+    const progress: TrainingProgress[] = [];
+    const result = await trainInChild({ ...assignment, onProgress: (point) => progress.push(point) });
+    expect(result.status).toBe('trained');
+    if (result.status !== 'trained') return;
+    expect(result.metrics['accuracy']).toBeGreaterThan(0.9);
+    expect(result).not.toHaveProperty('weights');
+    expect(progress.at(-1)?.examples).toBe(480);
+    expect(progress.every(({ imagesPerS }) => imagesPerS > 0)).toBe(true);
+    expect(result.cost.peakRssBytes).toBeGreaterThan(10e6);
+
+    const { weights, metadata } = await readSafetensors(assignment.weightsFile);
+    const parameters = buildNetwork(spec, 'batch').parameters.map(({ name }) => name);
+    expect([...weights.keys()].toSorted()).toEqual(parameters.toSorted());
+    expect(metadata['spec_digest']).toBe(specDigest(spec));
+
+    const again = await trainInChild({
+      ...assignment,
+      recipe: defaultRecipe({ batchSize: 16, learningRate: 1e-6 }),
+      fidelity: { examples: 16, seed: 2 },
+      weightsFile: join(folder, 'continued.safetensors'),
+      initialWeightsFile: assignment.weightsFile,
+    });
+    expect(again.status === 'trained' && again.metrics['accuracy']).toBeGreaterThan(0.9);
+  });
+
+  it('refuses weights of another network, naming the file', async () => {
+    const initialWeightsFile = join(folder, 'garbage');
+    await writeFile(initialWeightsFile, 'garbage!garbage!');
+    const running = trainInChild({ ...assignment, weightsFile: join(folder, 'none'), initialWeightsFile });
+    await expect(running).rejects.toThrow(/garbage: expected/);
+    expect(existsSync(join(folder, 'none'))).toBe(false);
+  });
+
+  it('refuses a network that does not fit the data', async () => {
+    const running = trainInChild({ ...assignment, spec: { ...spec, classes: 5 }, weightsFile: join(folder, 'none') });
+    await expect(running).rejects.toThrow(ConfigError);
+  });
+
+  it('ends when aborted and leaves no weights', async () => {
+    const controller = new AbortController();
+    const running = trainInChild({
+      ...assignment,
+      fidelity: { examples: 96_000, seed: 1 },
+      weightsFile: join(folder, 'none'),
+      signal: controller.signal,
+      onProgress: () => controller.abort(),
+    });
+    await expect(running).rejects.toThrow(InterruptedError);
+    expect(existsSync(join(folder, 'none'))).toBe(false);
+  });
+});
