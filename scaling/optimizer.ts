@@ -62,7 +62,7 @@ export interface SizeProposals {
 }
 
 /** Share of a target below which a network wastes it. */
-const bandFloor = 0.8;
+export const bandFloor = 0.8;
 /** Networks closer than this in log multipliers teach the same. */
 const minDistance = 0.12;
 

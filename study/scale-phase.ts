@@ -4,7 +4,7 @@ import { identity, type Multipliers } from '../scaling/multipliers.ts';
 import type { ScalingConstraints, ScalingObservation } from '../scaling/candidates.ts';
 import { proposeGlobalScalings } from '../scaling/global-scaling.ts';
 import { latencyDesign } from '../scaling/latency-design.ts';
-import { proposeScalings, type ScalingProblem } from '../scaling/optimizer.ts';
+import { bandFloor, proposeScalings, type ScalingProblem } from '../scaling/optimizer.ts';
 import { parseRule, type ScalingRule } from '../scaling/rules.ts';
 import { solveRule, solveRuleMeasured } from '../scaling/solve-rule.ts';
 import { fitLatency } from '../scaling/surrogate.ts';
@@ -260,11 +260,16 @@ class TargetScaler {
     }
   }
 
+  /**
+   * The most accurate trained scalings that use a size's latency: within its band where any is, else below. One
+   * short training with one seed is too noisy to hand a size to a much smaller network.
+   */
   #bestWithin(targetMs: number, count: number): Scaling[] {
-    const best = [...this.#measured.values()]
+    const fitting = [...this.#measured.values()]
       .filter((scaling) => this.#accuracies.has(scaling.digest) && this.#fits(scaling, targetMs))
-      .toSorted((a, b) => (this.#accuracies.get(b.digest) ?? 0) - (this.#accuracies.get(a.digest) ?? 0))
-      .slice(0, count);
+      .toSorted((a, b) => (this.#accuracies.get(b.digest) ?? 0) - (this.#accuracies.get(a.digest) ?? 0));
+    const inBand = fitting.filter(({ latencyMs }) => latencyMs >= bandFloor * targetMs);
+    const best = (inBand.length > 0 ? inBand : fitting).slice(0, count);
     return best.length > 0 ? best : [this.#baseScaling()];
   }
 
