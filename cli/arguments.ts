@@ -1,3 +1,5 @@
+import type { ArgsDef } from 'citty';
+import { parseArgs } from 'node:util';
 import { ConfigError } from '../core/errors.ts';
 
 /** A flag's whole number of at least `min`. @throws {ConfigError} naming the flag. */
@@ -14,4 +16,31 @@ export function positiveArgument(flag: string, text: string): number {
   if (!(Number.isFinite(value) && value > 0))
     throw new ConfigError(`${flag}: expected a positive number, got ${JSON.stringify(text)}`);
   return value;
+}
+
+/**
+ * Refuses options and arguments a command does not have: a mistyped one must not be ignored.
+ * @throws {ConfigError} naming it and what there is.
+ */
+export function expectKnownArguments(known: ArgsDef, rawArgs: string[]): void {
+  const flags = Object.entries(known).filter(([, { type }]) => type !== 'positional');
+  const options = Object.fromEntries(
+    flags.map(([name, { type }]) => [name, { type: type === 'boolean' ? ('boolean' as const) : ('string' as const) }]),
+  );
+  const { tokens } = parseArgs({ args: rawArgs, options, strict: false, allowNegative: true, tokens: true });
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const option = options[token.name];
+    if (!option)
+      throw new ConfigError(
+        `${token.rawName}: expected one of ${flags.map(([name]) => `--${name}`).join(', ') || 'no options'}, got an unknown option`,
+      );
+    if (option.type === 'boolean' && token.inlineValue)
+      throw new ConfigError(`${token.rawName}: expected no value, got ${JSON.stringify(token.value)}`);
+  }
+  const positionals = Object.keys(known).filter((name) => known[name]?.type === 'positional');
+  const given = tokens.filter(({ kind }) => kind === 'positional');
+  const extra = given[positionals.length];
+  if (extra?.kind === 'positional')
+    throw new ConfigError(`expected ${positionals.join(', ') || 'no argument'}, got also ${JSON.stringify(extra.value)}`);
 }

@@ -37,7 +37,6 @@ export const command = defineCommand({
     const blocks = spec.stages.reduce((sum, stage) => sum + stage.repeats, 0);
     if (args.json) return console.log(JSON.stringify({ schema: 1, ...count, blocks }));
     const rows = Object.entries({ ...count.groups, total: count });
-    const cell = (value: number) => value.toLocaleString('en').padStart(14);
     console.log(`${'group'.padEnd(12)}${'params'.padStart(14)}${'MACs'.padStart(14)}${'activations'.padStart(14)}`);
     for (const [name, { params, macs, activations }] of rows)
       console.log(name.padEnd(12) + cell(params) + cell(macs) + cell(activations));
@@ -46,3 +45,7 @@ export const command = defineCommand({
     );
   },
 });
+
+function cell(value: number): string {
+  return value.toLocaleString('en').padStart(14);
+}

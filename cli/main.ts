@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-import { defineCommand, renderUsage, runCommand, type CommandDef } from 'citty';
+import { type ArgsDef, defineCommand, renderUsage, runCommand, type CommandDef } from 'citty';
 import { readFileSync } from 'node:fs';
+import { expectKnownArguments } from './arguments.ts';
 import { exitCodeOf, failWith } from './exit.ts';
 
 // Each command is its own module, loaded when it is called: `ridgepoint --help` loads none of them.
@@ -68,6 +69,7 @@ async function main([name, ...rest]: string[]): Promise<void> {
     meta: { ...command.meta, name: `ridgepoint ${name}`, description: summaries[name as keyof typeof commands] },
   } as CommandDef);
   if (rest.includes('--help') || rest.includes('-h')) return console.log(await renderUsage(named));
+  expectKnownArguments(command.args as ArgsDef, rest);
   await runCommand(named, { rawArgs: rest });
 }
 

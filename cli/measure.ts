@@ -58,6 +58,10 @@ export const command = defineCommand({
   },
 });
 
+function ms(value: number): string {
+  return `${value.toPrecision(3)} ms`;
+}
+
 function describe(latency: Latency): string {
   const {
     accelerator,
@@ -73,7 +77,6 @@ function describe(latency: Latency): string {
     drift,
     stable,
   } = latency;
-  const ms = (value: number) => `${value.toPrecision(3)} ms`;
   return [
     `${accelerator}, batch ${batch}, ${threads} thread${threads === 1 ? '' : 's'}: p50 ${ms(p50Ms)} (${100 * intervalMs.level} % interval ${ms(intervalMs.lo)} to ${ms(intervalMs.hi)}), p90 ${ms(p90Ms)}, p99 ${p99Ms === null ? 'not given below 300 samples' : ms(p99Ms)}`,
     `  ${stable ? 'stable' : 'UNSTABLE: do not rely on it'}; ${samples} runs in ${sessions} sessions, ${rejectedBlocks} blocks rejected, reference drift ${(100 * drift).toFixed(1)} %, ${latency.includesIo ? 'copies in and out included' : 'device time only'}`,

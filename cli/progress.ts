@@ -32,8 +32,8 @@ export function openReporter(options: { readonly json: boolean; readonly clock?:
       finish: () => {},
     };
   }
-  const lineOf = ({ phase, text }: StudyProgress) =>
-    `${clockText(clock.now() - startedMs).padStart(6)}  ${phase.padEnd(8)} ${text}`;
+  const lineOf = ({ phase, text, etaMs }: StudyProgress) =>
+    `${clockText(clock.now() - startedMs).padStart(6)}${etaMs === undefined ? '' : ` (${clockText(etaMs)} left)`}  ${phase.padEnd(8)} ${text}`;
   if (out.isTTY)
     return {
       progress: (progress) => void out.write(`\r\u001b[2K${lineOf(progress).slice(0, (out.columns ?? 100) - 1)}`),

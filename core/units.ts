@@ -40,7 +40,7 @@ export function parseDurationMs(text: string): number {
 }
 
 /** Bytes in a text like `80GB` or `512MiB`. @throws {ConfigError} without a known unit. */
-export function parseBytes(text: string): number {
+function parseBytes(text: string): number {
   return parse(text, sizeBytes, 'a size', '80GB or 512MiB');
 }
 
@@ -59,11 +59,13 @@ function viaParser(parser: (text: string) => number) {
 export const durationSchema = viaParser(parseDurationMs);
 /** Schema of a size with its unit; the parsed value is in bytes. */
 export const bytesSchema = viaParser(parseBytes);
-/** Schema of a number that may be written as text (some YAML parsers read `1e21` as text). */
-export const numberSchema = z.union([
-  z.number(),
-  z
-    .string()
-    .regex(/^[+-]?[\d.]+(?:e[+-]?\d+)?$/i, 'expected a number')
-    .transform(Number),
-]);
+/** Schema of a count of at least 1 that may be written as text (some YAML parsers read `2e4` as text). */
+export const countSchema = z
+  .union([
+    z.number(),
+    z
+      .string()
+      .regex(/^[+-]?[\d.]+(?:e[+-]?\d+)?$/i, 'expected a number')
+      .transform(Number),
+  ])
+  .pipe(z.int().positive());

@@ -1,8 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { digestBytes } from '../core/digest.ts';
 import { InvalidFileError } from '../core/errors.ts';
 
 /** Files by content: what is put once is found by its digest for ever. */
@@ -60,5 +62,22 @@ export class FolderArtefacts implements Artefacts {
 
   has(digest: string): boolean {
     return existsSync(this.path(digest));
+  }
+
+  /**
+   * A stored file's bytes, checked against its name.
+   * @throws {InvalidFileError} when it is not there, or was changed since it was put.
+   */
+  async read(digest: string): Promise<Uint8Array> {
+    if (!this.has(digest)) throw new InvalidFileError(`${this.#folder}: no artefact ${digest}`);
+    const bytes = await readFile(this.path(digest));
+    const found = digestBytes(bytes);
+    if (found !== digest) throw new InvalidFileError(`${this.path(digest)}: expected ${digest}, got ${found}`);
+    return bytes;
+  }
+
+  /** Whether a file is stored and holds what its name says. */
+  async isIntact(digest: string): Promise<boolean> {
+    return this.has(digest) && digestBytes(await readFile(this.path(digest))) === digest;
   }
 }

@@ -31,6 +31,8 @@ export interface LatencyMeter {
 export interface StudyProgress {
   readonly phase: string;
   readonly text: string;
+  /** Estimated time to the end of the job; absent while nothing can be told. */
+  readonly etaMs?: number;
 }
 
 /** Everything a phase works with. */

@@ -5,7 +5,7 @@ import { digestBytes } from '../core/digest.ts';
 import { EnvironmentError } from '../core/errors.ts';
 import { resizeFilter } from '../data/resize.ts';
 import { exportOnnx, type Preprocessing } from '../models/export.ts';
-import { readSafetensors } from '../models/safetensors.ts';
+import { decodeSafetensors } from '../models/safetensors.ts';
 import type { DataDescription, StudyContext } from './context.ts';
 import { accuracyOf } from './evaluate.ts';
 import type { Trial } from './record.ts';
@@ -61,18 +61,19 @@ export async function deliver(context: StudyContext, members: readonly Member[])
   await compareUserModels(context);
 }
 
-/** The run as an ONNX file among the artefacts, exported once. */
+/** The run as an ONNX file among the artefacts; exported again only when that file was lost or damaged. */
 async function exportRun({ record, artefacts, data }: StudyContext, run: Trial): Promise<string> {
   const id = `onnx ${run.id}`;
   const known = record.artefact(id);
-  if (known && artefacts.has(known.digest)) return artefacts.path(known.digest);
+  if (known && (await artefacts.isIntact(known.digest))) return artefacts.path(known.digest);
   const outcome = record.outcome(run.id);
   if (outcome?.status !== 'ok' || !outcome.checkpoint)
     throw new EnvironmentError(`${run.id}: expected trained weights, found none`);
-  const { weights } = await readSafetensors(artefacts.path(outcome.checkpoint));
+  const { weights } = decodeSafetensors(await artefacts.read(outcome.checkpoint), artefacts.path(outcome.checkpoint));
   const digest = await artefacts.put(exportOnnx(run.spec, weights, 'batch', preprocessingOf(data)));
   const path = artefacts.path(digest);
-  record.append({ type: 'artefact', id, kind: 'onnx', digest, path: join('artefacts', basename(path)) });
+  if (known?.digest !== digest)
+    record.append({ type: 'artefact', id, kind: 'onnx', digest, path: join('artefacts', basename(path)) });
   return path;
 }
 

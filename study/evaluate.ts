@@ -91,6 +91,13 @@ async function firstBrokenBound(
   return undefined;
 }
 
+export interface EvaluateOptions {
+  /** What these trials are part of and how it stands, for the progress line. */
+  readonly label: string;
+  /** Keep the trained weights as artefacts. */
+  readonly keepWeights: boolean;
+}
+
 /**
  * Trains what has no answer yet, as many at once as the evaluator has slots, and journals every answer.
  * @throws {EnvironmentError} when failures pass the study's threshold; its message quotes the last cause.
@@ -98,20 +105,32 @@ async function firstBrokenBound(
 export async function evaluateAll(
   context: StudyContext,
   trials: readonly Trial[],
-  keepWeights: boolean,
+  options: EvaluateOptions,
 ): Promise<void> {
   const waiting = trials.filter((trial) => !isAnswered(context, trial));
   const total = waiting.length;
   let done = 0;
-  const worker = async () => {
+  let failed = 0;
+  const work = async () => {
     for (let trial = waiting.shift(); trial; trial = waiting.shift()) {
-      await evaluateOne(context, trial, keepWeights, (text) =>
-        context.onProgress({ phase: trial?.phase ?? '', text: `${done}/${total} trained, ${text}` }),
+      const { phase, id } = trial;
+      await evaluateOne(context, trial, options.keepWeights, (text) =>
+        context.onProgress({
+          phase,
+          text: `${options.label}; ${done}/${total} of these trained${failed > 0 ? `, ${failed} failed` : ''}; ${text}`,
+        }),
       );
       done++;
+      if (context.record.outcome(id)?.status === 'failed') failed++;
       stopIfFailing(context);
     }
   };
+  // When one stops (aborted, or too many failures) the others take nothing more; what runs is waited for.
+  const worker = () =>
+    work().catch((error: unknown) => {
+      waiting.length = 0;
+      throw error;
+    });
   const results = await Promise.allSettled(Array.from({ length: Math.min(context.evaluator.slots, total) }, worker));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }

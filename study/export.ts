@@ -1,5 +1,6 @@
 import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { z } from 'zod';
 import { digestBytes } from '../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
 
@@ -16,7 +17,7 @@ export function exportFamily(
   const manifestPath = join(folder, 'manifest.json');
   if (!existsSync(manifestPath))
     throw new ConfigError(`${folder}: expected the folder of a finished study (it has a manifest.json), found none`);
-  const { files } = JSON.parse(readFileSync(manifestPath, 'utf8')) as { files: Record<string, string> };
+  const { files } = readManifest(manifestPath);
   const family = Object.entries(files).filter(([path]) => {
     const [room, target, size] = path.split(/[\\/]/);
     return room === 'family' && (only.target ?? target) === target && (only.size ?? size) === size;
@@ -36,4 +37,16 @@ export function exportFamily(
     cpSync(join(folder, path), join(to, path));
   }
   return family.map(([path]) => path);
+}
+
+const manifestSchema = z.object({ files: z.record(z.string(), z.string()) });
+
+function readManifest(path: string): z.infer<typeof manifestSchema> {
+  try {
+    return manifestSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (cause) {
+    throw new InvalidFileError(`${path}: expected a manifest of files with their digests: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
 }

@@ -36,24 +36,22 @@ export function readJournal(path: string): ReadJournal {
     const newline = bytes.indexOf(10, start);
     const end = newline === -1 ? bytes.length : newline;
     const isLast = newline === -1 || newline === bytes.length - 1;
-    const parsed = newline === -1 ? undefined : parseLine(bytes.toString('utf8', start, end));
+    const where = `${path}, line ${events.length + 1}`;
+    const parsed = newline === -1 ? undefined : parseLine(bytes.toString('utf8', start, end), where);
     if (typeof parsed !== 'object') {
       if (isLast) break;
-      throw new InvalidFileError(
-        `${path}, line ${events.length + 1}: expected a journal event, got a damaged line (${parsed})`,
-      );
+      throw new InvalidFileError(`${where}: expected a journal event, got a damaged line (${parsed})`);
     }
     if (parsed.seq !== events.length)
-      throw new InvalidFileError(
-        `${path}, line ${events.length + 1}: expected event ${events.length}, got event ${parsed.seq}`,
-      );
+      throw new InvalidFileError(`${where}: expected event ${events.length}, got event ${parsed.seq}`);
     events.push(parsed);
     start = end + 1;
   }
   return { events, validBytes: start };
 }
 
-function parseLine(line: string): JournalEvent | string {
+/** @returns the event, or why the line does not hold what was once written. @throws {InvalidFileError} for an event we do not know. */
+function parseLine(line: string, where: string): JournalEvent | string {
   let data: { crc?: unknown };
   try {
     data = JSON.parse(line) as { crc?: unknown };
@@ -63,7 +61,10 @@ function parseLine(line: string): JournalEvent | string {
   const { crc, ...event } = data;
   if (crc !== checksum(event)) return 'its checksum does not match';
   const result = journalEventSchema.safeParse(event);
-  return result.success ? result.data : `not a known event: ${z.prettifyError(result.error)}`;
+  // Whole, so not torn: another version wrote it, and to cut it off would lose it.
+  if (!result.success)
+    throw new InvalidFileError(`${where}: expected an event this version knows\n${z.prettifyError(result.error)}`);
+  return result.data;
 }
 
 /**

@@ -74,10 +74,10 @@ export class StudyRecord {
     return this.#artefacts.get(id);
   }
 
-  /** The trial for this network at this fidelity; issued now unless some phase issued it before. */
+  /** The trial for this network at this fidelity; issued now unless some phase issued the same work before. */
   issue(proposal: Proposal): Trial {
     const digest = specDigest(proposal.spec);
-    const known = this.#trialByWork.get(workKey(digest, proposal.fidelity));
+    const known = this.#trialByWork.get(workKey(digest, proposal));
     if (known !== undefined) return this.#trials.get(known) as Trial;
     const trial: Trial = { id: `t${String(this.#trials.size + 1).padStart(4, '0')}`, specDigest: digest, ...proposal };
     this.append({ type: 'issued', ...trial });
@@ -130,11 +130,15 @@ export class StudyRecord {
     return this.#decisions.get(id);
   }
 
+  hasFinished(phase: PhaseName): boolean {
+    return this.#phases.has(`${phase}:finished`);
+  }
+
   /** Runs a phase, marking its start and end once. */
   async phase<Result>(name: PhaseName, run: () => Promise<Result>): Promise<Result> {
     if (!this.#phases.has(`${name}:started`)) this.append({ type: 'phase', id: name, action: 'started' });
     const result = await run();
-    if (!this.#phases.has(`${name}:finished`)) this.append({ type: 'phase', id: name, action: 'finished' });
+    if (!this.hasFinished(name)) this.append({ type: 'phase', id: name, action: 'finished' });
     return result;
   }
 
@@ -149,7 +153,7 @@ export class StudyRecord {
       case 'issued': {
         const { type: _type, schema: _schema, seq: _seq, tMs: _tMs, ...trial } = event;
         this.#trials.set(event.id, trial);
-        this.#trialByWork.set(workKey(event.specDigest, event.fidelity), event.id);
+        this.#trialByWork.set(workKey(event.specDigest, event), event.id);
         break;
       }
       case 'measured':
@@ -175,6 +179,7 @@ export class StudyRecord {
   }
 }
 
-function workKey(digest: string, fidelity: Fidelity): string {
-  return `${digest} ${canonicalJson(fidelity)}`;
+/** Final training is work of its own even at a fidelity already tried: its weights are kept, earlier ones are not. */
+function workKey(digest: string, { fidelity, phase }: Pick<Trial, 'fidelity' | 'phase'>): string {
+  return `${digest} ${canonicalJson(fidelity)}${phase === 'train' ? ' kept' : ''}`;
 }

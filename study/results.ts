@@ -42,13 +42,14 @@ export async function writeResults(
   events: readonly JournalEvent[],
   summary: StudySummary,
 ): Promise<void> {
-  const files: string[] = [];
+  // By path, with the digest the journal promises for it; without one, the digest of what is there.
+  const files = new Map<string, string | undefined>();
   const write = (path: string, content: string) => {
     const full = join(folder, path);
     mkdirSync(join(full, '..'), { recursive: true });
     writeFileSync(`${full}.part`, content);
     renameSync(`${full}.part`, full);
-    files.push(path);
+    files.set(path, undefined);
   };
   write('trials.csv', trialsCsv(summary));
   write('pareto.csv', paretoCsv(summary));
@@ -81,7 +82,8 @@ export async function writeResults(
         join(path, 'card.md'),
         modelCard({ summary, target, member, preprocessing: preprocessingOf(data), digest: artefact.digest }),
       );
-      files.push(join(path, 'model.onnx'), join(path, 'spec.yaml'));
+      files.set(join(path, 'model.onnx'), artefact.digest);
+      files.set(join(path, 'spec.yaml'), undefined);
     }
   write('report.html', renderReport(summary));
   const manifest = {
@@ -92,10 +94,10 @@ export async function writeResults(
     data: summary.data,
     environment: summary.environment,
     files: Object.fromEntries(
-      [...files, 'resolved.yaml', 'journal.jsonl']
-        .filter((path) => existsSync(join(folder, path)))
-        .toSorted()
-        .map((path) => [path, digestBytes(readFileSync(join(folder, path)))]),
+      [...files, ['resolved.yaml', undefined] as const, ['journal.jsonl', undefined] as const]
+        .filter(([path]) => existsSync(join(folder, path)))
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([path, promised]) => [path, promised ?? digestBytes(readFileSync(join(folder, path)))]),
     ),
   };
   write('manifest.json', `${JSON.stringify(manifest, null, 2)}\n`);

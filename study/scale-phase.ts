@@ -253,7 +253,10 @@ class TargetScaler {
       })),
       [],
     );
-    await evaluateAll(this.#context, trials, false);
+    await evaluateAll(this.#context, trials, {
+      label: `${this.#accuracies.size} scalings trained for ${this.#target}`,
+      keepWeights: false,
+    });
     for (const trial of trials) {
       const accuracy = accuracyOf(this.#context, trial.id);
       if (accuracy !== undefined) this.#accuracies.set(trial.specDigest, accuracy);

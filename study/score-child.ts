@@ -3,8 +3,8 @@ import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
 import { serveChild } from '../core/child.ts';
 import { ConfigError } from '../core/errors.ts';
 import { noAugmentation } from '../data/augment.ts';
-import { imageTask } from '../data/batches.ts';
 import { readDatasetFile } from '../data/cache.ts';
+import { imageTask } from '../training/image-task.ts';
 import type { Score, ScoreRequest } from './score.ts';
 
 await serveChild<ScoreRequest, Score>(async ({ modelFile, dataFile, split }, { signal }) => {

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
-import { ConfigError, UnreachableLimitError } from '../core/errors.ts';
-import type { Fidelity } from '../core/trial.ts';
+import { ConfigError, EnvironmentError, UnreachableLimitError } from '../core/errors.ts';
 import { readSpecFile } from '../models/spec-file.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { Controller, ObservedTrial } from '../search/controller.ts';
@@ -36,109 +35,100 @@ export async function studySpace(
   return builtInSpace(search.space, { ...bound, scale: search.scale });
 }
 
+/** The network that is scaled: the user's own, or the best that a search finds. */
+export function findBase(context: StudyContext): Promise<Base> {
+  const { base, baseDirectory } = context.config;
+  return base === undefined ? searchBase(context) : givenBase(context, resolve(baseDirectory, base));
+}
+
 /**
- * Finds the base: rounds of candidates, each checked against the hard limits first, then trained; the
- * best by reward are trained again with other seeds, and the best of those is the base.
+ * Searches for the base: rounds of candidates, each checked against the hard limits first, then trained;
+ * the best by reward are trained again with other seeds, and the best of those is the base.
  * @throws {UnreachableLimitError} when no candidate met the limits, naming the nearest.
  */
-export async function findBase(context: StudyContext): Promise<Base> {
+async function searchBase(context: StudyContext): Promise<Base> {
   const { config, record } = context;
-  if (config.base !== undefined) return givenBase(context, resolve(config.baseDirectory, config.base));
-  const space = await studySpace(config, context.data);
   const reward = rewardFor(config);
-  const controller = controllerFor(config, space);
   const bounds = baseBounds(config);
-  const fidelity = { examples: config.search.examples, seed: config.seed };
+  const tried = await runRounds(context, reward, bounds);
+  const ranked = tried
+    .filter((trial) => record.outcome(trial.id)?.status === 'ok')
+    .toSorted((a, b) => rewardOfTrial(context, b, reward) - rewardOfTrial(context, a, reward));
+  if (ranked.length === 0) throw nothingFits(context, tried, bounds);
+  const finalists = ranked.slice(0, config.search.finalists);
+  const reruns = await rerun(context, finalists, bounds);
+  const scored = finalists.map((finalist) => {
+    // A seed that diverged counts as nothing learned; one that failed tells nothing of the network.
+    const runs = [finalist, ...reruns.filter((other) => other.specDigest === finalist.specDigest)].filter(
+      (trial) => record.outcome(trial.id)?.status !== 'failed',
+    );
+    const sum = runs.reduce((total, run) => total + Math.max(0, rewardOfTrial(context, run, reward)), 0);
+    return { finalist, mean: sum / runs.length, seeds: runs.length };
+  });
+  const best = scored.reduce((a, b) => (b.mean > a.mean ? b : a));
+  const because = `highest mean reward (${best.mean.toFixed(4)} over ${best.seeds} seeds) of ${finalists.length} finalists from ${tried.length} candidates`;
+  record.decideAgain('base', { trial: best.finalist.id }, because);
+  return { trial: best.finalist.id, spec: best.finalist.spec };
+}
 
+/** Rounds of proposals until the trials, the time or the space run out. @returns every candidate tried, once. */
+async function runRounds(context: StudyContext, reward: Reward, bounds: readonly Bounds[]): Promise<Trial[]> {
+  const { config, data } = context;
+  const { trials: wanted, round: roundSize, controller: by, examples } = config.search;
+  const space = await studySpace(config, data);
+  const controller = controllerFor(config, space);
   const tried = new Map<string, Trial>();
-  for (let round = 0; tried.size < config.search.trials; round++) {
-    if (!(await phaseTimeLeft(context, 'search', round))) break;
+  let label = `0/${wanted} tried`;
+  for (let round = 0; tried.size < wanted && (await phaseTimeLeft(context, 'search', round)); round++) {
     const before = tried.size;
-    const proposals = controller
-      .suggest(Math.min(config.search.round, config.search.trials - tried.size))
-      .map((choices) => ({
+    const proposals = controller.suggest(Math.min(roundSize, wanted - before)).map((choices) => ({
+      phase: 'search' as const,
+      choices,
+      spec: decode(space, choices),
+      fidelity: { examples, seed: config.seed },
+      origin: { by, because: `round ${round + 1} of the search` },
+    }));
+    const trials = await admit(context, proposals, bounds);
+    await evaluateAll(context, trials, { label, keepWeights: false });
+    for (const trial of trials) tried.set(trial.id, trial);
+    label = `${tried.size}/${wanted} tried, ${describeBest(context, [...tried.values()], reward)}`;
+    controller.observe(trials.flatMap((trial) => observedTrial(context, trial, reward)));
+    context.onProgress({ phase: 'search', text: label });
+    if (tried.size === before) break; // Everything proposed was tried before: the space is exhausted.
+  }
+  return [...tried.values()];
+}
+
+/** Finalists again, with the other seeds. */
+async function rerun(context: StudyContext, finalists: readonly Trial[], bounds: readonly Bounds[]): Promise<Trial[]> {
+  const { seed: first, search } = context.config;
+  const seeds = Array.from({ length: search.seeds - 1 }, (_, index) => first + index + 1);
+  const reruns = await admit(
+    context,
+    finalists.flatMap(({ choices, spec }) =>
+      seeds.map((seed) => ({
         phase: 'search' as const,
         choices,
-        spec: decode(space, choices),
-        fidelity,
-        origin: { by: config.search.controller, because: `round ${round + 1} of the search` },
-      }));
-    const trials = await admit(context, proposals, bounds);
-    await evaluateAll(context, trials, false);
-    for (const trial of trials) tried.set(trial.id, trial);
-    controller.observe(trials.map((trial) => observed(context, trial, reward)));
-    const best = bestOf(context, [...tried.values()], reward);
-    if (best)
-      context.onProgress({
-        phase: 'search',
-        text: `${tried.size}/${config.search.trials} tried, best ${describe(context, best)}`,
-      });
-    if (tried.size === before) break; // the space is exhausted
-  }
-  return chooseBase(context, [...tried.values()], reward, bounds);
+        spec,
+        fidelity: { examples: search.examples, seed },
+        origin: { by: 'finalists', because: 'among the best by reward: trained again with another seed' },
+      })),
+    ),
+    bounds,
+  );
+  await evaluateAll(context, reruns, { label: `${finalists.length} finalists with other seeds`, keepWeights: false });
+  return reruns;
+}
 
-  function observed({ record }: StudyContext, trial: Trial, rewardFunction: Reward): ObservedTrial {
-    const outcome = record.outcome(trial.id);
-    const { id, choices } = trial;
-    if (outcome?.status === 'ok')
-      return {
-        id,
-        status: 'ok',
-        choices,
-        fidelity: trial.fidelity,
-        metrics: outcome.metrics,
-        reward: rewardOf(rewardFunction, outcome.metrics),
-      };
-    return {
-      id,
-      status: outcome?.status === 'infeasible' ? 'infeasible' : 'issued',
-      choices,
-      fidelity: trial.fidelity,
-    };
-  }
-
-  async function chooseBase(
-    { onProgress }: StudyContext,
-    all: readonly Trial[],
-    by: Reward,
-    limits: readonly Bounds[],
-  ): Promise<Base> {
-    const ranked = all
-      .filter((trial) => record.outcome(trial.id)?.status === 'ok')
-      .toSorted((a, b) => rewardOfTrial(context, b, by) - rewardOfTrial(context, a, by));
-    if (ranked.length === 0) throw nothingFits(context, all, limits);
-    const finalists = ranked.slice(0, config.search.finalists);
-    const seeds = Array.from({ length: config.search.seeds - 1 }, (_, index) => config.seed + index + 1);
-    onProgress({ phase: 'search', text: `training ${finalists.length} finalists with ${seeds.length} more seeds` });
-    const reruns = await admit(
-      context,
-      finalists.flatMap(({ choices, spec }) =>
-        seeds.map((seed) => ({
-          phase: 'search' as const,
-          choices,
-          spec,
-          fidelity: { ...fidelity, seed } satisfies Fidelity,
-          origin: { by: 'finalists', because: 'among the best by reward: trained again with another seed' },
-        })),
-      ),
-      limits,
-    );
-    await evaluateAll(context, reruns, false);
-    const scored = finalists.map((finalist) => {
-      const runs = [finalist, ...reruns.filter((rerun) => rerun.specDigest === finalist.specDigest)].filter(
-        (trial) => record.outcome(trial.id)?.status === 'ok',
-      );
-      return {
-        finalist,
-        mean: runs.reduce((sum, run) => sum + rewardOfTrial(context, run, by), 0) / runs.length,
-        runs: runs.length,
-      };
-    });
-    const best = scored.reduce((a, b) => (b.mean > a.mean ? b : a));
-    const because = `highest mean reward (${best.mean.toFixed(4)} over ${best.runs} seeds) of ${finalists.length} finalists from ${all.length} candidates`;
-    record.decideAgain('base', { trial: best.finalist.id }, because);
-    return { trial: best.finalist.id, spec: best.finalist.spec };
-  }
+/** What the controller may learn from a trial; nothing from one that failed. */
+function observedTrial({ record }: StudyContext, trial: Trial, reward: Reward): ObservedTrial[] {
+  const outcome = record.outcome(trial.id);
+  const { id, choices, fidelity } = trial;
+  if (outcome?.status === 'ok')
+    return [
+      { id, status: 'ok', choices, fidelity, metrics: outcome.metrics, reward: rewardOf(reward, outcome.metrics) },
+    ];
+  return [{ id, status: outcome?.status === 'infeasible' ? 'infeasible' : 'issued', choices, fidelity }];
 }
 
 /** The user's own base: it must fit the data and the limits, and is trained once so that gains are known against it. */
@@ -156,14 +146,20 @@ async function givenBase(context: StudyContext, path: string): Promise<Base> {
   const origin = { by: 'user', because: `the base given in ${config.base}` };
   const [trial] = await admit(context, [{ phase: 'search', choices: {}, spec: given, fidelity, origin }], bounds);
   if (!trial) throw new Error('one proposal gives one trial');
-  if (record.outcome(trial.id)?.status === 'infeasible') throw nothingFits(context, [trial], bounds);
-  await evaluateAll(context, [trial], false);
+  await evaluateAll(context, [trial], { label: 'the given base', keepWeights: false });
+  const outcome = record.outcome(trial.id);
+  if (outcome?.status === 'failed') throw new EnvironmentError(`${path}: training it failed: ${outcome.detail}`);
+  if (outcome?.status === 'infeasible' && outcome.reason === 'diverged')
+    throw new ConfigError(
+      `${path}: its training diverged ${outcome.detail ?? ''}; expected a lower trainer.learningRate`,
+    );
+  if (outcome?.status === 'infeasible') throw nothingFits(context, [trial], bounds);
   record.decideAgain('base', { trial: trial.id }, `given in ${config.base}`);
   return { trial: trial.id, spec: given };
 }
 
 /** Hard limits of the base on every target: it must leave room for the largest member. */
-export function baseBounds({ targets, family }: StudyConfig): Bounds[] {
+function baseBounds({ targets, family }: StudyConfig): Bounds[] {
   return Object.entries(targets).map(([target, { limit }]) => {
     const ms = baseLimitMs(family[target] ?? [], limit);
     return { target, limit: ms === undefined ? undefined : { percentile: limit?.percentile ?? 50, ms } };
@@ -171,7 +167,7 @@ export function baseBounds({ targets, family }: StudyConfig): Bounds[] {
 }
 
 /** The study's reward over every target. Without a limit the target latency is 1 ms: the product's order does not depend on it. */
-export function rewardFor(config: StudyConfig): Reward {
+function rewardFor(config: StudyConfig): Reward {
   const costs = baseBounds(config).map(({ target, limit }) => {
     if (limit === undefined && config.search.reward !== 'product')
       throw new ConfigError(
@@ -193,30 +189,21 @@ function rewardOfTrial({ record }: StudyContext, trial: Trial, reward: Reward): 
   return outcome?.status === 'ok' ? rewardOf(reward, outcome.metrics) : Number.NEGATIVE_INFINITY;
 }
 
-function bestOf(context: StudyContext, trials: readonly Trial[], reward: Reward): Trial | undefined {
-  return trials
-    .filter((trial) => context.record.outcome(trial.id)?.status === 'ok')
-    .reduce<Trial | undefined>(
-      (best, trial) =>
-        best && rewardOfTrial(context, best, reward) >= rewardOfTrial(context, trial, reward) ? best : trial,
-      undefined,
-    );
-}
-
-function describe({ record, config }: StudyContext, trial: Trial): string {
-  const outcome = record.outcome(trial.id);
-  if (outcome?.status !== 'ok') return trial.id;
-  const latencies = Object.keys(config.targets).map(
-    (target) => `${outcome.metrics[`latencyMs.${target}`]?.toFixed(2)} ms on ${target}`,
+function describeBest(context: StudyContext, trials: readonly Trial[], reward: Reward): string {
+  const best = trials.reduce((a, b) => (rewardOfTrial(context, b, reward) > rewardOfTrial(context, a, reward) ? b : a));
+  const outcome = context.record.outcome(best.id);
+  if (outcome?.status !== 'ok') return 'none fits yet';
+  const latencies = Object.keys(context.config.targets).map(
+    (target) => `${outcome.metrics[`latencyMs.${target}`]?.toPrecision(3)} ms on ${target}`,
   );
-  return `${trial.id}: ${(100 * (outcome.metrics['accuracy'] ?? 0)).toFixed(1)} %, ${latencies.join(', ')}`;
+  return `best ${best.id}: ${(100 * (outcome.metrics['accuracy'] ?? 0)).toFixed(1)} %, ${latencies.join(', ')}`;
 }
 
 function nothingFits(
   { record }: StudyContext,
   trials: readonly Trial[],
   bounds: readonly Bounds[],
-): UnreachableLimitError {
+): EnvironmentError | UnreachableLimitError {
   const nearest = trials
     .flatMap((trial) => {
       const outcome = record.outcome(trial.id);
@@ -225,14 +212,19 @@ function nothingFits(
         : [];
     })
     .toSorted((a, b) => a.over - b.over)[0];
+  const reasons = trials.flatMap((trial) => {
+    const outcome = record.outcome(trial.id);
+    if (outcome?.status === 'failed') return [`${outcome.code}: ${outcome.detail}`];
+    return outcome?.status === 'infeasible' ? [[outcome.reason, outcome.detail].filter(Boolean).join(' ')] : [];
+  });
+  if (!nearest)
+    return new EnvironmentError(`none of ${trials.length} candidates could be used; the last: ${reasons.at(-1)}`);
   const asked = bounds
     .flatMap(({ target, limit }) =>
       limit ? [`${target}: base p${limit.percentile} ≤ ${limit.ms.toPrecision(3)} ms`] : [],
     )
     .join(', ');
-  const found = nearest
-    ? `the nearest, ${nearest.trial.id}, has ${nearest.outcome.reason} ${nearest.outcome.observed?.toPrecision(3)} against ${nearest.outcome.limit?.toPrecision(3)} ${nearest.outcome.detail ?? ''}`
-    : 'none came near: see trials.csv for the reasons';
+  const found = `the nearest, ${nearest.trial.id}, has ${nearest.outcome.reason} ${nearest.outcome.observed?.toPrecision(3)} against ${nearest.outcome.limit?.toPrecision(3)} ${nearest.outcome.detail ?? ''}`;
   return new UnreachableLimitError(
     `none of ${trials.length} candidates could be used (${asked || 'no latency limit was set'}); ${found}`,
   );

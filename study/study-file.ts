@@ -3,7 +3,7 @@ import { basename, dirname, extname, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { ConfigError } from '../core/errors.ts';
-import { bytesSchema, durationSchema, parseDurationMs } from '../core/units.ts';
+import { bytesSchema, countSchema, durationSchema, parseDurationMs } from '../core/units.ts';
 import { augmentationSchema } from '../data/augment.ts';
 import { dataSourceSchema } from '../data/source.ts';
 import { protocolPresets } from '../latency/protocol.ts';
@@ -69,7 +69,7 @@ const searchSchema = z.strictObject({
   /** Candidates proposed at once; more use more workers, fewer learn sooner. */
   round: z.int().min(1).max(1000).default(4),
   /** Training examples a candidate sees. */
-  examples: z.int().positive().default(6000),
+  examples: countSchema.default(6000),
   /** How accuracy and latency become one number (docs/methods.md); all but `product` need a limit or absolute sizes. */
   reward: z.enum(['product', 'hard-capped', 'absolute', 'one-sided']).default('product'),
   /** Best candidates that are trained again with other seeds before the base is chosen. */
@@ -83,14 +83,14 @@ const scaleSchema = z.strictObject({
   /** Scalings tried for each size. Under `budget.time` an upper bound. */
   trials: z.int().min(1).max(1000).default(4),
   round: z.int().min(1).max(100).default(2),
-  examples: z.int().positive().default(6000),
+  examples: countSchema.default(6000),
   /** Best scalings of each size that are trained fully, over seeds, before one is chosen. */
   finalists: z.int().min(1).max(10).default(2),
 });
 
 const finalSchema = z.strictObject({
   /** Training examples of a delivered network. Under `budget.time` decided from what the budget leaves. */
-  examples: z.int().positive().default(20_000),
+  examples: countSchema.default(20_000),
   seeds: z.int().min(1).max(20).default(2),
   baselines: z
     .array(z.union([z.strictObject({ rule: z.string() }), z.strictObject({ onnx: z.string() })]))

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { stringify as toYaml } from 'yaml';
@@ -10,8 +10,9 @@ import { FolderArtefacts } from './artefacts.ts';
 import { environmentOf } from './environment.ts';
 import type { DataDescription, LatencyMeter, StudyContext, StudyProgress } from './context.ts';
 import { deliver } from './deliver-phase.ts';
+import { remainingMs } from './estimate.ts';
 import type { JournalEvent } from './events.ts';
-import { Journal, journalPath } from './journal.ts';
+import { Journal, journalPath, readJournal } from './journal.ts';
 import { takeLease } from './lease.ts';
 import { LocalEvaluator } from './local-evaluator.ts';
 import { openLatencyMeter } from './meter.ts';
@@ -46,10 +47,12 @@ export interface StudyOptions {
 export async function runStudy(config: StudyConfig, options: StudyOptions): Promise<StudySummary> {
   const { folder, clock = systemClock, signal = new AbortController().signal } = options;
   const release = takeLease(folder);
-  const journal = new Journal(journalPath(folder), clock);
+  let journal: Journal | undefined;
   let evaluator: Evaluator | undefined;
   let meter: LatencyMeter | undefined;
   try {
+    forgetUnstarted(config, folder);
+    journal = new Journal(journalPath(folder), clock);
     const record = new StudyRecord(journal, options.onEvent);
     await openRecord(record, config, folder);
     options.onProgress?.({ phase: 'prepare', text: 'preparing the data' });
@@ -67,20 +70,20 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       artefacts,
       clock,
       signal,
-      onProgress: options.onProgress ?? (() => {}),
+      onProgress: (progress) => options.onProgress?.({ ...progress, etaMs: remainingMs(context) }),
     };
     await runPhases(context);
     const summary = summarise(record.events);
     await writeResults(folder, config, record.events, summary);
     return summary;
   } catch (error) {
-    if (signal.aborted && !(error instanceof InterruptedError))
+    if (signal.aborted || error instanceof InterruptedError)
       throw new InterruptedError('interrupted; everything finished so far is kept', { cause: error });
     throw error;
   } finally {
     await meter?.close();
     await evaluator?.close();
-    journal.close();
+    journal?.close();
     release();
   }
 }
@@ -94,8 +97,23 @@ async function runPhases(context: StudyContext): Promise<void> {
   await record.phase('deliver', () => deliver(context, members));
 }
 
+/** A study that issued no trial has nothing to lose: when its file was corrected since, it begins anew. */
+function forgetUnstarted(config: StudyConfig, folder: string): void {
+  const path = journalPath(folder);
+  if (!existsSync(path)) return;
+  const { events } = readJournal(path);
+  if (events.some(({ type }) => type === 'issued')) return;
+  const created = events.find((event) => event.type === 'study' && event.action === 'created');
+  if (created?.type === 'study' && changedKeys(created.config, portableOf(config)).length > 0) rmSync(path);
+}
+
+/** A configuration as the journal keeps it: without where its file lies on this machine. */
+function portableOf({ baseDirectory: _machineSpecific, ...portable }: StudyConfig): Omit<StudyConfig, 'baseDirectory'> {
+  return portable;
+}
+
 async function openRecord(record: StudyRecord, config: StudyConfig, folder: string): Promise<void> {
-  const { baseDirectory: _machineSpecific, ...portable } = config;
+  const portable = portableOf(config);
   const created = record.events.find((event) => event.type === 'study' && event.action === 'created');
   if (created?.type !== 'study') {
     record.append({
@@ -106,19 +124,24 @@ async function openRecord(record: StudyRecord, config: StudyConfig, folder: stri
       environment: await environmentOf(),
     });
     writeFileSync(join(folder, 'resolved.yaml'), toYaml(portable));
-  } else if (canonicalJson(created.config) !== canonicalJson(portable)) {
+  } else if (changedKeys(created.config, portable).length > 0) {
     throw new ConfigError(
-      `${folder}: expected to resume the study as it was started, got a changed ${changedKeys(created.config as object, portable).join(', ')}; give the study another name, or delete the folder to start over`,
+      `${folder}: expected to resume the study as it was started, got a changed ${changedKeys(created.config, portable).join(', ')}; give the study another name, or delete the folder to start over`,
     );
   }
   record.append({ type: 'study', id: config.study, action: 'opened' });
 }
 
-function changedKeys(before: object, now: object): string[] {
-  const old = before as Record<string, unknown>;
-  return Object.entries(now).flatMap(([key, value]) =>
-    canonicalJson({ value }) === canonicalJson({ value: old[key] }) ? [] : [key],
-  );
+/** Places where two configurations differ, e.g. `search.trials`, the nearest to the leaves. */
+function changedKeys(before: unknown, now: unknown, path = ''): string[] {
+  if (canonicalJson({ before }) === canonicalJson({ before: now })) return [];
+  if (!isMapping(before) || !isMapping(now)) return [path];
+  const keys = new Set([...Object.keys(before), ...Object.keys(now)]);
+  return [...keys].flatMap((key) => changedKeys(before[key], now[key], path === '' ? key : `${path}.${key}`));
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function localEvaluator({ trainer }: StudyConfig, data: DataDescription, artefacts: FolderArtefacts): Evaluator {

@@ -82,7 +82,7 @@ export async function trainFamily(
     ),
     [],
   );
-  await evaluateAll(context, trials, true);
+  await evaluateAll(context, trials, { label: `${examples} examples each`, keepWeights: true });
   return sizes.map((size) => {
     const scored = size.finalists.flatMap((finalist) => {
       const runs = trials.filter(

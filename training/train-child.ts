@@ -1,6 +1,5 @@
 import { serveChild } from '../core/child.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
-import { imageTask } from '../data/batches.ts';
 import { readDatasetFile } from '../data/cache.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { buildNetwork } from '../models/build.ts';
@@ -8,6 +7,7 @@ import { elements, type Graph, type Weights } from '../models/graph.ts';
 import { readSafetensors, writeSafetensors } from '../models/safetensors.ts';
 import { type NetworkSpec, specDigest } from '../models/spec.ts';
 import type { StoredTrainingResult, TrainingAssignment, TrainingProgress } from './isolate.ts';
+import { imageTask } from './image-task.ts';
 import { onnxTrainer } from './onnx-trainer.ts';
 
 serveChild<TrainingAssignment, StoredTrainingResult, TrainingProgress>(async (assignment, { emit, signal }) => {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { assert, integer, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { samePadding } from '../../models/shapes.ts';
 
@@ -9,9 +9,9 @@ describe('SAME padding', () => {
   });
 
   it('covers ceil(in ÷ stride) outputs for any geometry, kernels larger than the input included', () => {
-    const size = fc.integer({ min: 1, max: 40 });
-    fc.assert(
-      fc.property(size, fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 4 }), (input, kernel, stride) => {
+    const size = integer({ min: 1, max: 40 });
+    assert(
+      property(size, integer({ min: 1, max: 9 }), integer({ min: 1, max: 4 }), (input, kernel, stride) => {
         const { out, before, after } = samePadding(input, kernel, stride);
         expect(out).toBe(Math.ceil(input / stride));
         expect(after - before === 0 || after - before === 1).toBe(true);

@@ -35,8 +35,16 @@ describe('study record', () => {
   it('issues the same work once, whoever asks', () => {
     const { record } = open(fresh());
     const first = record.issue(proposal(0));
-    expect(record.issue({ ...proposal(0), phase: 'train' })).toEqual(first);
+    expect(record.issue({ ...proposal(0), phase: 'scale' })).toEqual(first);
     expect(record.issue(proposal(1)).id).toBe('t0002');
+  });
+
+  it('trains again what is delivered: weights of earlier phases were not kept', () => {
+    const { record } = open(fresh());
+    record.issue(proposal(0));
+    const final = record.issue({ ...proposal(0), phase: 'train' });
+    expect(final.id).toBe('t0002');
+    expect(record.issue({ ...proposal(0), phase: 'train' })).toEqual(final);
   });
 
   it('answers from the journal after being opened again, doing nothing twice', async () => {

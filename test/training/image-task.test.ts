@@ -2,10 +2,10 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../core/errors.ts';
 import { noAugmentation } from '../../data/augment.ts';
-import { imageTask, type ImageTaskOptions } from '../../data/batches.ts';
+import { imageTask, type ImageTaskOptions } from '../../training/image-task.ts';
 import { resizePlanes } from '../../data/resize.ts';
 import type { Batch } from '../../training/trainer.ts';
-import { smallDataset } from './small-dataset.ts';
+import { smallDataset } from '../data/small-dataset.ts';
 
 const dataset = smallDataset();
 const options: ImageTaskOptions = {

@@ -1,10 +1,10 @@
 import { ConfigError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import { imageInput } from '../models/build.ts';
-import type { Batch, TrainingTask } from '../training/trainer.ts';
-import { type Augmentation, drawPlacement, noAugmentation, placeImage, type Placement } from './augment.ts';
-import type { Dataset, Split } from './dataset.ts';
-import { resizeSplit } from './resize.ts';
+import type { Batch, TrainingTask } from './trainer.ts';
+import { type Augmentation, drawPlacement, placeImage, type Placement } from '../data/augment.ts';
+import type { Dataset, Split } from '../data/dataset.ts';
+import { resizeSplit } from '../data/resize.ts';
 
 export interface ImageTaskOptions {
   /** Side of the square the network takes, in pixels. */
@@ -94,6 +94,3 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
     },
   };
 }
-
-/** Nothing is changed at random: for scoring. */
-export const scoringOptions = { augmentation: noAugmentation, labelSmoothing: 0 } as const;

@@ -1,0 +1,69 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SimulatedClock } from '../../core/clock.ts';
+import { journalPath, readJournal } from '../../study/journal.ts';
+import type { JournalEvent } from '../../study/events.ts';
+import { runStudy, type StudyOptions } from '../../study/study.ts';
+import { resolveStudy, type StudyConfig } from '../../study/study-file.ts';
+import type { StudySummary } from '../../study/summary.ts';
+import { FakeEvaluator, type FakeEvaluatorOptions } from './fake-evaluator.ts';
+
+/** A study file that goes through every phase in seconds: generated pictures, a simulated device. */
+export const smallStudyFile = {
+  study: 'small',
+  data: { format: 'rendered', classes: 4, train: 200, test: 50, resolution: 16 },
+  targets: { edge: { device: 'simulated' } },
+  search: { scale: 'tiny', trials: 6, round: 3, examples: 100, finalists: 2, seeds: 2 },
+  family: { edge: ['1x', '2x'] },
+  scale: { trials: 2, round: 2, examples: 100, finalists: 1 },
+  final: { examples: 200, seeds: 1, baselines: [{ rule: 'dWr' }] },
+};
+
+/** {@link smallStudyFile} with other top-level keys. */
+export function smallStudy(changes: object = {}): StudyConfig {
+  return resolveStudy({ ...smallStudyFile, ...changes }, join(tmpdir(), 'small.yaml'));
+}
+
+export function newFolder(): string {
+  return join(mkdtempSync(join(tmpdir(), 'small-study-')), 'small');
+}
+
+/** Runs a study with a {@link FakeEvaluator} on a simulated clock that goes on where the journal's stops. */
+export async function runFake(
+  config: StudyConfig,
+  folder: string,
+  options: Omit<FakeEvaluatorOptions, 'data' | 'artefacts' | 'clock'> & Pick<StudyOptions, 'signal' | 'onEvent'> = {},
+): Promise<{ readonly summary: StudySummary; readonly calls: readonly string[] }> {
+  const { signal, onEvent, ...fake } = options;
+  let lastMs = Date.UTC(2026, 0, 1);
+  try {
+    lastMs = eventsOf(folder).at(-1)?.tMs ?? lastMs;
+  } catch {
+    // A new study.
+  }
+  const clock = new SimulatedClock(lastMs);
+  let evaluator: FakeEvaluator | undefined;
+  const summary = await runStudy(config, {
+    folder,
+    clock,
+    signal,
+    onEvent,
+    makeEvaluator: (data, artefacts) => {
+      evaluator = new FakeEvaluator({ ...fake, data, artefacts, clock });
+      return evaluator;
+    },
+  });
+  return { summary, calls: evaluator?.calls ?? [] };
+}
+
+export function eventsOf(folder: string): readonly JournalEvent[] {
+  return readJournal(journalPath(folder)).events;
+}
+
+/** Events as an uninterrupted study would have them: without places, times and openings. */
+export function story(events: readonly JournalEvent[]): object[] {
+  return events.flatMap(({ seq: _seq, tMs: _tMs, ...event }) =>
+    event.type === 'study' ? [] : [event],
+  );
+}
