@@ -36,7 +36,7 @@ export { decode, oneOf, type SpaceNode } from './search/space.ts';
 export { builtInSpace } from './search/spaces.ts';
 
 export { applyMultipliers } from './scaling/apply.ts';
-export type { Multipliers } from './scaling/multipliers.ts';
+export { activationsRatio, compose, macsRatio, type Multipliers, paramsRatio } from './scaling/multipliers.ts';
 export { latencyDesign } from './scaling/latency-design.ts';
 export { proposeScalings } from './scaling/optimizer.ts';
 export { compoundRule, fastScalingRule, parseRule, type ScalingRule } from './scaling/rules.ts';

@@ -4,9 +4,28 @@ const slow = 'test/**/*.slow.test.ts';
 
 export default defineConfig({
   test: {
+    maxWorkers: 2,
     projects: [
-      { test: { name: 'plain', include: ['test/**/*.test.ts'], exclude: [slow], testTimeout: 60_000, pool: 'forks', maxWorkers: 2 } },
-      { test: { name: 'slow', include: process.env['RIDGEPOINT_SLOW'] ? [slow] : [], testTimeout: 1_200_000, pool: 'forks', maxWorkers: 1 } },
+      {
+        test: {
+          name: 'plain',
+          include: ['test/**/*.test.ts'],
+          exclude: [slow],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          pool: 'forks',
+          maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'slow',
+          include: process.env['RIDGEPOINT_SLOW'] ? [slow] : [],
+          testTimeout: 1_200_000,
+          pool: 'forks',
+          maxWorkers: 1,
+        },
+      },
     ],
     passWithNoTests: true,
   },

@@ -42,5 +42,7 @@ export function expectKnownArguments(known: ArgsDef, rawArgs: string[]): void {
   const given = tokens.filter(({ kind }) => kind === 'positional');
   const extra = given[positionals.length];
   if (extra?.kind === 'positional')
-    throw new ConfigError(`expected ${positionals.join(', ') || 'no argument'}, got also ${JSON.stringify(extra.value)}`);
+    throw new ConfigError(
+      `expected ${positionals.join(', ') || 'no argument'}, got also ${JSON.stringify(extra.value)}`,
+    );
 }

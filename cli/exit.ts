@@ -19,6 +19,8 @@ export function exitCodeOf(error: unknown): number {
 export function failWith(error: unknown, exitCode: number): void {
   const expected = typeof error === 'string' || error instanceof RidgepointError || exitCode === 2;
   const text = error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error);
-  process.stderr.write(`${exitCode === 130 ? '' : 'error: '}${text}\n`);
+  const isJson = process.argv.includes('--json');
+  if (isJson) process.stderr.write(`${JSON.stringify({ type: 'error', exitCode, message: text })}\n`);
+  else process.stderr.write(`${exitCode === 130 ? '' : 'error: '}${text}\n`);
   process.exitCode = exitCode;
 }

@@ -1,5 +1,5 @@
 import { defineCommand } from 'citty';
-import { ConfigError } from '../core/errors.ts';
+import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import { openMeter } from '../latency/isolate.ts';
 import type { Latency } from '../latency/latency.ts';
 import { protocolPresets, protocols } from '../latency/protocol.ts';
@@ -47,6 +47,10 @@ export const command = defineCommand({
             },
           ),
         );
+    } catch (error) {
+      // The runtime sees bytes only; a person wants to know of which file.
+      if (!(error instanceof InvalidFileError) || error.message.includes(args.model)) throw error;
+      throw new InvalidFileError(`${args.model}: ${error.message}`, { cause: error });
     } finally {
       reporter.finish();
       await meter.close();

@@ -7,6 +7,8 @@ export interface Reporter {
   progress(progress: StudyProgress): void;
   /** A machine-readable fact; shown only under `--json`. */
   event(event: object): void;
+  /** Something a person should read; an event under `--json`. */
+  notice(text: string): void;
   /** Clears the progress line before other output. */
   finish(): void;
 }
@@ -29,13 +31,16 @@ export function openReporter(options: { readonly json: boolean; readonly clock?:
     return {
       progress: (progress) => write({ type: 'progress', tMs: clock.now(), ...progress }),
       event: write,
+      notice: (text) => write({ type: 'notice', tMs: clock.now(), text }),
       finish: () => {},
     };
   }
   const lineOf = ({ phase, text, etaMs }: StudyProgress) =>
     `${clockText(clock.now() - startedMs).padStart(6)}${etaMs === undefined ? '' : ` (${clockText(etaMs)} left)`}  ${phase.padEnd(8)} ${text}`;
+  const notice = (text: string) => void out.write(`${text}\n`);
   if (out.isTTY)
     return {
+      notice,
       progress: (progress) => void out.write(`\r\u001b[2K${lineOf(progress).slice(0, (out.columns ?? 100) - 1)}`),
       event: () => {},
       finish: () => void out.write('\r\u001b[2K'),
@@ -43,6 +48,7 @@ export function openReporter(options: { readonly json: boolean; readonly clock?:
   let lastMs = Number.NEGATIVE_INFINITY;
   let lastPhase = '';
   return {
+    notice,
     progress: (progress) => {
       if (progress.phase === lastPhase && clock.now() - lastMs < logEveryMs) return;
       lastMs = clock.now();
@@ -60,7 +66,7 @@ export function interruptible(reporter: Reporter, howToResume: string): AbortSig
   const stop = () => {
     if (controller.signal.aborted) process.exit(130);
     reporter.finish();
-    process.stderr.write(`stopping; ${howToResume} (press Ctrl-C again to stop at once)\n`);
+    reporter.notice(`stopping; ${howToResume} (press Ctrl-C again to stop at once)`);
     controller.abort();
   };
   process.on('SIGINT', stop);

@@ -8,7 +8,7 @@ import { resizePlanes } from './resize.ts';
 import type { FolderSource } from './source.ts';
 import type { DecodedImages } from './split.ts';
 
-const extensions = new Set(['.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff']);
+const extensions = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.tif', '.tiff']);
 /** Pixels of one image beyond which it is refused rather than decoded. */
 const maxPixels = 100e6;
 /** Images decoded at once. */

@@ -1,7 +1,7 @@
-import { digestJson, shortDigest } from '../core/digest.ts';
+import { digestBytes, digestJson, shortDigest } from '../core/digest.ts';
 import { buildNetwork } from './build.ts';
 import { foldForInference } from './fold.ts';
-import type { Dimension, Weights } from './graph.ts';
+import type { Dimension, Graph, Weights } from './graph.ts';
 import { lowerInference } from './lower.ts';
 import { encodeOnnx } from './onnx.ts';
 import { specDigest, type NetworkSpec } from './spec.ts';
@@ -9,6 +9,11 @@ import { specDigest, type NetworkSpec } from './spec.ts';
 /** How pixels become the network's input: everything a deployment must repeat exactly. */
 export interface Preprocessing {
   readonly channelOrder: 'RGB' | 'grey' | 'as-stored';
+  /**
+   * How a picture of another shape becomes a square: `centre-crop` (EXIF orientation applied, transparency put on
+   * black, the largest centred square), or `stretch`.
+   */
+  readonly fit: 'centre-crop' | 'stretch';
   /** Per channel, of pixels scaled to [0, 1]: x = (pixel ÷ 255 − mean) ÷ std. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
@@ -21,8 +26,8 @@ export const minimumRuntime = 'onnxruntime 1.12';
 
 /**
  * The network as the bytes of an ONNX file for inference: batch norm folded, height and width
- * fixed, input `image` float32, output `logits`. The graph's name is its digest, so that engine
- * caches never confuse two networks.
+ * fixed, input `image` float32, output `logits`. The graph's name is the digest of architecture and
+ * weights, so that engine caches never confuse two networks.
  * @param preprocessing stored as metadata, for files that are shipped.
  */
 export function exportOnnx(
@@ -34,7 +39,7 @@ export function exportOnnx(
   const { graph, weights: folded } = foldForInference({ graph: buildNetwork(spec, batch), weights });
   const digest = specDigest(spec);
   return encodeOnnx({
-    name: `ridgepoint-${shortDigest(digestJson({ digest, batch }))}`,
+    name: `ridgepoint-${shortDigest(contentDigest(digest, batch, graph, folded))}`,
     inputs: graph.inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
     outputs: graph.outputs.map((name) => ({ name, dtype: 'float32', shape: graph.tensors.get(name)?.shape ?? [] })),
     nodes: lowerInference(graph),
@@ -51,9 +56,18 @@ export function exportOnnx(
   });
 }
 
+/** Of architecture, batch and every weight: seeds of one network are different networks to an engine cache. */
+function contentDigest(spec: string, batch: Dimension, graph: Graph, weights: Weights): string {
+  const parameters = graph.parameters.map(({ name }) => {
+    const { buffer, byteOffset, byteLength } = weights.get(name) as Float32Array;
+    return [name, digestBytes(new Uint8Array(buffer, byteOffset, byteLength))];
+  });
+  return digestJson({ spec, batch, parameters });
+}
+
 function preprocessingMetadata(
   spec: NetworkSpec,
-  { channelOrder, mean, std, resizeFilter, classNames }: Preprocessing,
+  { channelOrder, fit, mean, std, resizeFilter, classNames }: Preprocessing,
 ) {
   return {
     input: `image float32 [batch, ${spec.input.channels}, ${spec.input.resolution}, ${spec.input.resolution}]`,
@@ -61,6 +75,7 @@ function preprocessingMetadata(
     value_range: 'pixels 0-255 divided by 255, minus mean, divided by std',
     mean: mean.join(','),
     std: std.join(','),
+    fit,
     resize_filter: resizeFilter,
     class_names: JSON.stringify(classNames),
     minimum_runtime: minimumRuntime,

@@ -39,7 +39,7 @@ export interface OperatorAttributes {
   /** `(x, w[, b])` */
   conv: { readonly stride: number; readonly pads: Pads; readonly groups: number };
   /** `(x, scale, shift, runningMean, runningVariance)` */
-  'batch-norm': { readonly epsilon: number; readonly momentum: number };
+  'batch-norm': { readonly epsilon: number };
   relu: Record<never, never>;
   silu: Record<never, never>;
   sigmoid: Record<never, never>;

@@ -59,8 +59,6 @@ export const networkSpecSchema = z.strictObject({
   batchNorm: z
     .strictObject({
       epsilon: z.number().positive().default(1e-3),
-      /** Weight of the *old* running value, as in TensorFlow and ONNX (PyTorch states 1 − this). */
-      momentum: z.number().min(0).max(1).default(0.9),
     })
     .prefault({}),
 });

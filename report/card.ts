@@ -58,12 +58,13 @@ function introduction({ member, summary, digest, bytes, target }: CardInput): st
 }
 
 function inputSection({ member, preprocessing }: CardInput): string {
-  const { channelOrder, mean, std, resizeFilter, classNames } = preprocessing;
+  const { channelOrder, fit, mean, std, resizeFilter, classNames } = preprocessing;
   const px = member.spec?.input.resolution;
   const channels = member.spec?.input.channels ?? mean.length;
   const shape = px === undefined ? '' : ` \`[batch, ${channels}, ${px}, ${px}]\``;
   return bullets([
     `Tensor \`image\`, float32${shape}, channels first, order ${channelOrder}.`,
+    fit === 'centre-crop' && 'Apply the EXIF orientation, put transparency on black, crop the largest centred square.',
     px !== undefined && `Resize to ${px} × ${px} with the filter \`${code(resizeFilter)}\`.`,
     `Normalise each channel: x = (pixel ÷ 255 − mean) ÷ std, mean [${numbers(mean)}], std [${numbers(std)}].`,
     `Output \`logits\`, float32 \`[batch, ${classNames.length}]\`; classes in order: ${listed(classNames)}.`,
@@ -76,6 +77,14 @@ function resultSection({ member, summary, target }: CardInput): string {
     [`top-1, test (${grouped(summary.data.test)} images, read once)`, accuracyText(testAccuracy)],
     ...(holdoutAccuracy
       ? ([[`top-1, hold-out (${grouped(summary.data.holdout)} images)`, accuracyText(holdoutAccuracy)]] as const)
+      : []),
+    ...(member.delivered
+      ? ([
+          [
+            `top-1 of this file, seed ${member.delivered.seed} (the best on the hold-out), test`,
+            percent(member.delivered.testAccuracy, 2),
+          ],
+        ] as const)
       : []),
     ...(target.limit && limitMet !== null
       ? ([[`limit ${limitText(target.limit)}`, limitMet ? 'met' : '**missed**']] as const)
@@ -172,8 +181,8 @@ function runSection({ member, preprocessing }: CardInput): string {
   const read =
     image || grey
       ? [
-          `const image = sharp(process.argv[2]).${image ? "removeAlpha().toColourspace('srgb')" : "removeAlpha().toColourspace('b-w')"};`,
-          `const pixels = await image.resize(${px}, ${px}, { fit: 'fill' }).raw().toBuffer(); // height, width, channel`,
+          `const image = sharp(process.argv[2]).autoOrient().flatten({ background: '#000' }).toColourspace('${image ? 'srgb' : 'b-w'}');`,
+          `const pixels = await image.resize(${px}, ${px}, { fit: '${preprocessing.fit === 'centre-crop' ? 'cover' : 'fill'}' }).raw().toBuffer(); // height, width, channel`,
         ]
       : [`const pixels = readFileSync(process.argv[2]); // ${channels} × ${px} × ${px} bytes, channel first`];
   const index = image || grey ? `(i % ${px * px}) * ${channels} + c` : 'i';

@@ -364,7 +364,8 @@ function clean(value: number): number {
 }
 
 function widened([low, high]: readonly [number, number]): readonly [number, number] {
-  if (high > low) return [low, high];
+  // Values that differ by rounding only are one value: no ticks fit between them.
+  if (high - low > Math.abs(high) * 1e-9) return [low, high];
   const half = Math.abs(low) > 0 ? Math.abs(low) * 0.05 : 0.5;
   return [low - half, high + half];
 }

@@ -45,7 +45,7 @@ export class FolderArtefacts implements Artefacts {
       await pipeline(
         content instanceof Uint8Array ? Readable.from([content]) : content,
         tap,
-        createWriteStream(temporary),
+        createWriteStream(temporary, { flush: true }),
       );
       const digest = `sha256:${hash.digest('hex')}`;
       renameSync(temporary, this.path(digest));

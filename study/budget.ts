@@ -25,21 +25,33 @@ export function elapsedMs({ record, clock }: StudyContext): number {
 /**
  * Whether a phase may start another round under `budget.time`; always true without one. The answer
  * is journalled, so that a resumed study takes the rounds the clock allowed then.
+ * @param part names the decision: a phase, and its target where each has its own rounds.
+ * @param upTo share of the whole time that may be used when the round starts.
  */
-export async function phaseTimeLeft(context: StudyContext, phase: 'search' | 'scale', round: number): Promise<boolean> {
-  const { time, split } = context.config.budget;
+export async function phaseTimeLeft(
+  context: StudyContext,
+  part: string,
+  upTo: number,
+  round: number,
+): Promise<boolean> {
+  const { time } = context.config.budget;
   if (time === undefined) return true;
-  const upTo = phase === 'search' ? split.search : split.search + split.scale;
-  return context.record.decideOnce(`${phase}.round${round}`, () => {
+  return context.record.decideOnce(`${part}.round${round}`, () => {
     const usedMs = elapsedMs(context);
     const goOn = usedMs < time * upTo;
     return { value: goOn, because: `${(usedMs / 1e3).toFixed(0)} s of ${((time * upTo) / 1e3).toFixed(0)} s used` };
   });
 }
 
-/** Milliseconds a budget leaves for training the family, at least half its share; undefined without a budget. */
-export function trainingTimeMs(context: StudyContext): number | undefined {
+/** What exporting, scoring and thoroughly measuring one network takes; up to 30 s on a noisy machine. */
+const deliveryMsPerNetwork = 10_000;
+
+/**
+ * Milliseconds a budget leaves for training, delivery of `networks` set aside, but at least half of
+ * training's share; undefined without a budget.
+ */
+export function trainingTimeMs(context: StudyContext, networks: number): number | undefined {
   const { time, split } = context.config.budget;
   if (time === undefined) return undefined;
-  return Math.max((time * split.train) / 2, time - elapsedMs(context));
+  return Math.max((time * split.train) / 2, time - elapsedMs(context) - networks * deliveryMsPerNetwork);
 }

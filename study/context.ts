@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { Latency } from '../latency/latency.ts';
+import type { ProtocolPreset } from '../latency/protocol.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { Evaluator } from '../search/evaluator.ts';
 import type { Dataset } from '../data/dataset.ts';
@@ -12,6 +13,8 @@ export interface DataDescription extends Pick<
   Dataset,
   'name' | 'channels' | 'height' | 'width' | 'classNames' | 'mean' | 'std'
 > {
+  /** How pictures became squares of the native size; see `Preprocessing`. */
+  readonly fit: 'centre-crop' | 'stretch';
   readonly digest: string;
   readonly counts: Readonly<Record<'train' | 'holdout' | 'test', number>>;
   /** Prepared data-set file that child processes read. */
@@ -20,8 +23,8 @@ export interface DataDescription extends Pick<
 
 /** Latency of networks on targets: measured, or computed by the simulated device. */
 export interface LatencyMeter {
-  /** A candidate's network with untrained weights, by the study's protocol. */
-  measureSpec(spec: NetworkSpec, target: TargetConfig): Promise<Latency>;
+  /** A network with untrained weights; by the study's protocol unless one is asked for. */
+  measureSpec(spec: NetworkSpec, target: TargetConfig, protocol?: ProtocolPreset): Promise<Latency>;
   /** A file, by the thorough protocol. */
   measureFile(path: string, target: TargetConfig, spec: NetworkSpec | null): Promise<Latency>;
   close(): Promise<void>;

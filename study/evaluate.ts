@@ -107,7 +107,7 @@ export async function evaluateAll(
   trials: readonly Trial[],
   options: EvaluateOptions,
 ): Promise<void> {
-  const waiting = trials.filter((trial) => !isAnswered(context, trial));
+  const waiting = trials.filter((trial) => !isAnswered(context, trial, options.keepWeights));
   const total = waiting.length;
   let done = 0;
   let failed = 0;
@@ -121,8 +121,9 @@ export async function evaluateAll(
         }),
       );
       done++;
-      if (context.record.outcome(id)?.status === 'failed') failed++;
-      stopIfFailing(context);
+      const outcome = context.record.outcome(id);
+      if (outcome?.status === 'failed') failed++;
+      stopIfFailing(context, outcome);
     }
   };
   // When one stops (aborted, or too many failures) the others take nothing more; what runs is waited for.
@@ -135,11 +136,16 @@ export async function evaluateAll(
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
-function isAnswered({ record }: StudyContext, trial: Trial): boolean {
+/** Kept weights that are gone must be trained again; an environment's failure may be tried again. */
+function isAnswered({ record, artefacts }: StudyContext, trial: Trial, keepWeights: boolean): boolean {
   const outcome = record.outcome(trial.id);
-  return (
-    outcome !== undefined && !(outcome.status === 'failed' && outcome.retry && record.attempts(trial.id) < maxAttempts)
-  );
+  if (outcome === undefined) return false;
+  if (outcome.status === 'ok' && keepWeights)
+    return (
+      (outcome.checkpoint !== undefined && artefacts.has(outcome.checkpoint)) ||
+      record.attempts(trial.id) >= maxAttempts
+    );
+  return !(outcome.status === 'failed' && outcome.retry && record.attempts(trial.id) < maxAttempts);
 }
 
 async function evaluateOne(
@@ -149,7 +155,7 @@ async function evaluateOne(
   say: (text: string) => void,
 ): Promise<void> {
   const { record, evaluator, signal } = context;
-  while (!isAnswered(context, trial)) {
+  while (!isAnswered(context, trial, keepWeights)) {
     if (signal.aborted) throw new InterruptedError(`${trial.id}: interrupted before it was trained`);
     const outcome = await evaluator.evaluate(trial, {
       fidelity: trial.fidelity,
@@ -173,7 +179,8 @@ function countMetrics({ params, macs, activations, peakBytes, weightBytes }: Net
   return { params, macs, activations, peakBytes, weightBytes };
 }
 
-function knownMetrics({ config, record }: StudyContext, trial: Trial): Metrics {
+/** What is known of a trial's network without training it: counts, and latencies measured so far. */
+export function knownMetrics({ config, record }: StudyContext, trial: Trial): Metrics {
   const latencies = Object.keys(config.targets).flatMap((target) => {
     const latency = record.latency(latencyId(target, trial.specDigest));
     return latency ? [[`latencyMs.${target}`, latency.p50Ms] as const] : [];
@@ -181,17 +188,15 @@ function knownMetrics({ config, record }: StudyContext, trial: Trial): Metrics {
   return { ...countMetrics(countSpec(trial.spec)), ...Object.fromEntries(latencies) };
 }
 
-function stopIfFailing({ record, config }: StudyContext): void {
-  const answered = record.trials.flatMap((trial) => record.outcome(trial.id) ?? []);
-  const failed = answered.filter((outcome) => outcome.status === 'failed');
-  const trained = answered.filter((outcome) => outcome.status === 'ok').length;
+function stopIfFailing({ record, config }: StudyContext, last: Outcome | undefined): void {
+  if (last?.status !== 'failed') return;
+  const { failed, ok } = record.evaluated;
   const { stopAfterFirst, maxShare } = config.failures;
-  const allFail = trained === 0 && failed.length >= stopAfterFirst;
-  const tooMany = failed.length > stopAfterFirst && failed.length > maxShare * (failed.length + trained);
-  const last = failed.at(-1);
-  if (last && (allFail || tooMany))
+  const allFail = ok === 0 && failed >= stopAfterFirst;
+  const tooMany = failed > stopAfterFirst && failed > maxShare * (failed + ok);
+  if (allFail || tooMany)
     throw new EnvironmentError(
-      `${failed.length} of ${failed.length + trained} evaluations failed, so the study stopped; the last: ${last.code}: ${last.detail}`,
+      `${failed} of ${failed + ok} evaluations failed, so the study stopped; the last: ${last.code}: ${last.detail}`,
     );
 }
 

@@ -37,7 +37,14 @@ const payloads = {
     origin: originSchema,
   }),
   /** Latency of a network (or of a file, at delivery) on a target. `id` is the memo key. */
-  measured: z.strictObject({ type: z.literal('measured'), id: z.string(), target: z.string(), latency: latencySchema }),
+  measured: z.strictObject({
+    type: z.literal('measured'),
+    id: z.string(),
+    target: z.string(),
+    latency: latencySchema,
+    /** Wall time of the measurement, the wait for a quiet host included. */
+    seconds: z.number().nonnegative(),
+  }),
   /** Answer of a trial. A `failed` one with `retry` may be followed by another attempt. */
   outcome: z.strictObject({
     type: z.literal('outcome'),

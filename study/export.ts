@@ -45,8 +45,11 @@ function readManifest(path: string): z.infer<typeof manifestSchema> {
   try {
     return manifestSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (cause) {
-    throw new InvalidFileError(`${path}: expected a manifest of files with their digests: ${(cause as Error).message}`, {
-      cause,
-    });
+    throw new InvalidFileError(
+      `${path}: expected a manifest of files with their digests: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    );
   }
 }

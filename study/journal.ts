@@ -1,10 +1,10 @@
-import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { canonicalJson } from '../core/digest.ts';
-import { InvalidFileError } from '../core/errors.ts';
+import { EnvironmentError, InvalidFileError } from '../core/errors.ts';
 import { type EventPayload, type JournalEvent, journalEventSchema } from './events.ts';
 
 /** The journal of a study's folder. */
@@ -94,10 +94,23 @@ export class Journal {
 
   append(payload: EventPayload): JournalEvent {
     const event = { schema: 1, seq: this.#events.length, tMs: this.#clock.now(), ...payload } as JournalEvent;
-    writeSync(this.#descriptor, `${JSON.stringify({ ...event, crc: checksum(event) })}\n`);
-    fsyncSync(this.#descriptor);
+    this.#write(Buffer.from(`${JSON.stringify({ ...event, crc: checksum(event) })}\n`));
     this.#events.push(event);
     return event;
+  }
+
+  /** Whole and on disk, or not at all: a line half-written (a full disk, say) is cut off again. */
+  #write(line: Uint8Array): void {
+    const { size } = fstatSync(this.#descriptor);
+    try {
+      for (let written = 0; written < line.length;) written += writeSync(this.#descriptor, line, written);
+      fsyncSync(this.#descriptor);
+    } catch (cause) {
+      ftruncateSync(this.#descriptor, size);
+      throw new EnvironmentError(`${this.path}: expected to append an event, but ${(cause as Error).message}`, {
+        cause,
+      });
+    }
   }
 
   close(): void {

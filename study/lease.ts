@@ -1,6 +1,6 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { EnvironmentError } from '../core/errors.ts';
 
 /** Another process is writing this study. */
@@ -8,46 +8,94 @@ export class StudyBusyError extends EnvironmentError {
   override readonly code = 'study-busy';
 }
 
+interface Holder {
+  readonly host: string;
+  readonly pid: number;
+  /** When that process started, where the system tells: process numbers are used again. */
+  readonly started: string | undefined;
+}
+
+/** Folders this process holds: its own number in a lease file may be an earlier process's. */
+const heldHere = new Set<string>();
+
 /**
- * Takes the right to write a study's folder; the returned function gives it back.
- * A lease left by a process of this host that no longer lives is taken over.
+ * Takes the right to write a study's folder; the returned function gives it back. A lease left by a
+ * process of this host that no longer lives is taken over.
  * @throws {StudyBusyError} while another live process, or another host, holds it.
  */
 export function takeLease(folder: string): () => void {
   mkdirSync(folder, { recursive: true });
-  const path = join(folder, 'lease.json');
-  const mine = JSON.stringify({ host: hostname(), pid: process.pid });
-  for (let attempt = 0; attempt < 3; attempt++) {
-    try {
-      writeFileSync(path, mine, { flag: 'wx' });
-      return () => rmSync(path, { force: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  const path = join(resolve(folder), 'lease.json');
+  const mine = `${path}.${process.pid}`;
+  writeFileSync(
+    mine,
+    JSON.stringify({ host: hostname(), pid: process.pid, started: startOf(process.pid) } satisfies Holder),
+  );
+  try {
+    if (!tryLink(mine, path)) {
       const holder = readHolder(path);
-      if (holder && (holder.host !== hostname() || isAlive(holder.pid)))
-        throw new StudyBusyError(
-          `${folder}: expected no other writer, got process ${holder.pid} on ${holder.host}; stop it, or delete ${path} if that host is gone`,
-        );
-      rmSync(path, { force: true });
+      if (holder && (heldHere.has(path) || holder.host !== hostname() || isAlive(holder)))
+        throw busy(folder, path, holder);
+      // Renamed away, not removed: of two who find the same dead holder, one renames it and the other fails here.
+      renameSync(path, `${mine}.stale`);
+      rmSync(`${mine}.stale`, { force: true });
+      if (!tryLink(mine, path)) throw busy(folder, path, readHolder(path));
     }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw busy(folder, path, undefined);
+    throw error;
+  } finally {
+    rmSync(mine, { force: true });
   }
-  throw new StudyBusyError(`${path}: could not be taken, another process takes it again and again`);
+  heldHere.add(path);
+  return () => {
+    heldHere.delete(path);
+    rmSync(path, { force: true });
+  };
 }
 
-function readHolder(path: string): { host: string; pid: number } | undefined {
+/** A link appears whole or not at all, and only one can be the first. */
+function tryLink(from: string, to: string): boolean {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as { host: string; pid: number };
-  } catch {
-    return undefined; // torn while being written by a process that died
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (pid === process.pid) return true;
-  try {
-    process.kill(pid, 0);
+    linkSync(from, to);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+function busy(folder: string, path: string, holder: Holder | undefined): StudyBusyError {
+  const who = holder ? `process ${holder.pid} on ${holder.host}` : 'another process that started just now';
+  return new StudyBusyError(
+    `${folder}: expected no other writer, got ${who}; stop it, or delete ${path} if that host is gone`,
+  );
+}
+
+function readHolder(path: string): Holder | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Holder;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive({ pid, started }: Holder): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  const now = startOf(pid);
+  return started === undefined || now === undefined || started === now;
+}
+
+/** Start time of a process in clock ticks since boot, on Linux: field 22 of its stat, after the name in brackets. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
   }
 }

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ConfigError, InterruptedError, toWire } from '../core/errors.ts';
+import { ConfigError, toWire } from '../core/errors.ts';
 import type { Outcome } from '../core/trial.ts';
 import type { Augmentation } from '../data/augment.ts';
 import { withHostLock } from '../latency/host-lock.ts';
@@ -47,7 +47,7 @@ export class LocalEvaluator implements Evaluator {
         { signal: request.signal },
       );
     } catch (error) {
-      if (error instanceof InterruptedError || request.signal.aborted) throw error;
+      if (request.signal.aborted) throw error;
       const { code, retry, message } = toWire(error);
       return { status: 'failed', code, retry, detail: message };
     } finally {

@@ -15,7 +15,7 @@ import { countSpec } from './evaluate.ts';
 import type { TargetConfig } from './study-file.ts';
 
 /** The device that is computed, not measured: for tests and for trying a study without its accelerator. */
-const simulated = 'simulated';
+export const simulatedDevice = 'simulated';
 
 /**
  * Latency for a study: measured in a process of its own under the host lock, or computed where a
@@ -29,16 +29,16 @@ export function openLatencyMeter(preset: ProtocolPreset, signal: AbortSignal): L
     return meter.measure({ model, setting, protocol: protocols[protocol] }, { signal });
   };
   return {
-    measureSpec: async (spec, target) => {
-      if (target.device === simulated) return simulate(spec, target);
+    measureSpec: async (spec, target, protocol = preset) => {
+      if (target.device === simulatedDevice) return simulate(spec, target);
       return measure(
         exportOnnx(spec, initialWeights(buildNetwork(spec, 1), new Random('latency')), target.batch),
         target,
-        preset,
+        protocol,
       );
     },
     measureFile: async (path, target, spec) => {
-      if (target.device !== simulated) return measure(await readFile(path), target, 'thorough');
+      if (target.device !== simulatedDevice) return measure(await readFile(path), target, 'thorough');
       if (!spec)
         throw new ConfigError(`${path}: expected a network with a spec on the simulated device, got a bare file`);
       return simulate(spec, target);

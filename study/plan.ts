@@ -30,7 +30,7 @@ const flopsPerMac = 6;
 /** The resolved study, the size of its space and what it costs in training. @throws {ConfigError} when the data cannot be read. */
 export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
   const dataset = await loadDataset(config.data, { baseDirectory: config.baseDirectory });
-  const space = await studySpace(config, { ...describeData(dataset), file: '' });
+  const space = await studySpace(config, { ...describeData(dataset, config.data), file: '' });
   const counts = Array.from({ length: drawn }, (_, index) =>
     countSpec(decode(space, sampleChoices(space, new Random(config.seed).child('plan', index)))),
   );

@@ -3,15 +3,17 @@ import { join } from 'node:path';
 import { datasetDigest, writeDatasetFile } from '../data/cache.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { loadDataset } from '../data/load.ts';
+import type { DataSource } from '../data/source.ts';
 import type { DataDescription } from './context.ts';
 import type { StudyRecord } from './record.ts';
 import type { StudyConfig } from './study-file.ts';
 
 /** A data set without its pixels and without where it is stored. */
-export function describeData(dataset: Dataset): Omit<DataDescription, 'file'> {
+export function describeData(dataset: Dataset, source: DataSource): Omit<DataDescription, 'file'> {
   const { name, channels, height, width, classNames, mean, std, splits } = dataset;
   const counts = { train: splits.train.count, holdout: splits.holdout.count, test: splits.test.count };
-  return { name, channels, height, width, classNames, mean, std, counts, digest: datasetDigest(dataset) };
+  const fit = source.format === 'folder' ? 'centre-crop' : 'stretch';
+  return { name, fit, channels, height, width, classNames, mean, std, counts, digest: datasetDigest(dataset) };
 }
 
 /**
@@ -30,7 +32,7 @@ export async function prepareData(
   rmSync(file, { force: true });
   const dataset = await loadDataset(config.data, { baseDirectory: config.baseDirectory, signal });
   await writeDatasetFile(dataset, file);
-  const description = JSON.parse(JSON.stringify(describeData(dataset))) as Omit<DataDescription, 'file'>;
+  const description = JSON.parse(JSON.stringify(describeData(dataset, config.data))) as Omit<DataDescription, 'file'>;
   record.decideAgain(
     'data',
     { ...description, classNames: [...description.classNames], mean: [...description.mean], std: [...description.std] },

@@ -31,6 +31,10 @@ export class StudyRecord {
   readonly #trials = new Map<string, Trial>();
   readonly #trialByWork = new Map<string, string>();
   readonly #outcomes = new Map<string, { attempt: number; outcome: Outcome }>();
+  readonly #attempts = new Map<string, number>();
+  /** Failures since the study was opened, a trial was issued or something was decided last. */
+  readonly #recentFailures = new Set<string>();
+  #evaluated = { failed: 0, ok: 0 };
   readonly #latencies = new Map<string, Latency>();
   readonly #decisions = new Map<string, unknown>();
   readonly #phases = new Set<string>();
@@ -88,14 +92,15 @@ export class StudyRecord {
   async measureOnce(id: string, target: string, measure: () => Promise<Latency>): Promise<Latency> {
     const known = this.#latencies.get(id);
     if (known) return known;
+    const startMs = performance.now();
     const latency = await measure();
-    this.append({ type: 'measured', id, target, latency });
+    this.append({ type: 'measured', id, target, latency, seconds: (performance.now() - startMs) / 1000 });
     return latency;
   }
 
   /** Attempts already spent on a trial, by this process and earlier ones. */
   attempts(trial: string): number {
-    return this.#outcomes.get(trial)?.attempt ?? 0;
+    return this.#attempts.get(trial) ?? 0;
   }
 
   answer(trial: string, outcome: Outcome): Outcome {
@@ -148,12 +153,28 @@ export class StudyRecord {
     this.#onEvent(event);
   }
 
+  /** Evaluations answered since the study was last opened, retries counted. */
+  get evaluated(): { readonly failed: number; readonly ok: number } {
+    return this.#evaluated;
+  }
+
+  /**
+   * Opening a study again gives failed trials another attempt, for what failed was the environment; but only
+   * those that nothing was issued after, or decisions in the journal would lose their ground.
+   */
+  #forgetFailures(): void {
+    for (const trial of this.#recentFailures) this.#outcomes.delete(trial);
+    this.#recentFailures.clear();
+    this.#evaluated = { failed: 0, ok: 0 };
+  }
+
   #apply(event: JournalEvent): void {
     switch (event.type) {
       case 'issued': {
         const { type: _type, schema: _schema, seq: _seq, tMs: _tMs, ...trial } = event;
         this.#trials.set(event.id, trial);
         this.#trialByWork.set(workKey(event.specDigest, event), event.id);
+        this.#recentFailures.clear();
         break;
       }
       case 'measured':
@@ -161,9 +182,14 @@ export class StudyRecord {
         break;
       case 'outcome':
         this.#outcomes.set(event.id, { attempt: event.attempt, outcome: event.outcome });
+        this.#attempts.set(event.id, event.attempt);
+        if (event.outcome.status === 'failed') this.#recentFailures.add(event.id);
+        else this.#recentFailures.delete(event.id);
+        if (event.outcome.status !== 'infeasible') this.#evaluated[event.outcome.status]++;
         break;
       case 'decision':
         this.#decisions.set(event.id, event.value);
+        this.#recentFailures.clear();
         break;
       case 'phase':
         this.#phases.add(`${event.id}:${event.action}`);
@@ -172,6 +198,7 @@ export class StudyRecord {
         this.#artefacts.set(event.id, event);
         break;
       case 'study':
+        if (event.action === 'opened') this.#forgetFailures();
         break;
       default:
         event satisfies never;

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { digestBytes } from '../core/digest.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -9,6 +9,7 @@ import type { DataDescription } from './context.ts';
 import { memberFolder, preprocessingOf } from './deliver-phase.ts';
 import type { JournalEvent } from './events.ts';
 import { journalPath, readJournal } from './journal.ts';
+import { resolveRecipe } from './recipe.ts';
 import type { StudyConfig } from './study-file.ts';
 import { summarise } from './summarise.ts';
 import type { StudySummary } from './summary.ts';
@@ -64,12 +65,13 @@ export async function writeResults(
         (event) => event.type === 'artefact' && event.id === `delivered ${target.name} ${member.size}`,
       );
       if (!data || artefact?.type !== 'artefact') continue;
-      const { count, latency, testAccuracy, holdoutAccuracy, limitMet, multipliers } = member;
+      const { count, latency, testAccuracy, holdoutAccuracy, limitMet, multipliers, delivered } = member;
       const metrics = {
         schema: 1,
         target: target.name,
         size: member.size,
         digest: artefact.digest,
+        delivered,
         testAccuracy,
         holdoutAccuracy,
         latency,
@@ -80,7 +82,20 @@ export async function writeResults(
       write(join(path, 'metrics.json'), `${JSON.stringify(metrics, null, 2)}\n`);
       write(
         join(path, 'card.md'),
-        modelCard({ summary, target, member, preprocessing: preprocessingOf(data), digest: artefact.digest }),
+        modelCard({
+          summary,
+          target,
+          member,
+          preprocessing: preprocessingOf(data),
+          digest: artefact.digest,
+          recipe: resolveRecipe(config.trainer).recipe,
+          trainingExamples: events.flatMap((event) =>
+            event.type === 'decision' && event.id === 'allocation' ? [Number(event.value)] : [],
+          )[0],
+          ...(existsSync(join(folder, path, 'model.onnx'))
+            ? { bytes: statSync(join(folder, path, 'model.onnx')).size }
+            : {}),
+        }),
       );
       files.set(join(path, 'model.onnx'), artefact.digest);
       files.set(join(path, 'spec.yaml'), undefined);

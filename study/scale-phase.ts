@@ -1,7 +1,7 @@
 import { specDigest, type NetworkSpec } from '../models/spec.ts';
 import { applyMultipliers, realisedKey, type ScaledNetwork } from '../scaling/apply.ts';
 import { identity, type Multipliers } from '../scaling/multipliers.ts';
-import type { ScalingConstraints, ScalingObservation } from '../scaling/candidates.ts';
+import { largest, type ScalingConstraints, type ScalingObservation } from '../scaling/candidates.ts';
 import { proposeGlobalScalings } from '../scaling/global-scaling.ts';
 import { latencyDesign } from '../scaling/latency-design.ts';
 import { bandFloor, proposeScalings, type ScalingProblem } from '../scaling/optimizer.ts';
@@ -76,10 +76,14 @@ class TargetScaler {
 
   /** The sizes asked for, in milliseconds, largest last; multiples are of the base's measured latency. */
   async sizes(): Promise<SizeTarget[]> {
-    const base = await this.#measure(this.#base.spec, identity);
+    await this.#measure(this.#base.spec, identity);
+    // Every multiple hangs on this one number, so it is measured as thoroughly as what is delivered.
+    const base = await this.#context.record.measureOnce(`base ${this.#target}`, this.#target, () =>
+      this.#context.meter.measureSpec(this.#base.spec, this.#config, 'thorough'),
+    );
     const sizes = this.#context.config.family[this.#target] ?? [];
     return sizes
-      .map((size) => ({ size, targetMs: size.ms ?? (size.multiple ?? 1) * base.latencyMs }))
+      .map((size) => ({ size, targetMs: size.ms ?? (size.multiple ?? 1) * base.p50Ms }))
       .toSorted((a, b) => a.targetMs - b.targetMs);
   }
 
@@ -118,7 +122,7 @@ class TargetScaler {
         tried.push(scaling);
         return scaling.latencyMs;
       };
-      const { phi, status } = await solveRuleMeasured(rule, measure, targetMs, {
+      await solveRuleMeasured(rule, measure, targetMs, {
         guess: guess.phi,
         tolerance: 0.05,
         maxEvaluations: 10,
@@ -126,7 +130,8 @@ class TargetScaler {
       const offTarget = ({ latencyMs }: Scaling) => Math.abs(Math.log(latencyMs / targetMs));
       const usable = line === familyLine ? tried.filter((scaling) => this.#fits(scaling, targetMs)) : tried;
       const nearest = usable.toSorted((a, b) => offTarget(a) - offTarget(b))[0] ?? this.#baseScaling();
-      results.push(this.#sized({ size, targetMs }, line, [nearest], `φ near ${phi.toFixed(2)}: ${status}`));
+      const because = `${rule.name} at the φ nearest to the size: ${(nearest.latencyMs / targetMs).toFixed(2)} of its latency`;
+      results.push(this.#sized({ size, targetMs }, line, [nearest], because));
     }
     return results;
   }
@@ -141,7 +146,7 @@ class TargetScaler {
       const open = grown.filter(
         ({ size }) => (tried.get(size.name)?.size ?? 0) < scale.trials && notes.get(size.name) !== 'exhausted',
       );
-      if (open.length === 0 || !(await phaseTimeLeft(this.#context, 'scale', round))) break;
+      if (open.length === 0 || !(await this.#timeLeft(round))) break;
       const proposed = proposeScalings({
         ...this.#problem(open),
         count: scale.round,
@@ -175,7 +180,7 @@ class TargetScaler {
     const grown = sizes.filter(({ size }) => size.multiple !== 1);
     const triples = new Map<string, readonly (Scaling | null)[]>();
     for (let round = 0; triples.size < scale.trials && round < 3 * scale.trials; round++) {
-      if (grown.length === 0 || !(await phaseTimeLeft(this.#context, 'scale', round))) break;
+      if (grown.length === 0 || !(await this.#timeLeft(round))) break;
       const proposals = proposeGlobalScalings({ ...this.#problem(grown), count: scale.trials, seed });
       const fresh = proposals.find(({ rule }) => !triples.has(rule.name));
       if (!fresh) break;
@@ -208,6 +213,14 @@ class TargetScaler {
         best ? `(α, β, γ) = ${best[0]}` : 'the base',
       );
     });
+  }
+
+  /** Targets share the scaling time evenly, in their order. */
+  #timeLeft(round: number): Promise<boolean> {
+    const { targets, budget } = this.#context.config;
+    const names = Object.keys(targets);
+    const upTo = budget.split.search + (budget.split.scale * (names.indexOf(this.#target) + 1)) / names.length;
+    return phaseTimeLeft(this.#context, `scale.${this.#target}`, upTo, round);
   }
 
   #problem(sizes: readonly SizeTarget[]): Omit<ScalingProblem, 'count' | 'seed'> {
@@ -277,14 +290,21 @@ class TargetScaler {
   }
 
   /** Within the size's latency, and within the target's hard limit whatever its percentile. */
-  #fits({ latencyMs, digest }: Scaling, targetMs: number): boolean {
+  #fits({ latencyMs, digest, spec }: Scaling, targetMs: number): boolean {
     const latency = this.#context.record.latency(`${this.#target} ${digest}`);
     const { limit } = this.#config;
-    return latencyMs <= targetMs && (limit === undefined || latency === undefined || meetsLimit(latency, limit));
+    if (latencyMs > targetMs || this.#constraints.admits?.(spec) === false) return false;
+    return limit === undefined || latency === undefined || meetsLimit(latency, limit);
   }
 
-  #apply(multipliers: Multipliers): ScaledNetwork {
-    return applyMultipliers(this.#base.spec, multipliers, this.#constraints);
+  /** Kept inside the optimizer's box: where latency hardly grows, a rule would be followed for ever. */
+  #apply({ depth, width, resolution }: Multipliers): ScaledNetwork {
+    const inside = {
+      depth: Math.min(depth, largest.depth),
+      width: Math.min(width, largest.width),
+      resolution: Math.min(resolution, largest.resolution),
+    };
+    return applyMultipliers(this.#base.spec, inside, this.#constraints);
   }
 
   #measureScaled({ spec, realised }: ScaledNetwork): Promise<Scaling> {

@@ -1,18 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
 import { serveChild } from '../core/child.ts';
-import { ConfigError } from '../core/errors.ts';
+import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import { noAugmentation } from '../data/augment.ts';
 import { readDatasetFile } from '../data/cache.ts';
 import { imageTask } from '../training/image-task.ts';
 import type { Score, ScoreRequest } from './score.ts';
 
-await serveChild<ScoreRequest, Score>(async ({ modelFile, dataFile, split }, { signal }) => {
-  const dataset = await readDatasetFile(dataFile);
-  const session = await onnxRuntimeAccelerator('cpu').open(await readFile(modelFile), {
-    threads: 1,
-    flushDenormals: true,
-  });
+await serveChild<ScoreRequest, Score>(async ({ modelFile, dataFile, split, mean, std }, { signal }) => {
+  const prepared = await readDatasetFile(dataFile);
+  const dataset = { ...prepared, mean: mean ?? prepared.mean, std: std ?? prepared.std };
+  if (dataset.mean.length !== dataset.channels || dataset.std.length !== dataset.channels)
+    throw new ConfigError(
+      `${modelFile}: expected mean and std of ${dataset.channels} channels, got ${dataset.mean.length} and ${dataset.std.length}`,
+    );
+  const session = await onnxRuntimeAccelerator('cpu')
+    .open(await readFile(modelFile), { threads: 1, flushDenormals: true })
+    .catch((cause: Error) => {
+      throw new InvalidFileError(`${modelFile}: ${cause.message}`, { cause });
+    });
   const [input, ...others] = session.inputs;
   const [fixedBatch, channels, height, width] = input?.dims ?? [];
   if (!input || others.length > 0 || channels !== dataset.channels || height !== width || typeof height !== 'number')
@@ -59,5 +65,10 @@ await serveChild<ScoreRequest, Score>(async ({ modelFile, dataFile, split }, { s
     });
   }
   await session.close();
-  return { examples, accuracy: right / examples, crossEntropy: nats / examples };
+  return {
+    examples,
+    accuracy: right / examples,
+    crossEntropy: nats / examples,
+    fixedBatch: typeof fixedBatch === 'number' ? fixedBatch : null,
+  };
 });

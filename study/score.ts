@@ -5,6 +5,9 @@ export interface ScoreRequest {
   readonly modelFile: string;
   readonly dataFile: string;
   readonly split: 'holdout' | 'test';
+  /** What the model expects instead of the data set's own, per channel of pixels scaled to [0, 1]. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
 }
 
 /** Result of scoring a file as a deployment would run it. */
@@ -14,6 +17,8 @@ export interface Score {
   readonly accuracy: number;
   /** Mean negative log-likelihood in nats. */
   readonly crossEntropy: number;
+  /** Batch the file is fixed to; null where it is symbolic. */
+  readonly fixedBatch: number | null;
 }
 
 /**

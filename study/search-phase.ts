@@ -11,7 +11,7 @@ import { decode, type SpaceNode } from '../search/space.ts';
 import { builtInSpace } from '../search/spaces.ts';
 import { phaseTimeLeft } from './budget.ts';
 import type { StudyContext } from './context.ts';
-import { admit, type Bounds, evaluateAll } from './evaluate.ts';
+import { admit, type Bounds, evaluateAll, knownMetrics } from './evaluate.ts';
 import type { Trial } from './record.ts';
 import { baseLimitMs, type StudyConfig } from './study-file.ts';
 
@@ -58,11 +58,11 @@ async function searchBase(context: StudyContext): Promise<Base> {
   const finalists = ranked.slice(0, config.search.finalists);
   const reruns = await rerun(context, finalists, bounds);
   const scored = finalists.map((finalist) => {
-    // A seed that diverged counts as nothing learned; one that failed tells nothing of the network.
+    // A seed that diverged has learned nothing; one that failed tells nothing of the network.
     const runs = [finalist, ...reruns.filter((other) => other.specDigest === finalist.specDigest)].filter(
       (trial) => record.outcome(trial.id)?.status !== 'failed',
     );
-    const sum = runs.reduce((total, run) => total + Math.max(0, rewardOfTrial(context, run, reward)), 0);
+    const sum = runs.reduce((total, run) => total + rewardOfRun(context, run, reward), 0);
     return { finalist, mean: sum / runs.length, seeds: runs.length };
   });
   const best = scored.reduce((a, b) => (b.mean > a.mean ? b : a));
@@ -79,7 +79,11 @@ async function runRounds(context: StudyContext, reward: Reward, bounds: readonly
   const controller = controllerFor(config, space);
   const tried = new Map<string, Trial>();
   let label = `0/${wanted} tried`;
-  for (let round = 0; tried.size < wanted && (await phaseTimeLeft(context, 'search', round)); round++) {
+  for (
+    let round = 0;
+    tried.size < wanted && (await phaseTimeLeft(context, 'search', config.budget.split.search, round));
+    round++
+  ) {
     const before = tried.size;
     const proposals = controller.suggest(Math.min(roundSize, wanted - before)).map((choices) => ({
       phase: 'search' as const,
@@ -187,6 +191,13 @@ function controllerFor({ search, seed }: StudyConfig, space: SpaceNode): Control
 function rewardOfTrial({ record }: StudyContext, trial: Trial, reward: Reward): number {
   const outcome = record.outcome(trial.id);
   return outcome?.status === 'ok' ? rewardOf(reward, outcome.metrics) : Number.NEGATIVE_INFINITY;
+}
+
+/** As {@link rewardOfTrial}, with an accuracy of 0 for a run that diverged. */
+function rewardOfRun(context: StudyContext, run: Trial, reward: Reward): number {
+  const { record } = context;
+  if (record.outcome(run.id)?.status === 'ok') return rewardOfTrial(context, run, reward);
+  return rewardOf(reward, { ...knownMetrics(context, run), [reward.quality]: 0 });
 }
 
 function describeBest(context: StudyContext, trials: readonly Trial[], reward: Reward): string {

@@ -7,6 +7,7 @@ import { bytesSchema, countSchema, durationSchema, parseDurationMs } from '../co
 import { augmentationSchema } from '../data/augment.ts';
 import { dataSourceSchema } from '../data/source.ts';
 import { protocolPresets } from '../latency/protocol.ts';
+import { parseRule } from '../scaling/rules.ts';
 import { builtInSpaceNames } from '../search/spaces.ts';
 
 /** `p50 < 2ms` */
@@ -93,7 +94,18 @@ const finalSchema = z.strictObject({
   examples: countSchema.default(20_000),
   seeds: z.int().min(1).max(20).default(2),
   baselines: z
-    .array(z.union([z.strictObject({ rule: z.string() }), z.strictObject({ onnx: z.string() })]))
+    .array(
+      z.union([
+        z.strictObject({ rule: z.string() }),
+        z.strictObject({
+          /** Path of a classifier whose classes are in the data's order. */
+          onnx: z.string(),
+          /** Normalisation it expects, per channel of pixels scaled to [0, 1]; the data's own when left out. */
+          mean: z.array(z.number()).optional(),
+          std: z.array(z.number().positive()).optional(),
+        }),
+      ]),
+    )
     .default([{ rule: '1.2/1.1/1.15' }]),
 });
 
@@ -202,6 +214,7 @@ export function resolveStudy(data: unknown, where: string): StudyConfig {
   const parsed = studyFileSchema.safeParse(data);
   if (!parsed.success) throw new ConfigError(`${where}: not a study file\n${z.prettifyError(parsed.error)}`);
   const { family, ...file } = parsed.data;
+  checkRules(file, where);
   const targets = Object.keys(file.targets);
   if (targets.length === 0) throw new ConfigError(`${where}: targets: expected at least one target, got none`);
   for (const name of Object.keys(family ?? {}))
@@ -212,6 +225,25 @@ export function resolveStudy(data: unknown, where: string): StudyConfig {
   for (const name of targets)
     checkSizes(sizes[name] ?? [], file.targets[name] as TargetConfig, `${where}: family.${name}`);
   return { ...file, family: sizes, baseDirectory: dirname(resolve(where)) };
+}
+
+/** What would otherwise be noticed hours later, when scaling begins. */
+function checkRules({ scale, final, budget }: Omit<ParsedStudyFile, 'family'>, where: string): void {
+  const named = (place: string, rule: string) => {
+    try {
+      parseRule(rule);
+    } catch (cause) {
+      throw new ConfigError(`${where}: ${place}: ${(cause as Error).message}`, { cause });
+    }
+  };
+  if (scale.rule !== 'per-size' && scale.rule !== 'single-triple') named('scale.rule', scale.rule);
+  for (const [index, baseline] of final.baselines.entries())
+    if ('rule' in baseline) named(`final.baselines[${index}]`, baseline.rule);
+  const { search, scale: scaling, train } = budget.split;
+  if (search + scaling + train > 1 + 1e-9)
+    throw new ConfigError(
+      `${where}: budget.split: expected shares of at most 100 % in all, got ${Math.round(100 * (search + scaling + train))} %`,
+    );
 }
 
 function checkSizes(sizes: readonly Size[], target: TargetConfig, where: string): void {

@@ -9,7 +9,7 @@ import type { Evaluator } from '../search/evaluator.ts';
 import { FolderArtefacts } from './artefacts.ts';
 import { environmentOf } from './environment.ts';
 import type { DataDescription, LatencyMeter, StudyContext, StudyProgress } from './context.ts';
-import { deliver } from './deliver-phase.ts';
+import { checkUserModels, deliver } from './deliver-phase.ts';
 import { remainingMs } from './estimate.ts';
 import type { JournalEvent } from './events.ts';
 import { Journal, journalPath, readJournal } from './journal.ts';
@@ -72,7 +72,9 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       signal,
       onProgress: (progress) => options.onProgress?.({ ...progress, etaMs: remainingMs(context) }),
     };
+    await checkUserModels(context);
     await runPhases(context);
+    record.append({ type: 'study', id: config.study, action: 'closed' });
     const summary = summarise(record.events);
     await writeResults(folder, config, record.events, summary);
     return summary;

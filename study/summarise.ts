@@ -3,7 +3,7 @@ import type { Latency } from '../latency/latency.ts';
 import { nonDominated } from '../search/pareto.ts';
 import { activeMs } from './budget.ts';
 import type { DataDescription } from './context.ts';
-import { familyLine, memberFolder } from './deliver-phase.ts';
+import { deliveredLatencyId, familyLine, memberFolder } from './deliver-phase.ts';
 import { countSpec, latencyId, meetsLimit } from './evaluate.ts';
 import { type JournalEvent, type PhaseName, phaseNames } from './events.ts';
 import { StudyRecord, type Trial } from './record.ts';
@@ -31,6 +31,8 @@ interface MemberDecision {
   readonly targetMs: number;
   readonly multipliers: { readonly depth: number; readonly width: number; readonly resolution: number };
   readonly runs: readonly string[];
+  /** Seeds whose training diverged; they are not among the runs. */
+  readonly diverged: number;
   readonly delivered: string;
 }
 
@@ -64,7 +66,7 @@ class Summariser {
       activeS: activeMs(this.#events) / 1e3,
       phaseS: this.#phaseSeconds(),
       trainS: costs.reduce((sum, cost) => sum + cost.trainS, 0),
-      measureS: costs.reduce((sum, cost) => sum + cost.measureS, 0),
+      measureS: this.#events.reduce((sum, event) => sum + (event.type === 'measured' ? event.seconds : 0), 0),
       data: {
         name: data?.name ?? String(this.#config.data),
         classes: data?.classNames.length ?? 0,
@@ -211,7 +213,7 @@ class Summariser {
 
   #member(target: string, line: string, size: string): MemberSummary | undefined {
     const decision = this.#record.decision(`member ${target} ${line} ${size}`) as MemberDecision | undefined;
-    const latency = this.#record.latency(`delivered ${target} ${line} ${size}`);
+    const latency = decision && this.#record.latency(deliveredLatencyId(target, decision.delivered));
     const delivered = this.#record.trials.find(({ id }) => id === decision?.delivered);
     if (!decision || !latency || !delivered) return undefined;
     const score = (split: string, run: string) =>
@@ -227,6 +229,12 @@ class Summariser {
       count: countSpec(delivered.spec),
       testAccuracy: accuracies('test'),
       holdoutAccuracy: accuracies('holdout'),
+      delivered: {
+        seed: delivered.fidelity.seed,
+        testAccuracy: score('test', delivered.id) ?? Number.NaN,
+        holdoutAccuracy: score('holdout', delivered.id) ?? Number.NaN,
+      },
+      divergedSeeds: decision.diverged,
       latency,
       limitMet: this.#limitMet(target, latency),
       file,
@@ -235,7 +243,7 @@ class Summariser {
   }
 
   #userModel(target: string, model: string): FamilySummary {
-    const latency = this.#record.latency(`delivered ${target} ${model}`);
+    const latency = this.#record.latency(deliveredLatencyId(target, model));
     const score = this.#record.decision(`score test ${model}`) as Score | undefined;
     const member: MemberSummary[] =
       latency && score
@@ -248,6 +256,8 @@ class Summariser {
               count: null,
               testAccuracy: overSeeds([score.accuracy]),
               holdoutAccuracy: null,
+              delivered: null,
+              divergedSeeds: 0,
               latency,
               limitMet: this.#limitMet(target, latency),
             },
@@ -267,7 +277,11 @@ class Summariser {
     if (failed.length > 0) warnings.push(`${failed.length} of ${trials.length} trials failed: ${failed[0]?.reason}`);
     for (const { name, lines } of targets)
       for (const { name: line, members } of lines) {
-        for (const { size, latency, limitMet } of members) {
+        for (const { size, latency, limitMet, divergedSeeds } of members) {
+          if (divergedSeeds > 0)
+            warnings.push(
+              `${name}: ${divergedSeeds} of the seeds of ${line} ${size} diverged; its accuracy is over the others`,
+            );
           if (!latency.stable)
             warnings.push(
               `${name}: the latency of ${line} ${size} is unstable (interval ${latency.intervalMs.lo.toPrecision(3)}–${latency.intervalMs.hi.toPrecision(3)} ms)`,

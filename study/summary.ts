@@ -51,6 +51,10 @@ export interface MemberSummary {
   readonly testAccuracy: OverSeeds;
   /** Hold-out accuracy of the same runs, what decisions were made on. */
   readonly holdoutAccuracy: OverSeeds | null;
+  /** The run whose weights the file holds, the best of the seeds on the hold-out; null for a user's own model. */
+  readonly delivered: { readonly seed: number; readonly testAccuracy: number; readonly holdoutAccuracy: number } | null;
+  /** Seeds whose training diverged; they are in no mean above. */
+  readonly divergedSeeds: number;
   /** The delivered file, measured again in a fresh process. */
   readonly latency: Latency;
   readonly limitMet: boolean | null;

@@ -85,7 +85,7 @@ export async function trainNetwork(request: TrainNetworkRequest): Promise<Traine
       );
     const { weights } = await readSafetensors(weightsFile);
     const modelFile = join(work, 'model.onnx');
-    writeFileSync(modelFile, exportOnnx(spec, weights, 'batch', preprocessingOf(describeData(dataset))));
+    writeFileSync(modelFile, exportOnnx(spec, weights, 'batch', preprocessingOf(describeData(dataset, request.data))));
     const score = (split: 'holdout' | 'test') => scoreFile({ modelFile, dataFile, split }, signal);
     const trained = {
       holdout: await score('holdout'),

@@ -28,7 +28,8 @@ const maxEpochs = 60;
 export async function allocate(context: StudyContext, sizes: readonly SizedScalings[]): Promise<number> {
   const { config, record, data } = context;
   return record.decideOnce('allocation', () => {
-    const timeMs = trainingTimeMs(context);
+    const members = sizes.reduce((sum, { finalists }) => sum + Math.min(1, finalists.length), 0);
+    const timeMs = trainingTimeMs(context, members);
     const configured = config.final.examples;
     if (timeMs === undefined) return { value: configured, because: 'final.examples' };
     let work = 0;
@@ -39,6 +40,7 @@ export async function allocate(context: StudyContext, sizes: readonly SizedScali
       work += countSpec(trial.spec).macs * outcome.cost.examples;
       seconds += outcome.cost.trainS;
     }
+    if (seconds === 0) return { value: configured, because: 'final.examples: no trial tells how fast training is' };
     const networks = new Map(
       sizes.flatMap(({ finalists }) => finalists.map(({ spec, digest }) => [digest, countSpec(spec).macs] as const)),
     );
@@ -85,12 +87,13 @@ export async function trainFamily(
   await evaluateAll(context, trials, { label: `${examples} examples each`, keepWeights: true });
   return sizes.map((size) => {
     const scored = size.finalists.flatMap((finalist) => {
-      const runs = trials.filter(
-        (trial) => trial.specDigest === finalist.digest && accuracyOf(context, trial.id) !== undefined,
-      );
+      const own = trials.filter((trial) => trial.specDigest === finalist.digest);
+      const runs = own.filter((trial) => accuracyOf(context, trial.id) !== undefined);
+      const diverged = own.filter((trial) => record.outcome(trial.id)?.status === 'infeasible').length;
       if (runs.length === 0) return [];
-      const mean = runs.reduce((sum, run) => sum + (accuracyOf(context, run.id) ?? 0), 0) / runs.length;
-      return [{ finalist, runs, mean }];
+      // A seed that diverged has learned nothing; one that failed tells nothing of the network.
+      const sum = runs.reduce((total, run) => total + (accuracyOf(context, run.id) ?? 0), 0);
+      return [{ finalist, runs, diverged, mean: sum / (runs.length + diverged) }];
     });
     const best = scored.reduce<(typeof scored)[number] | undefined>(
       (a, b) => (a && a.mean >= b.mean ? a : b),
@@ -107,6 +110,7 @@ export async function trainFamily(
         targetMs,
         multipliers: { ...best.finalist.multipliers },
         runs: best.runs.map((run) => run.id),
+        diverged: best.diverged,
         delivered: delivered.id,
       },
       `best mean hold-out accuracy, ${(100 * best.mean).toFixed(1)} % over ${best.runs.length} seeds, of ${size.finalists.length} finalists`,

@@ -5,10 +5,11 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { fileURLToPath } from 'node:url';
 import { runFake, smallStudy } from '../study/small-study.ts';
-import { ridgepoint, workingFolder } from './ridgepoint.ts';
+import { fileFolder } from '../cases/file-folder.ts';
+import { ridgepoint } from './ridgepoint.ts';
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url));
-const cwd = workingFolder();
+const cwd = fileFolder();
 
 /** Runs a command that must succeed. @returns what it printed. */
 async function output(...args: string[]): Promise<string> {
@@ -43,7 +44,10 @@ describe('ridgepoint', () => {
     expect(schema.$schema).toBe('https://json-schema.org/draft/2020-12/schema');
     const read = z.fromJSONSchema(schema);
     for (const name of ['quickstart', 'cifar10', 'sign-digits'])
-      expect(read.safeParse(parseYaml(readFileSync(join(examples, `${name}.yaml`), 'utf8'))).error, name).toBeUndefined();
+      expect(
+        read.safeParse(parseYaml(readFileSync(join(examples, `${name}.yaml`), 'utf8'))).error,
+        name,
+      ).toBeUndefined();
     expect(read.safeParse({ study: 'x', serch: {} }).success).toBe(false);
   });
 
@@ -59,7 +63,10 @@ describe('ridgepoint', () => {
   });
 
   it('prints what a study would do, and does nothing', async () => {
-    writeFileSync(join(cwd, 'plan.yaml'), JSON.stringify({ study: 'plan', data: { format: 'rendered', train: 40, test: 10 } }));
+    writeFileSync(
+      join(cwd, 'plan.yaml'),
+      JSON.stringify({ study: 'plan', data: { format: 'rendered', train: 40, test: 10 } }),
+    );
     const text = await output('search', 'plan.yaml', '--dry-run');
     expect(text).toMatch(/^study: plan[\s\S]*space: \d+ networks[\s\S]*in all \d\.\de\+\d+ training FLOPs/);
     expect((await ridgepoint(['status', 'runs/plan'], cwd)).code).toBe(2);

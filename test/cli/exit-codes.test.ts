@@ -1,13 +1,15 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from '../../cli/exit.ts';
 import { ConfigError, EnvironmentError, InterruptedError, InvalidFileError } from '../../core/errors.ts';
 import { smallStudyFile } from '../study/small-study.ts';
-import { ridgepoint, workingFolder } from './ridgepoint.ts';
+import { jsonLines } from './interruptions.ts';
+import { fileFolder } from '../cases/file-folder.ts';
+import { ridgepoint } from './ridgepoint.ts';
 
-const cwd = workingFolder();
+const cwd = fileFolder();
 
 function studyFile(name: string, changes: object): string {
   // JSON is YAML.
@@ -32,7 +34,11 @@ describe('exit code', () => {
     ['a flag that is no number', ['count', 'x.yaml', '--width', 'wide'], /x\.yaml|--width/],
     ['a missing study file', ['search', 'absent.yaml'], /absent\.yaml: expected a study file, got ENOENT/],
     ['a bad batch', ['measure', 'x.onnx', '--batch', '0'], /--batch: expected a whole number of at least 1, got "0"/],
-    ['an unknown protocol', ['measure', 'x.onnx', '--protocol', 'fast'], /--protocol: expected quick or thorough, got fast/],
+    [
+      'an unknown protocol',
+      ['measure', 'x.onnx', '--protocol', 'fast'],
+      /--protocol: expected quick or thorough, got fast/,
+    ],
     ['a folder without a study', ['report', '.'], /expected the folder of a study/],
   ])('is 2 for %s', async (_what, args, message) => {
     const { code, stderr, stdout } = await ridgepoint(args, cwd);
@@ -57,6 +63,16 @@ describe('exit code', () => {
     expect((await ridgepoint(['search', studyFile('data', { targets })], cwd)).code).toBe(4);
   });
 
+  it('is 2 for a model to compare with that is not there, before anything is trained', async () => {
+    const { code, stderr } = await ridgepoint(
+      ['search', studyFile('compare', { final: { baselines: [{ onnx: './absent.onnx' }] } })],
+      cwd,
+    );
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/final\.baselines: expected an ONNX file, found none at .*absent\.onnx/);
+    expect(readFileSync(join(cwd, 'runs', 'compare', 'journal.jsonl'), 'utf8')).not.toContain('"issued"');
+  });
+
   it('is 2 for a model file that is not ONNX', async () => {
     writeFileSync(join(cwd, 'text.onnx'), 'not a model');
     const { code, stderr } = await ridgepoint(['measure', 'text.onnx', '--protocol', 'quick'], cwd);
@@ -65,16 +81,18 @@ describe('exit code', () => {
   });
 
   it('is 4 for a limit nothing can meet, and the nearest is named', async () => {
+    // The largest size is 2x, so the base may have half of it.
     const targets = { edge: { device: 'simulated', limit: 'p50 < 1us' } };
     const { code, stderr, stdout } = await ridgepoint(['search', studyFile('fast', { targets }), '--json'], cwd);
     expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
-    expect(stderr).toMatch(/the nearest, t\d{4}, has latency 0\.\d+ against 0\.00100 on edge/);
-    const events = stderr.split('\n').filter((line) => line.startsWith('{'));
-    expect(events.map((line) => (JSON.parse(line) as { type: string }).type)).toContain('issued');
+    expect(stderr).toMatch(/the nearest, t\d{4}, has latency 0\.\d+ against 0\.000500 on edge/);
+    const events = jsonLines(stderr) as { type: string; message?: string }[];
+    expect(events.map(({ type }) => type)).toContain('issued');
+    expect(events.at(-1)).toMatchObject({ type: 'error', exitCode: 4 });
     // The same file again finds the same; a changed one is another study.
     const again = await ridgepoint(['search', 'fast.yaml'], cwd);
     expect(again.code).toBe(4);
-    expect(again.stderr).toContain(stderr.match(/none of \d+ candidates.*/)?.[0] ?? 'no message');
+    expect(again.stderr).toContain(`error: ${events.at(-1)?.message}`);
     const changed = await ridgepoint(['search', studyFile('fast', { targets, seed: 1 })], cwd);
     expect(changed.code).toBe(2);
     expect(changed.stderr).toMatch(/got a changed seed; give the study another name, or delete the folder/);

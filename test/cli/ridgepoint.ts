@@ -1,6 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -13,11 +11,6 @@ export interface Ended {
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-
-/** A new folder to run commands in. */
-export function workingFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'ridgepoint-cli-'));
-}
 
 /**
  * Starts the command-line program from its sources. Its temporary files, and so its host lock, are

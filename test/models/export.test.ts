@@ -11,6 +11,7 @@ import { everyBlock, trainedLikeWeights } from './fixture.ts';
 
 const preprocessing = {
   channelOrder: 'RGB',
+  fit: 'stretch',
   mean: [0.4, 0.5, 0.6],
   std: [0.2, 0.2, 0.3],
   resizeFilter: 'triangle',

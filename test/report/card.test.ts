@@ -13,6 +13,7 @@ function input(changes: Partial<CardInput> = {}): CardInput {
     summary,
     preprocessing: {
       channelOrder: 'RGB',
+      fit: 'stretch',
       mean: [0.5, 0.4, 0.3],
       std: [0.2, 0.21, 0.22],
       resizeFilter: 'area',

@@ -43,6 +43,12 @@ const artefactPath = (where: string, digest: string) => join(where, 'artefacts',
 const isDeliveryStart = ({ type, id }: { readonly type: string; readonly id: string }) =>
   type === 'phase' && id === 'deliver';
 
+const onnx = () => eventsOfType('artefact').filter(({ id }) => id.startsWith('onnx '));
+const weights = () =>
+  eventsOfType('outcome').flatMap(({ outcome }) =>
+    outcome.status === 'ok' && outcome.checkpoint ? [outcome.checkpoint] : [],
+  );
+
 beforeAll(async () => {
   await runFake(config, folder);
 }, 60_000);
@@ -53,19 +59,36 @@ describe('delivery', () => {
     const digest = digestBytes(readFileSync(join(folder, path, 'model.onnx')));
     const spec = parseNetworkSpec(parseYaml(read(join(path, 'spec.yaml'))), 'spec.yaml');
     const metrics = JSON.parse(read(join(path, 'metrics.json'))) as Record<string, unknown>;
-    expect(metrics).toMatchObject({ schema: 1, target: 'edge', size, digest, testAccuracy: { values: [expect.any(Number)] } });
+    expect(metrics).toMatchObject({
+      schema: 1,
+      target: 'edge',
+      size,
+      digest,
+      testAccuracy: { values: [expect.any(Number)] },
+    });
     expect(read(join(path, 'card.md'))).toContain(digest);
-    expect(eventsOfType('issued').some((trial) => trial.phase === 'train' && trial.specDigest === specDigest(spec))).toBe(true);
+    expect(
+      eventsOfType('issued').some((trial) => trial.phase === 'train' && trial.specDigest === specDigest(spec)),
+    ).toBe(true);
   });
 
   it('writes a manifest whose digests are those of the files', () => {
-    const manifest = JSON.parse(read('manifest.json')) as { schema: number; finished: boolean; files: Record<string, string> };
+    const manifest = JSON.parse(read('manifest.json')) as {
+      schema: number;
+      finished: boolean;
+      files: Record<string, string>;
+    };
     expect(manifest).toMatchObject({ schema: 1, finished: true });
     const family = ['model.onnx', 'spec.yaml', 'card.md', 'metrics.json'];
     expect(Object.keys(manifest.files).toSorted()).toEqual(
       [
         ...family.flatMap((file) => [`family/edge/1x/${file}`, `family/edge/2x/${file}`]),
-        ...['family.csv', 'journal.jsonl', 'pareto.csv', 'report.html', 'resolved.yaml', 'trials.csv'],
+        'family.csv',
+        'journal.jsonl',
+        'pareto.csv',
+        'report.html',
+        'resolved.yaml',
+        'trials.csv',
       ].toSorted(),
     );
     for (const [path, digest] of Object.entries(manifest.files))
@@ -78,7 +101,9 @@ describe('delivery', () => {
       'id,phase,candidate,status,reason,fidelity_examples,accuracy,cross_entropy,latency_ms.edge,cost_s,started,ended',
     );
     expect(rows).toHaveLength(eventsOfType('issued').length);
-    expect(rows[0]).toMatch(/^t0001,search,"\{""head\.activation"".*\}",ok,,100,0\.\d+,[\d.]+,[\d.]+,[\d.]+,2026-01-01T\S+Z,2026-01-01T\S+Z$/);
+    expect(rows[0]).toMatch(
+      /^t0001,search,"\{""head\.activation"".*\}",ok,,100,0\.\d+,[\d.]+,[\d.]+,[\d.]+,2026-01-01T\S+Z,2026-01-01T\S+Z$/,
+    );
   });
 
   it('trains a size again at a fidelity already tried, for weights to deliver', async () => {
@@ -89,18 +114,22 @@ describe('delivery', () => {
 
   it('rebuilds everything it shows from the journal alone', async () => {
     const copy = copyUntil();
-    const shown = ['trials.csv', 'pareto.csv', 'family.csv', 'report.html', 'family/edge/2x/metrics.json', 'family/edge/2x/card.md'];
+    const shown = [
+      'trials.csv',
+      'pareto.csv',
+      'family.csv',
+      'report.html',
+      'family/edge/2x/metrics.json',
+      'family/edge/2x/card.md',
+    ];
     for (const file of [...shown, 'manifest.json']) rmSync(join(copy, file));
     await rebuildResults(copy);
-    for (const file of [...shown, 'manifest.json']) expect(readFileSync(join(copy, file), 'utf8'), file).toBe(read(file));
+    for (const file of [...shown, 'manifest.json'])
+      expect(readFileSync(join(copy, file), 'utf8'), file).toBe(read(file));
   });
 });
 
 describe('what is delivered is what was trained:', () => {
-  const onnx = () => eventsOfType('artefact').filter(({ id }) => id.startsWith('onnx '));
-  const weights = () =>
-    eventsOfType('outcome').flatMap(({ outcome }) => (outcome.status === 'ok' && outcome.checkpoint ? [outcome.checkpoint] : []));
-
   it('weights changed on disk are refused', async () => {
     const copy = copyUntil(isDeliveryStart);
     const digest = weights()[0] ?? '';
@@ -126,11 +155,13 @@ describe('what is delivered is what was trained:', () => {
     const digest = weights()[0] ?? '';
     const cost = { trainS: 1, measureS: 0, examples: 200, flops: 1, peakRssBytes: 0 };
     const answer = (_call: number, { id }: { readonly id: string }) =>
-      id === 't0012' ? ({ status: 'ok', metrics: { accuracy: 0.99, crossEntropy: 0.1 }, cost, checkpoint: digest } as const) : undefined;
+      id === 't0012'
+        ? ({ status: 'ok', metrics: { accuracy: 0.99, crossEntropy: 0.1 }, cost, checkpoint: digest } as const)
+        : undefined;
     const copy = copyUntil(({ type, id }) => type === 'issued' && id === 't0012');
     const error = await runFake(config, copy, { answer }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(VerificationError);
-    expect(String(error)).toMatch(/t0012: expected .* 99\.00 % within 0\.1 points, got/);
+    expect(String(error)).toMatch(/t0012: expected .* 99\.00 % within [\d.]+ points, got/);
     expect(existsSync(join(copy, 'report.html.part'))).toBe(false);
   });
 
@@ -138,12 +169,16 @@ describe('what is delivered is what was trained:', () => {
     const copy = copyUntil();
     damage(join(copy, 'family/edge/2x/model.onnx'));
     const to = join(newFolder(), '..', 'exported');
-    expect(() => exportFamily(copy, to, {})).toThrow(/2x\/model\.onnx: expected sha256:[0-9a-f]{64} as in the manifest, got sha256/);
+    expect(() => exportFamily(copy, to, {})).toThrow(
+      /2x\/model\.onnx: expected sha256:[0-9a-f]{64} as in the manifest, got sha256/,
+    );
     await rebuildResults(copy);
     expect(() => exportFamily(copy, to, {})).toThrow(/as in the manifest/);
     expect(existsSync(to)).toBe(false);
     expect(exportFamily(copy, to, { size: '1x' })).toHaveLength(4);
-    expect(readFileSync(join(to, 'family/edge/1x/model.onnx'))).toEqual(readFileSync(join(folder, 'family/edge/1x/model.onnx')));
+    expect(readFileSync(join(to, 'family/edge/1x/model.onnx'))).toEqual(
+      readFileSync(join(folder, 'family/edge/1x/model.onnx')),
+    );
     expect(() => exportFamily(copy, to, { size: '1x' })).toThrow(/does not exist yet/);
     expect(() => exportFamily(copy, to, { size: '8x' })).toThrow(/found none/);
   });

@@ -25,7 +25,10 @@ export interface FakeEvaluatorOptions {
   /** Moved on by the pretended training time. */
   readonly clock?: SimulatedClock;
   /** Answers instead, where it has an answer; `call` counts from 1. */
-  readonly answer?: (call: number, candidate: { readonly id: string; readonly spec: NetworkSpec }) => Outcome | undefined;
+  readonly answer?: (
+    call: number,
+    candidate: { readonly id: string; readonly spec: NetworkSpec },
+  ) => Outcome | undefined;
 }
 
 /** Scores of untrained networks, kept over evaluators: scoring a file takes a process. */

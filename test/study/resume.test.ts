@@ -15,7 +15,13 @@ function killedAfter(folder: string, count: number): string {
   const copy = newFolder();
   cpSync(folder, copy, { recursive: true });
   const lines = readFileSync(journalPath(folder), 'utf8').split('\n');
-  writeFileSync(journalPath(copy), lines.slice(0, count).map((line) => `${line}\n`).join(''));
+  writeFileSync(
+    journalPath(copy),
+    lines
+      .slice(0, count)
+      .map((line) => `${line}\n`)
+      .join(''),
+  );
   appendFileSync(journalPath(copy), lines[count]?.slice(0, Math.floor(lines[count].length / 2)) ?? '');
   return copy;
 }
@@ -28,7 +34,9 @@ async function resumeUntilDelivery(config: StudyConfig, folder: string, slots: n
     if (isDeliveryStart(event)) controller.abort();
     if (event.type === 'outcome') started.push(event.id);
   };
-  await expect(runFake(config, folder, { slots, signal: controller.signal, onEvent })).rejects.toThrow(InterruptedError);
+  await expect(runFake(config, folder, { slots, signal: controller.signal, onEvent })).rejects.toThrow(
+    InterruptedError,
+  );
   return started;
 }
 
@@ -38,6 +46,16 @@ function isDeliveryStart(event: JournalEvent): boolean {
 
 const outcomeIds = (events: readonly JournalEvent[]) =>
   events.flatMap((event) => (event.type === 'outcome' ? [event.id] : []));
+
+const asSet = (some: readonly JournalEvent[]) => story(some).map(canonicalJson).toSorted();
+
+/** Latency of the base as the scaling took it. */
+const baseMs = (where: string) =>
+  eventsOf(where).flatMap((event) =>
+    event.type === 'decision' && event.id === 'scaling edge family 1x'
+      ? [(event.value as { targetMs: number }).targetMs]
+      : [],
+  )[0] ?? 0;
 
 describe('a study killed at any point and resumed', () => {
   // Under a time budget the clock decides too: how many rounds there are, how long the family is trained.
@@ -100,7 +118,6 @@ describe('a study killed at any point and resumed', () => {
     await resumeUntilDelivery(config, uninterrupted, 2);
     const events = eventsOf(uninterrupted);
     const until = events.findIndex(isDeliveryStart) + 1;
-    const asSet = (some: readonly JournalEvent[]) => story(some).map(canonicalJson).toSorted();
     for (let count = 0; count < until; count += 5) {
       const copy = killedAfter(uninterrupted, count);
       const answered = await resumeUntilDelivery(config, copy, 2);
@@ -118,7 +135,7 @@ describe('a study killed at any point and resumed', () => {
     const { summary, calls } = await runFake(timed, copy);
     expect(calls).toEqual([]);
     expect(summary.finished).toBe(true);
-    expect(eventsOf(copy).slice(whole.length).map((event) => event.type)).toEqual(['study']);
+    expect(story(eventsOf(copy).slice(whole.length))).toEqual([]);
     expect(readFileSync(join(copy, 'report.html'), 'utf8')).toBe(before);
   });
 });
@@ -128,10 +145,11 @@ describe('a resumed study', () => {
     const config = smallStudy();
     const first = newFolder();
     await resumeUntilDelivery(config, first, 1);
-    const searched = eventsOf(first).findIndex((event) => event.type === 'phase' && event.action === 'finished');
+    // The base's latency that sizes are multiples of.
+    const measured = eventsOf(first).findIndex(({ id }) => id === 'base edge');
     const folder = newFolder();
     const journal = new Journal(journalPath(folder), new SimulatedClock(1e12));
-    for (const { schema: _schema, seq: _seq, tMs: _tMs, ...event } of eventsOf(first).slice(0, searched + 1))
+    for (const { schema: _schema, seq: _seq, tMs: _tMs, ...event } of eventsOf(first).slice(0, measured + 1))
       journal.append(
         (event.type === 'measured'
           ? { ...event, latency: { ...event.latency, p50Ms: 3 * event.latency.p50Ms } }
@@ -139,16 +157,10 @@ describe('a resumed study', () => {
       );
     journal.close();
     await resumeUntilDelivery(config, folder, 1);
-    const base = (where: string) =>
-      eventsOf(where).flatMap((event) =>
-        event.type === 'decision' && event.id === 'scaling edge family 1x'
-          ? [(event.value as { targetMs: number }).targetMs]
-          : [],
-      )[0] ?? 0;
-    expect(base(folder)).toBeCloseTo(3 * base(first), 12);
+    expect(baseMs(folder)).toBeCloseTo(3 * baseMs(first), 12);
   });
 
-  it('counts attempts over its sessions and gives a failing trial up after three', async () => {
+  it('gives what failed its remaining attempts when it is opened again', async () => {
     const config = smallStudy();
     const folder = newFolder();
     const controller = new AbortController();
@@ -171,15 +183,35 @@ describe('a resumed study', () => {
     expect(summary.warnings).toContainEqual(expect.stringContaining('child-crashed: signal SIGSEGV'));
   });
 
+  it('does not try again what failed before something was decided on it', async () => {
+    const config = smallStudy({ family: { edge: ['1x'] }, final: { examples: 200, seeds: 2, baselines: [] } });
+    const folder = newFolder();
+    const crash = { status: 'failed', code: 'child-crashed', retry: false, detail: 'signal SIGSEGV' } as const;
+    const final = (trial: string) =>
+      eventsOf(folder).some(
+        ({ type, id, ...event }) => type === 'issued' && id === trial && 'phase' in event && event.phase === 'train',
+      );
+    let failed: string | undefined;
+    await runFake(config, folder, {
+      answer: (_call, { id }) => {
+        if (!final(id) || (failed ??= id) !== id) return undefined;
+        return crash;
+      },
+    });
+    expect(failed).toBeDefined();
+    const { calls } = await runFake(config, folder);
+    expect(calls).toEqual([]);
+  });
+
   it('is refused to a changed study file, naming what changed', async () => {
     const folder = newFolder();
     await resumeUntilDelivery(smallStudy(), folder, 1);
     const before = readFileSync(journalPath(folder));
     const search = { ...smallStudy().search, trials: 7 };
     await expect(runFake(smallStudy({ search }), folder)).rejects.toThrow(/a changed search\.trials; give/);
-    await expect(runFake(smallStudy({ targets: { other: { device: 'simulated' } }, family: {} }), folder)).rejects.toThrow(
-      /targets\.edge.*targets\.other/,
-    );
+    await expect(
+      runFake(smallStudy({ targets: { other: { device: 'simulated' } }, family: {} }), folder),
+    ).rejects.toThrow(/targets\.edge.*targets\.other/);
     expect(readFileSync(journalPath(folder))).toEqual(before);
     expect(existsSync(join(folder, 'lease.json'))).toBe(false);
   });

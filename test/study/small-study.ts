@@ -1,4 +1,3 @@
-import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SimulatedClock } from '../../core/clock.ts';
@@ -7,6 +6,7 @@ import type { JournalEvent } from '../../study/events.ts';
 import { runStudy, type StudyOptions } from '../../study/study.ts';
 import { resolveStudy, type StudyConfig } from '../../study/study-file.ts';
 import type { StudySummary } from '../../study/summary.ts';
+import { fileFolder } from '../cases/file-folder.ts';
 import { FakeEvaluator, type FakeEvaluatorOptions } from './fake-evaluator.ts';
 
 /** A study file that goes through every phase in seconds: generated pictures, a simulated device. */
@@ -26,7 +26,7 @@ export function smallStudy(changes: object = {}): StudyConfig {
 }
 
 export function newFolder(): string {
-  return join(mkdtempSync(join(tmpdir(), 'small-study-')), 'small');
+  return join(fileFolder(), 'small');
 }
 
 /** Runs a study with a {@link FakeEvaluator} on a simulated clock that goes on where the journal's stops. */
@@ -63,7 +63,8 @@ export function eventsOf(folder: string): readonly JournalEvent[] {
 
 /** Events as an uninterrupted study would have them: without places, times and openings. */
 export function story(events: readonly JournalEvent[]): object[] {
-  return events.flatMap(({ seq: _seq, tMs: _tMs, ...event }) =>
-    event.type === 'study' ? [] : [event],
-  );
+  return events.flatMap(({ seq: _seq, tMs: _tMs, ...event }) => {
+    if (event.type === 'study') return [];
+    return [event.type === 'measured' ? { ...event, seconds: 0 } : event];
+  });
 }

@@ -84,7 +84,7 @@ export class TestGraph {
     const channels = [this.shape(x)[1] as number];
     const roles: ParameterRole[] = ['scale', 'shift', 'running-mean', 'running-variance'];
     const parameters = roles.map((role) => this.#parameter(`${role}${id}`, channels, role));
-    return this.add('batch-norm', [x, ...parameters], { epsilon: 1e-3, momentum: 0.9 });
+    return this.add('batch-norm', [x, ...parameters], { epsilon: 1e-3 });
   }
 
   pool(x: string): string {

@@ -35,7 +35,11 @@ async function accuracies(multipliers: Multipliers, folder: string): Promise<num
   for (const seed of seeds) {
     const result = await trainInChild({
       spec,
-      data: { file: join(folder, 'data.bin'), augmentation: { flip: true, shift: 0, cutout: 0 }, scoredSplit: 'holdout' },
+      data: {
+        file: join(folder, 'data.bin'),
+        augmentation: { flip: true, shift: 0, cutout: 0 },
+        scoredSplit: 'holdout',
+      },
       recipe: defaultRecipe(),
       fidelity: { examples, seed },
       threads: 1,
@@ -47,7 +51,8 @@ async function accuracies(multipliers: Multipliers, folder: string): Promise<num
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-const variance = (values: readonly number[]) => values.reduce((sum, value) => sum + (value - mean(values)) ** 2, 0) / (values.length - 1);
+const variance = (values: readonly number[]) =>
+  values.reduce((sum, value) => sum + (value - mean(values)) ** 2, 0) / (values.length - 1);
 
 /** Welch's t of the difference of means. */
 function welch(a: readonly number[], b: readonly number[]): number {
@@ -59,7 +64,10 @@ describe('the rendered task', () => {
   let ofBase: number[] = [];
 
   beforeAll(async () => {
-    await writeDatasetFile(await loadDataset(dataSourceSchema.parse('rendered'), { baseDirectory: folder }), join(folder, 'data.bin'));
+    await writeDatasetFile(
+      await loadDataset(dataSourceSchema.parse('rendered'), { baseDirectory: folder }),
+      join(folder, 'data.bin'),
+    );
     ofBase = await accuracies({ depth: 1, width: 1, resolution: 1 }, folder);
   }, 600_000);
 
@@ -70,7 +78,9 @@ describe('the rendered task', () => {
     ['resolution', { depth: 1, width: 1, resolution: 56 / 28 }],
   ])('rewards %s alone', async (name, multipliers) => {
     const scaled = await accuracies(multipliers, folder);
-    console.log(`${name}: base ${(100 * mean(ofBase)).toFixed(1)} %, scaled ${(100 * mean(scaled)).toFixed(1)} %, t ${welch(ofBase, scaled).toFixed(1)}`);
+    console.log(
+      `${name}: base ${(100 * mean(ofBase)).toFixed(1)} %, scaled ${(100 * mean(scaled)).toFixed(1)} %, t ${welch(ofBase, scaled).toFixed(1)}`,
+    );
     expect(welch(ofBase, scaled)).toBeGreaterThan(2.8);
   });
 });
