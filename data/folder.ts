@@ -3,9 +3,8 @@ import { basename, extname, join, resolve } from 'node:path';
 import sharp, { type OutputInfo } from 'sharp';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import type { Split } from './dataset.ts';
-import type { LoadOptions } from './load.ts';
 import { resizePlanes } from './resize.ts';
-import type { FolderSource } from './source.ts';
+import type { LoadOptions, FolderSource } from './source.ts';
 import type { DecodedImages } from './split.ts';
 
 const extensions = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.tif', '.tiff']);

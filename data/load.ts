@@ -4,14 +4,8 @@ import type { Dataset } from './dataset.ts';
 import { loadFolder } from './folder.ts';
 import { loadRecords } from './records.ts';
 import { renderedClassNames, renderSplit } from './rendered.ts';
-import type { DataSource, RenderedSource } from './source.ts';
+import type { DataSource, LoadOptions, RenderedSource } from './source.ts';
 import { channelStatistics, type DecodedImages, divide, take } from './split.ts';
-
-export interface LoadOptions {
-  /** Relative paths of the source start here. */
-  readonly baseDirectory: string;
-  readonly signal?: AbortSignal;
-}
 
 /**
  * Reads and splits a data set. The hold-out is always taken from the training examples, class by class;

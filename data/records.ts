@@ -5,8 +5,7 @@ import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import type { Split } from './dataset.ts';
-import type { LoadOptions } from './load.ts';
-import type { RecordsSource } from './source.ts';
+import type { LoadOptions, RecordsSource } from './source.ts';
 import type { DecodedImages } from './split.ts';
 
 /** Layout of one record: one label byte, then bytes `[channels, height, width]`. */
@@ -48,7 +47,7 @@ export async function loadRecords(
   requireEveryClass(train, classNames.length, trainFiles.join(', '));
   const { channels, height, width } = layout;
   return {
-    name: basename(trainFiles[0] as string).replace(/\.bin(\.gz)?$/, ''),
+    name: source.format === 'cifar10' ? 'CIFAR-10' : basename(trainFiles[0] as string).replace(/\.bin(\.gz)?$/, ''),
     channels,
     height,
     width,

@@ -75,3 +75,10 @@ export type DataSource = z.output<typeof sourceObjectSchema>;
 export type RenderedSource = Extract<DataSource, { format: 'rendered' }>;
 export type RecordsSource = Extract<DataSource, { format: 'records' | 'cifar10' }>;
 export type FolderSource = Extract<DataSource, { format: 'folder' }>;
+
+/** How a source is read. */
+export interface LoadOptions {
+  /** Relative paths of the source start here. */
+  readonly baseDirectory: string;
+  readonly signal?: AbortSignal;
+}

@@ -43,8 +43,8 @@ export async function phaseTimeLeft(
   });
 }
 
-/** What exporting, scoring and thoroughly measuring one network takes; up to 30 s on a noisy machine. */
-const deliveryMsPerNetwork = 10_000;
+/** What exporting, scoring and thoroughly measuring one network takes, about; up to 30 s on a noisy machine. */
+export const deliveryMsPerNetwork = 8_000;
 
 /**
  * Milliseconds a budget leaves for training, delivery of `networks` set aside, but at least half of

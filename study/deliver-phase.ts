@@ -12,9 +12,7 @@ import { simulatedDevice } from './meter.ts';
 import type { Trial } from './record.ts';
 import { type Score, scoreFile } from './score.ts';
 import type { Member } from './train-phase.ts';
-
-/** Name of the line that is delivered; the others are compared with it. */
-export const familyLine = 'family';
+import { familyLine } from './scale-phase.ts';
 
 /**
  * Largest difference between the trainer's hold-out accuracy and the file's: a tenth of a point, or one

@@ -10,10 +10,12 @@ import { solveRule, solveRuleMeasured } from '../scaling/solve-rule.ts';
 import { fitLatency } from '../scaling/surrogate.ts';
 import { phaseTimeLeft } from './budget.ts';
 import type { StudyContext } from './context.ts';
-import { familyLine } from './deliver-phase.ts';
 import { accuracyOf, admit, countSpec, evaluateAll, latencyOf, meetsLimit } from './evaluate.ts';
 import type { Base } from './search-phase.ts';
 import type { Size, TargetConfig } from './study-file.ts';
+
+/** Name of the line that is delivered; the others are compared with it. */
+export const familyLine = 'family';
 
 /** A scaled base with its measured latency. */
 export interface Scaling {
