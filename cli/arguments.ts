@@ -46,3 +46,17 @@ export function expectKnownArguments(known: ArgsDef, rawArgs: string[]): void {
       `expected ${positionals.join(', ') || 'no argument'}, got also ${JSON.stringify(extra.value)}`,
     );
 }
+
+/**
+ * Values of an option that may be given several times, with commas, or both: `--on cpu --on webgpu,cuda`.
+ * @throws {ConfigError} when one of them is empty.
+ */
+export function listArgument(rawArgs: string[], name: string, fallback: string): readonly string[] {
+  const options = { [name]: { type: 'string' as const, multiple: true } };
+  const { values } = parseArgs({ args: rawArgs, options, strict: false });
+  const given = values[name];
+  const texts = Array.isArray(given) ? given.map(String) : [fallback];
+  const items = texts.flatMap((text) => text.split(',')).map((item) => item.trim());
+  if (items.includes('')) throw new ConfigError(`--${name}: expected values, got ${JSON.stringify(texts.join(' '))}`);
+  return [...new Set(items)];
+}

@@ -3,7 +3,7 @@ import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import { openMeter } from '../latency/isolate.ts';
 import type { Latency } from '../latency/latency.ts';
 import { protocolPresets, protocols } from '../latency/protocol.ts';
-import { numberArgument } from './arguments.ts';
+import { listArgument, numberArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 
 /** `ridgepoint measure model.onnx --on cpu`: latency of any ONNX file on any local provider. */
@@ -12,7 +12,7 @@ export const command = defineCommand({
     model: { type: 'positional', description: 'ONNX file', required: true },
     on: {
       type: 'string',
-      description: 'accelerators, comma-separated (ridgepoint accelerators lists them)',
+      description: 'accelerators, repeatable or comma-separated (ridgepoint accelerators lists them)',
       default: 'cpu',
     },
     batch: { type: 'string', description: 'extent of a symbolic batch axis', default: '1' },
@@ -21,7 +21,7 @@ export const command = defineCommand({
     strict: { type: 'boolean', description: 'exit with 3 when a latency is unstable' },
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
-  async run({ args }) {
+  async run({ args, rawArgs }) {
     const preset = protocolPresets.find((name) => name === args.protocol);
     if (!preset) throw new ConfigError(`--protocol: expected ${protocolPresets.join(' or ')}, got ${args.protocol}`);
     const setting = {
@@ -33,7 +33,7 @@ export const command = defineCommand({
     const meter = openMeter();
     const latencies: Latency[] = [];
     try {
-      for (const accelerator of args.on.split(',').map((id) => id.trim()))
+      for (const accelerator of listArgument(rawArgs, 'on', args.on))
         latencies.push(
           await meter.measure(
             { model: args.model, setting: { accelerator, ...setting }, protocol: protocols[preset] },

@@ -1,15 +1,14 @@
 import { defineCommand } from 'citty';
 import { basename, join, resolve } from 'node:path';
-import { ConfigError } from '../core/errors.ts';
 import { resolveStudy } from '../study/study-file.ts';
-import { numberArgument } from './arguments.ts';
+import { listArgument, numberArgument } from './arguments.ts';
 import { runWithProgress } from './search.ts';
 
 /** `ridgepoint scale base.yaml --on cpu --size 2x`: scaling of a base the user already has, a study without a search. */
 export const command = defineCommand({
   args: {
     base: { type: 'positional', description: 'network spec (YAML)', required: true },
-    on: { type: 'string', description: 'accelerators, comma-separated', default: 'cpu' },
+    on: { type: 'string', description: 'accelerators, repeatable or comma-separated', default: 'cpu' },
     data: { type: 'string', description: 'data set: rendered, a folder of images, …', default: 'rendered' },
     sizes: {
       type: 'string',
@@ -32,12 +31,10 @@ export const command = defineCommand({
     runs: { type: 'string', description: 'folder that holds studies', default: 'runs' },
     json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
   },
-  async run({ args }) {
-    const devices = args.on.split(',').map((device) => device.trim());
-    if (devices.some((device) => device === ''))
-      throw new ConfigError(`--on: expected accelerator ids, got ${JSON.stringify(args.on)}`);
+  async run({ args, rawArgs }) {
+    const devices = listArgument(rawArgs, 'on', args.on);
     const target = { batch: numberArgument('--batch', args.batch), threads: numberArgument('--threads', args.threads) };
-    const sizes = args.sizes.split(',').map((size) => size.trim());
+    const sizes = listArgument(rawArgs, 'sizes', args.sizes);
     const examples = numberArgument('--examples', args.examples);
     const seeds = numberArgument('--seeds', args.seeds);
     const data = {

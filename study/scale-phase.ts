@@ -92,7 +92,8 @@ class TargetScaler {
   /** The family itself, by the study's scaling rule. */
   async family(sizes: readonly SizeTarget[]): Promise<SizedScalings[]> {
     const { rule } = this.#context.config.scale;
-    await this.#measureDesign(sizes);
+    // A family of the base alone needs no model of how latency grows.
+    if (sizes.some(({ size }) => size.multiple !== 1)) await this.#measureDesign(sizes);
     await this.#train([this.#baseScaling()]);
     if (rule === 'per-size') return this.#perSize(sizes);
     if (rule === 'single-triple') return this.#singleTriple(sizes);

@@ -287,15 +287,14 @@ class Summariser {
             warnings.push(
               `${name}: the latency of ${line} ${size} is unstable (interval ${latency.intervalMs.lo.toPrecision(3)}–${latency.intervalMs.hi.toPrecision(3)} ms)`,
             );
-          if (!latency.calibrated)
-            warnings.push(
-              `${name}: the latency of ${line} ${size} is predicted by a profile that was never calibrated: good for ranking only`,
-            );
           if (limitMet === false)
             warnings.push(`${name}: ${line} ${size} does not meet the limit in its final measurement`);
         }
         warnings.push(...inversions(name, line, members));
       }
+    for (const { name, lines } of targets)
+      if (lines.some(({ members }) => members.some(({ latency }) => !latency.calibrated)))
+        warnings.push(`${name}: latencies are predicted by a profile that was never calibrated: good for ranking only`);
     const sizes = this.#record.trials.length > 0 ? this.#emptySizes() : [];
     return [...warnings, ...sizes];
   }

@@ -44,7 +44,7 @@ const base: NetworkSpec = parseNetworkSpec(
   'base',
 );
 
-const seeds = [0, 1, 2, 3];
+const seeds = [0, 1, 2, 3, 4];
 const examples = 12_000;
 
 /** Hold-out accuracy of the base under multipliers, one training a seed. */
@@ -90,7 +90,7 @@ describe('the rendered task', () => {
     ofBase = await accuracies({ depth: 1, width: 1, resolution: 1 }, folder);
   }, 600_000);
 
-  // One-sided, at least 3 degrees of freedom: t > 4.6 by chance less than once in a hundred.
+  // One-sided, at least 4 degrees of freedom: t > 3.75 by chance less than once in a hundred.
   it.each([
     ['width', { depth: 1, width: 2, resolution: 1 }],
     ['depth', { depth: 3, width: 1, resolution: 1 }],
@@ -100,6 +100,6 @@ describe('the rendered task', () => {
     console.log(
       `${name}: base ${(100 * mean(ofBase)).toFixed(1)} %, scaled ${(100 * mean(scaled)).toFixed(1)} %, t ${welch(ofBase, scaled).toFixed(1)}`,
     );
-    expect(welch(ofBase, scaled)).toBeGreaterThan(4.6);
+    expect(welch(ofBase, scaled)).toBeGreaterThan(3.75);
   });
 });

@@ -1,0 +1,22 @@
+import { describe, expect, it } from 'vitest';
+import { listArgument, numberArgument, positiveArgument } from '../../cli/arguments.ts';
+import { ConfigError } from '../../core/errors.ts';
+
+describe('arguments', () => {
+  it('lists take repeats and commas, each value once', () => {
+    const raw = ['model.onnx', '--on', 'cpu', '--batch', '4', '--on=webgpu,cpu'];
+    expect(listArgument(raw, 'on', 'cpu')).toEqual(['cpu', 'webgpu']);
+    expect(listArgument(['model.onnx'], 'on', 'cpu')).toEqual(['cpu']);
+    expect(() => listArgument(['--on', 'cpu,'], 'on', 'cpu')).toThrow(/--on: expected values, got "cpu,"/);
+  });
+
+  it.each([
+    [() => numberArgument('--batch', '1.5', 1), /--batch: expected a whole number of at least 1, got "1.5"/],
+    [() => numberArgument('--batch', '0', 1), /at least 1, got "0"/],
+    [() => numberArgument('--batch', ' ', 0), ConfigError],
+    [() => positiveArgument('--width', '-1'), /--width: expected a positive number, got "-1"/],
+    [() => positiveArgument('--width', 'wide'), ConfigError],
+  ])('numbers out of range name their flag (%#)', (parse, error) => {
+    expect(parse).toThrow(error);
+  });
+});
