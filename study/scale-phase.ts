@@ -131,8 +131,14 @@ class TargetScaler {
         maxEvaluations: 10,
       });
       const offTarget = ({ latencyMs }: Scaling) => Math.abs(Math.log(latencyMs / targetMs));
-      const usable = line === familyLine ? tried.filter((scaling) => this.#fits(scaling, targetMs)) : tried;
-      const nearest = usable.toSorted((a, b) => offTarget(a) - offTarget(b))[0] ?? this.#baseScaling();
+      const byNearness = tried.toSorted((a, b) => offTarget(a) - offTarget(b));
+      const [nearest = this.#baseScaling()] =
+        line === familyLine
+          ? await this.#confirmed(
+              byNearness.filter((scaling) => this.#fits(scaling, targetMs)),
+              1,
+            )
+          : byNearness;
       const because = `${rule.name} at the φ nearest to the size: ${(nearest.latencyMs / targetMs).toFixed(2)} of its latency`;
       results.push(this.#sized({ size, targetMs }, line, [nearest], because));
     }
@@ -166,16 +172,18 @@ class TargetScaler {
       for (const { scaling, name } of fitting) tried.get(name)?.add(scaling.digest);
       await this.#train(fitting.map(({ scaling }) => scaling));
     }
-    return sizes.map(({ size, targetMs }) => {
-      if (size.multiple === 1) return this.#sized({ size, targetMs }, familyLine, [this.#baseScaling()], 'the base');
-      const best = this.#bestWithin(targetMs, this.#context.config.scale.finalists);
-      return this.#sized(
-        { size, targetMs },
-        familyLine,
-        best,
-        `best of ${this.#accuracies.size} trained scalings (${notes.get(size.name)})`,
+    const results: SizedScalings[] = [];
+    for (const { size, targetMs } of sizes) {
+      const isBase = size.multiple === 1;
+      const finalists = isBase ? [] : await this.#confirmed(this.#rankedWithin(targetMs), scale.finalists);
+      const because = isBase
+        ? 'the base'
+        : `best of ${this.#accuracies.size} trained scalings (${notes.get(size.name)})`;
+      results.push(
+        this.#sized({ size, targetMs }, familyLine, finalists.length > 0 ? finalists : [this.#baseScaling()], because),
       );
-    });
+    }
+    return results;
   }
 
   async #singleTriple(sizes: readonly SizeTarget[]): Promise<SizedScalings[]> {
@@ -207,15 +215,14 @@ class TargetScaler {
       (a, b) => (a && meanAccuracy(a[1]) >= meanAccuracy(b[1]) ? a : b),
       undefined,
     );
-    return sizes.map(({ size, targetMs }) => {
+    const results: SizedScalings[] = [];
+    for (const { size, targetMs } of sizes) {
       const member = best?.[1][grown.findIndex((other) => other.size.name === size.name)];
-      return this.#sized(
-        { size, targetMs },
-        familyLine,
-        [member ?? this.#baseScaling()],
-        best ? `(α, β, γ) = ${best[0]}` : 'the base',
-      );
-    });
+      const [confirmed] = member ? await this.#confirmed([member], 1) : [];
+      const because = confirmed ? `(α, β, γ) = ${best?.[0]}` : 'the base';
+      results.push(this.#sized({ size, targetMs }, familyLine, [confirmed ?? this.#baseScaling()], because));
+    }
+    return results;
   }
 
   /** Targets share the scaling time evenly, in their order. */
@@ -280,16 +287,35 @@ class TargetScaler {
   }
 
   /**
-   * The most accurate trained scalings that use a size's latency: within its band where any is, else below. One
+   * Trained scalings that use a size's latency, the most accurate first: within its band where any is, else below. One
    * short training with one seed is too noisy to hand a size to a much smaller network.
    */
-  #bestWithin(targetMs: number, count: number): Scaling[] {
+  #rankedWithin(targetMs: number): Scaling[] {
     const fitting = [...this.#measured.values()]
       .filter((scaling) => this.#accuracies.has(scaling.digest) && this.#fits(scaling, targetMs))
       .toSorted((a, b) => (this.#accuracies.get(b.digest) ?? 0) - (this.#accuracies.get(a.digest) ?? 0));
     const inBand = fitting.filter(({ latencyMs }) => latencyMs >= bandFloor * targetMs);
-    const best = (inBand.length > 0 ? inBand : fitting).slice(0, count);
-    return best.length > 0 ? best : [this.#baseScaling()];
+    return inBand.length > 0 ? inBand : fitting;
+  }
+
+  /**
+   * The first `count` that keep the target's hard limit when measured as thoroughly as what is delivered:
+   * a quick measurement near a limit may be wrong, and choosing the best of many favours those it flatters.
+   */
+  async #confirmed(ranked: readonly Scaling[], count: number): Promise<Scaling[]> {
+    const { limit } = this.#config;
+    if (limit === undefined) return ranked.slice(0, count);
+    const kept: Scaling[] = [];
+    for (const scaling of ranked) {
+      if (kept.length === count) break;
+      const latency = await this.#context.record.measureOnce(
+        `thorough ${this.#target} ${scaling.digest}`,
+        this.#target,
+        () => this.#context.meter.measureSpec(scaling.spec, this.#config, 'thorough'),
+      );
+      if (meetsLimit(latency, limit)) kept.push(scaling);
+    }
+    return kept;
   }
 
   /** Within the size's latency, and within the target's hard limit whatever its percentile. */
