@@ -7,7 +7,7 @@ import { deliveredLatencyId, memberFolder } from './deliver-phase.ts';
 import { countSpec, latencyId, meetsLimit } from './evaluate.ts';
 import { type JournalEvent, type PhaseName, phaseNames } from './events.ts';
 import { StudyRecord, type Trial } from './record.ts';
-import { familyLine } from './scale-phase.ts';
+import { baseLatencyId, familyLine } from './scale-phase.ts';
 import type { Score } from './score.ts';
 import type { StudyConfig } from './study-file.ts';
 import type { FamilySummary, MemberSummary, OverSeeds, StudySummary, TargetSummary, TrialSummary } from './summary.ts';
@@ -292,6 +292,15 @@ class Summariser {
         }
         warnings.push(...inversions(name, line, members));
       }
+    for (const { name } of targets) {
+      const attempts = this.#events.flatMap((event) =>
+        event.type === 'measured' && event.id.startsWith(`${baseLatencyId(name)} `) ? [event.latency] : [],
+      );
+      if (attempts.length > 0 && !attempts.some(({ stable }) => stable))
+        warnings.push(
+          `${name}: the base's latency, which sizes are multiples of, was unstable in every attempt: sizes may be off`,
+        );
+    }
     for (const { name, lines } of targets)
       if (lines.some(({ members }) => members.some(({ latency }) => !latency.calibrated)))
         warnings.push(`${name}: latencies are predicted by a profile that was never calibrated: good for ranking only`);

@@ -146,7 +146,7 @@ describe('a resumed study', () => {
     const first = newFolder();
     await resumeUntilDelivery(config, first, 1);
     // The base's latency that sizes are multiples of.
-    const measured = eventsOf(first).findIndex(({ id }) => id === 'base edge');
+    const measured = eventsOf(first).findIndex(({ id }) => id === 'base edge 1');
     const folder = newFolder();
     const journal = new Journal(journalPath(folder), new SimulatedClock(1e12));
     for (const { schema: _schema, seq: _seq, tMs: _tMs, ...event } of eventsOf(first).slice(0, measured + 1))
