@@ -13,6 +13,7 @@ export default defineConfig({
           exclude: [slow],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          setupFiles: ['test/setup.ts'],
           pool: 'forks',
           maxWorkers: 2,
         },

@@ -35,8 +35,11 @@ export function divide(
 ): { train: Uint32Array; holdout: Uint32Array; test: Uint32Array } {
   const testCount = rules.hasTest ? 0 : Math.round(rules.testShare * labels.length);
   const remaining = labels.length - testCount;
-  const holdoutCount = rules.holdout < 1 ? Math.round(rules.holdout * remaining) : rules.holdout;
-  if (holdoutCount > remaining / 2)
+  // Half of an odd number rounds down: a share of .5 asks for no more than half.
+  const half = Math.floor(remaining / 2);
+  const share = Math.round(rules.holdout * remaining);
+  const holdoutCount = rules.holdout >= 1 ? rules.holdout : rules.holdout <= 0.5 ? Math.min(share, half) : share;
+  if (holdoutCount > half)
     throw new ConfigError(
       `data: expected a holdout of at most half the ${remaining} training examples, got ${holdoutCount}`,
     );
