@@ -26,6 +26,10 @@ export function baseLatencyId(target: string): string {
   return `base ${target}`;
 }
 
+function intervalRatio({ intervalMs: { lo, hi } }: Latency): number {
+  return hi / lo;
+}
+
 /** A scaled base with its measured latency. */
 export interface Scaling {
   /** Realised multipliers. */
@@ -110,8 +114,7 @@ class TargetScaler {
       if (latency.stable) return latency;
       tried.push(latency);
     }
-    const width = ({ intervalMs: { lo, hi } }: Latency) => Math.log(hi / lo);
-    return tried.reduce((a, b) => (width(b) < width(a) ? b : a));
+    return tried.reduce((a, b) => (intervalRatio(b) < intervalRatio(a) ? b : a));
   }
 
   /** The family itself, by the study's scaling rule. */
