@@ -11,8 +11,8 @@ type Column<Row> = readonly [name: string, value: (row: Row) => Field];
 /**
  * Every trial, in order of issue: `id, phase, candidate, status, reason, fidelity_examples,
  * accuracy, cross_entropy, latency_ms.<target>…, cost_s, started, ended`. `candidate` is its
- * choices as compact JSON, `latency_ms` a p50, `cost_s` seconds of training and measuring, times
- * ISO 8601 in UTC.
+ * choices as compact JSON, `latency_ms` a p50, `cost_s` seconds of the evaluation (a network's latency is
+ * measured once for all its trials: the journal's `measured` events have that time), times ISO 8601 in UTC.
  */
 export function trialsCsv(summary: StudySummary): string {
   return csv<TrialSummary>(
