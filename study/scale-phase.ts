@@ -1,3 +1,4 @@
+import { InfeasibleModelError } from '../core/errors.ts';
 import type { Latency } from '../latency/latency.ts';
 import { specDigest, type NetworkSpec } from '../models/spec.ts';
 import { applyMultipliers, realisedKey, type ScaledNetwork } from '../scaling/apply.ts';
@@ -20,6 +21,9 @@ export const familyLine = 'family';
 
 /** Measurements of the base before an unstable one is taken. */
 const baseAttempts = 3;
+
+/** Times a size is asked for proposals in one round while all of them measure above it. */
+const proposalAttempts = 3;
 
 /** Beginning of the memo keys of the base's thorough latency, which sizes are multiples of. */
 export function baseLatencyId(target: string): string {
@@ -184,19 +188,7 @@ class TargetScaler {
         ({ size }) => (tried.get(size.name)?.size ?? 0) < scale.trials && notes.get(size.name) !== 'exhausted',
       );
       if (open.length === 0 || !(await this.#timeLeft(round))) break;
-      const proposed = proposeScalings({
-        ...this.#problem(open),
-        count: scale.round,
-        seed: seed + round,
-      });
-      const fitting: { scaling: Scaling; name: string }[] = [];
-      for (const { size, proposals, status } of proposed) {
-        notes.set(size.name, status);
-        for (const proposal of proposals) {
-          const scaling = await this.#measureScaled(proposal);
-          if (this.#fits(scaling, size.targetMs)) fitting.push({ scaling, name: size.name });
-        }
-      }
+      const fitting = await this.#fittingProposals(open, seed + round, notes);
       for (const { scaling, name } of fitting) tried.get(name)?.add(scaling.digest);
       await this.#train(fitting.map(({ scaling }) => scaling));
     }
@@ -212,6 +204,37 @@ class TargetScaler {
       );
     }
     return results;
+  }
+
+  /**
+   * Proposals that measure within their size. A size whose proposals all came out above it is asked again, with
+   * what they taught, before anything is trained: measuring is cheap beside training.
+   */
+  async #fittingProposals(
+    open: readonly SizeTarget[],
+    seed: number,
+    notes: Map<string, string>,
+  ): Promise<{ scaling: Scaling; name: string }[]> {
+    const fitting: { scaling: Scaling; name: string }[] = [];
+    let unserved = open;
+    for (let attempt = 0; attempt < proposalAttempts && unserved.length > 0; attempt++) {
+      const proposed = proposeScalings({
+        ...this.#problem(unserved),
+        count: this.#context.config.scale.round,
+        seed,
+      });
+      for (const { size, proposals, status } of proposed) {
+        notes.set(size.name, status);
+        for (const proposal of proposals) {
+          const scaling = await this.#measureScaled(proposal);
+          if (this.#fits(scaling, size.targetMs)) fitting.push({ scaling, name: size.name });
+        }
+      }
+      unserved = unserved.filter(
+        ({ size }) => notes.get(size.name) !== 'exhausted' && fitting.every(({ name }) => name !== size.name),
+      );
+    }
+    return fitting;
   }
 
   async #singleTriple(sizes: readonly SizeTarget[]): Promise<SizedScalings[]> {
@@ -372,7 +395,12 @@ class TargetScaler {
 
   async #measure(spec: NetworkSpec, multipliers: Multipliers): Promise<Scaling> {
     const digest = specDigest(spec);
-    const latency = await latencyOf(this.#context, spec, digest, this.#target);
+    const latency = await latencyOf(this.#context, spec, digest, this.#target).catch((error: unknown) => {
+      if (error instanceof InfeasibleModelError) return undefined;
+      throw error;
+    });
+    // What the target cannot run is beyond every size, and tells nothing of how latency grows.
+    if (!latency) return { multipliers, spec, digest, latencyMs: Number.POSITIVE_INFINITY };
     const scaling = { multipliers, spec, digest, latencyMs: latency.p50Ms };
     this.#measured.set(digest, scaling);
     return scaling;
