@@ -1,20 +1,15 @@
-import type {
-  Dimension,
-  Graph,
-  GraphNode,
-  OperatorAttributes,
-  Parameter,
-  ParameterRole,
-  Shape,
-  TensorType,
-} from './graph.ts';
-import { samePads } from './shapes.ts';
-import type { Activation, NetworkSpec, Stage } from './spec.ts';
+import { GraphBuilder } from './graph-builder.ts';
+import type { Dimension, Graph } from './graph.ts';
+import { roundChannels } from './rounding.ts';
+import { bottleneckWidth, hasLearnedSpaceToDepth, type NetworkSpec, type SqueezeExcite, type Stage } from './spec.ts';
 
 /** Name of the image input of every network built here. */
 export const imageInput = 'image';
 /** Name of the output: unnormalised class scores, `[batch, classes]`. */
 export const logitsOutput = 'logits';
+
+type StageOf<Operator extends Stage['operator']> = Extract<Stage, { operator: Operator }>;
+type InvertedStage = StageOf<'mbconv' | 'fused-mbconv'>;
 
 /**
  * The network as a graph with fresh parameters: input `image` float32 `[batch, c, r, r]`, output
@@ -22,186 +17,181 @@ export const logitsOutput = 'logits';
  * @param batch fixed for training, `'batch'` (symbolic) for files that are shipped.
  */
 export function buildNetwork(spec: NetworkSpec, batch: Dimension): Graph {
-  const graph = new GraphBuilder(spec, batch);
-  let x = graph.input(imageInput, [batch, spec.input.channels, spec.input.resolution, spec.input.resolution]);
-  x = graph.convNorm('stem', x, { kernel: spec.stem.kernel, stride: spec.stem.stride, width: spec.stem.width });
-  x = graph.activation('stem.activation', x, spec.stem.activation);
-
-  const blocks = spec.stages.reduce((sum, stage) => sum + stage.repeats, 0);
-  let block = 0;
-  spec.stages.forEach((stage, stageIndex) => {
-    for (let repeat = 0; repeat < stage.repeats; repeat++, block++) {
-      const survival = 1 - ((1 - spec.survival) * (block + 1)) / blocks;
-      const stride = repeat === 0 ? stage.stride : 1;
-      x = buildBlock(graph, `stage${stageIndex}.block${repeat}`, x, { ...stage, stride }, survival);
+  const graph = new GraphBuilder(batch, spec.batchNorm);
+  let x = graph.input(imageInput, spec.input.channels, spec.input.resolution);
+  x = buildStem(graph, x, spec.stem);
+  const blocks = blocksOf(spec.stages);
+  blocks.forEach((block, index) => {
+    if (block.spaceToDepth) {
+      const options = { kernel: 2, stride: 2, width: 4 * graph.channels(x) };
+      x = graph.convNormActivation(`${block.name}.space-to-depth`, x, options, block.stage.activation);
     }
+    const survival = 1 - ((1 - spec.survival) * (index + 1)) / blocks.length;
+    x = buildBlock(graph, x, block, survival);
   });
-
-  if (spec.head.width > 0) {
-    x = graph.convNorm('head', x, { kernel: 1, stride: 1, width: spec.head.width });
-    x = graph.activation('head.activation', x, spec.head.activation);
-  }
-  x = graph.unary('global-average-pool', 'head.pool', x);
-  x = graph.unary('flatten', 'head.flatten', x);
-  if (spec.head.dropout > 0) x = graph.drop('head.dropout', x, spec.head.dropout, 'element');
-  x = graph.dense(logitsOutput, x, spec.classes);
-  return graph.finish([x]);
+  x = buildHead(graph, x, spec.head);
+  return graph.finish([graph.dense(logitsOutput, x, spec.classes)]);
 }
 
-function buildBlock(graph: GraphBuilder, name: string, input: string, block: Stage, survival: number): string {
+/** One block: its stage's settings with what is its own. */
+interface Block<Settings extends Stage = Stage> {
+  readonly name: string;
+  readonly stage: Settings;
+  /** Whether the learned space-to-depth comes before it. */
+  readonly spaceToDepth: boolean;
+  /** The part of the input's channels that the expansion is of, and the squeeze: a quarter at a region's ends. */
+  readonly expandedPart: number;
+  readonly squeezedPart: number;
+}
+
+/** The stages as blocks; in a region of learned space-to-depth with the settings that its doc gives them. */
+function blocksOf(stages: readonly Stage[]): readonly Block[] {
+  let inRegion = false;
+  return stages.flatMap((stage, stageIndex) =>
+    Array.from({ length: stage.repeats }, (_, repeat) => {
+      const stride = repeat === 0 ? stage.stride : 1;
+      const enters = repeat === 0 && hasLearnedSpaceToDepth(stage);
+      const leaves = inRegion && stride > 1;
+      inRegion = (inRegion || enters) && !leaves;
+      return {
+        name: `stage${stageIndex}.block${repeat}`,
+        stage: {
+          ...stage,
+          stride: leaves ? 1 : stride,
+          ...(inRegion && { width: 4 * stage.width, kernel: Math.ceil(stage.kernel / 2) }),
+        },
+        spaceToDepth: enters,
+        expandedPart: leaves ? 1 / 4 : 1,
+        squeezedPart: enters || leaves ? 1 / 4 : 1,
+      };
+    }),
+  );
+}
+
+function buildStem(graph: GraphBuilder, input: string, stem: NetworkSpec['stem']): string {
+  const { kernel, stride, width, activation, spaceToDepth, maxPool } = stem;
+  let x = spaceToDepth ? graph.spaceToDepth('stem.space-to-depth', input, spaceToDepth) : input;
+  x = graph.convNormActivation('stem', x, { kernel, stride, width }, activation);
+  return maxPool ? graph.pool('max-pool', 'stem.pool', x, maxPool.kernel, maxPool.stride) : x;
+}
+
+/** Up to the classifier's features, `[batch, features]`. */
+function buildHead(graph: GraphBuilder, input: string, head: NetworkSpec['head']): string {
+  const { width, activation, dropout, pooling, hidden } = head;
+  const last = width > 0 ? graph.convNormActivation('head', input, { kernel: 1, stride: 1, width }, activation) : input;
+  let x = graph.globalAverage('head.pool', last);
+  if (pooling === 'average-max') x = graph.concat('head.features', [x, graph.globalMax('head.max-pool', last)]);
+  if (hidden) {
+    x = graph.conv('head.hidden', x, { kernel: 1, stride: 1, width: hidden, bias: true });
+    x = graph.elementWise(activation, 'head.hidden.activation', x);
+  }
+  x = graph.flatten('head.flatten', x);
+  return dropout > 0 ? graph.drop('head.dropout', x, dropout, 'element') : x;
+}
+
+function buildBlock(graph: GraphBuilder, x: string, block: Block, survival: number): string {
+  const { stage } = block;
+  switch (stage.operator) {
+    case 'mbconv':
+    case 'fused-mbconv':
+      return buildInverted(graph, x, { ...block, stage }, survival);
+    case 'basic':
+    case 'bottleneck':
+      return buildResidual(graph, block.name, x, stage, survival);
+    default:
+      return stage satisfies never;
+  }
+}
+
+function buildInverted(graph: GraphBuilder, input: string, block: Block<InvertedStage>, survival: number): string {
+  const { name, stage, expandedPart, squeezedPart } = block;
+  const { operator, kernel, stride, activation, dilation } = stage;
   const inWidth = graph.channels(input);
-  const expanded = Math.round(inWidth * block.expansion);
-  const { kernel, stride, activation } = block;
+  const expanded = Math.round(inWidth * expandedPart * stage.expansion);
+  const projects = operator === 'mbconv' || stage.expansion !== 1;
+  const projectStride = operator === 'fused-mbconv' && stage.strideAt === 'project' ? stride : 1;
   let x = input;
-  if (block.operator === 'mbconv') {
-    if (expanded !== inWidth) {
-      x = graph.convNorm(`${name}.expand`, x, { kernel: 1, stride: 1, width: expanded });
-      x = graph.activation(`${name}.expand.activation`, x, activation);
-    }
-    x = graph.convNorm(`${name}.depthwise`, x, { kernel, stride, width: expanded, groups: expanded });
-    x = graph.activation(`${name}.depthwise.activation`, x, activation);
+  if (operator === 'mbconv') {
+    if (expanded !== inWidth)
+      x = graph.convNormActivation(`${name}.expand`, x, { kernel: 1, stride: 1, width: expanded }, activation);
+    const options = { kernel, stride, dilation, width: expanded, groups: expanded };
+    x = graph.convNormActivation(`${name}.depthwise`, x, options, activation);
   } else {
-    const width = block.expansion === 1 ? block.width : expanded;
-    x = graph.convNorm(`${name}.fused`, x, { kernel, stride, width });
-    x = graph.activation(`${name}.fused.activation`, x, activation);
+    const width = projects ? expanded : stage.width;
+    const options = { kernel, stride: stride / projectStride, dilation, width };
+    x = graph.convNormActivation(`${name}.fused`, x, options, activation);
   }
-  if (block.squeezeExcite > 0) {
-    const squeezed = Math.max(1, Math.floor(inWidth * block.squeezeExcite));
-    x = squeezeExcite(graph, `${name}.squeeze-excite`, x, squeezed, activation);
-  }
-  if (block.operator === 'mbconv' || block.expansion !== 1)
-    x = graph.convNorm(`${name}.project`, x, { kernel: 1, stride: 1, width: block.width });
-  if (!block.skip || stride !== 1 || inWidth !== block.width) return x;
-  if (survival < 1) x = graph.drop(`${name}.drop`, x, 1 - survival, 'example');
-  return graph.binary('add', `${name}.residual`, x, input);
+  x = squeezeExcite(graph, name, x, inWidth * squeezedPart, stage);
+  if (projects) x = graph.convNorm(`${name}.project`, x, { kernel: 1, stride: projectStride, width: stage.width });
+  if (!stage.skip || stride !== 1 || inWidth !== stage.width) return x;
+  return addResidual(graph, name, x, input, survival);
 }
 
-/** Squeeze-and-excitation (Hu et al. 2018): pool → 1×1 → activation → 1×1 → sigmoid → gate. */
-function squeezeExcite(graph: GraphBuilder, name: string, x: string, squeezed: number, activation: Activation): string {
-  let s = graph.unary('global-average-pool', `${name}.pool`, x);
+function buildResidual(
+  graph: GraphBuilder,
+  name: string,
+  input: string,
+  stage: StageOf<'basic' | 'bottleneck'>,
+  survival: number,
+): string {
+  const { kernel, stride, dilation, width, activation } = stage;
+  let x = input;
+  if (stage.operator === 'basic') {
+    x = graph.convNormActivation(`${name}.first`, x, { kernel, stride, dilation, width }, activation);
+    x = graph.convNorm(`${name}.second`, x, { kernel, stride: 1, dilation, width });
+  } else {
+    const inner = bottleneckWidth(stage);
+    x = graph.convNormActivation(`${name}.reduce`, x, { kernel: 1, stride: 1, width: inner }, activation);
+    const options = { kernel, stride, dilation, width: inner, groups: inner / (stage.groupWidth ?? inner) };
+    x = graph.convNormActivation(`${name}.spatial`, x, options, activation);
+    x = squeezeExcite(graph, name, x, graph.channels(input), stage);
+    x = graph.convNorm(`${name}.expand`, x, { kernel: 1, stride: 1, width });
+  }
+  x = addResidual(graph, name, x, shortcutOf(graph, `${name}.shortcut`, input, stage), survival);
+  return graph.elementWise(activation, `${name}.activation`, x);
+}
+
+/** What a residual block's branch is added to: the input, in the branch's shape. */
+function shortcutOf(
+  graph: GraphBuilder,
+  name: string,
+  input: string,
+  { stride, width, shortcut }: StageOf<'basic' | 'bottleneck'>,
+): string {
+  if (stride === 1 && graph.channels(input) === width) return input;
+  if (shortcut === 'convolution') return graph.convNorm(name, input, { kernel: 1, stride, width });
+  const pooled = stride === 1 ? input : graph.pool('average-pool', `${name}.pool`, input, stride, stride);
+  return graph.convNorm(name, pooled, { kernel: 1, stride: 1, width });
+}
+
+/** The branch, dropped now and then in training (stochastic depth, Huang et al. 2016), plus the shortcut. */
+function addResidual(graph: GraphBuilder, name: string, branch: string, shortcut: string, survival: number): string {
+  const kept = survival < 1 ? graph.drop(`${name}.drop`, branch, 1 - survival, 'example') : branch;
+  return graph.binary('add', `${name}.residual`, kept, shortcut);
+}
+
+/**
+ * Squeeze-and-excitation (Hu et al. 2018): pool → 1×1 → activation → 1×1 → gate; `x` itself for a ratio of 0.
+ * @param inputWidth what a ratio `of` the input is of.
+ */
+function squeezeExcite(
+  graph: GraphBuilder,
+  block: string,
+  x: string,
+  inputWidth: number,
+  stage: StageOf<'mbconv' | 'fused-mbconv' | 'bottleneck'>,
+): string {
+  const form: Partial<Exclude<SqueezeExcite, number>> & { ratio: number } =
+    typeof stage.squeezeExcite === 'number' ? { ratio: stage.squeezeExcite } : stage.squeezeExcite;
+  const { ratio, of = 'input', multiple = 1, activation = stage.activation, gate = 'sigmoid' } = form;
+  if (ratio === 0) return x;
+  const name = `${block}.squeeze-excite`;
+  const wanted = (of === 'input' ? inputWidth : graph.channels(x)) * ratio;
+  const squeezed = multiple === 1 ? Math.max(1, Math.floor(wanted)) : roundChannels(wanted, multiple);
+  let s = graph.globalAverage(`${name}.pool`, x);
   s = graph.conv(`${name}.squeeze`, s, { kernel: 1, stride: 1, width: squeezed, bias: true });
-  s = graph.activation(`${name}.activation`, s, activation);
+  s = graph.elementWise(activation, `${name}.activation`, s);
   s = graph.conv(`${name}.excite`, s, { kernel: 1, stride: 1, width: graph.channels(x), bias: true });
-  s = graph.unary('sigmoid', `${name}.sigmoid`, s);
+  s = graph.elementWise(gate, `${name}.${gate}`, s);
   return graph.binary('gate', `${name}.gate`, x, s);
-}
-
-interface ConvOptions {
-  readonly kernel: number;
-  readonly stride: number;
-  readonly width: number;
-  readonly groups?: number;
-  readonly bias?: boolean;
-}
-
-/** Adds one operator at a time, inferring shapes and making parameters; each method returns the output's name. */
-class GraphBuilder {
-  readonly #spec: NetworkSpec;
-  readonly #batch: Dimension;
-  readonly #inputs: TensorType[] = [];
-  readonly #nodes: GraphNode[] = [];
-  readonly #parameters: Parameter[] = [];
-  readonly #tensors = new Map<string, TensorType>();
-
-  constructor(spec: NetworkSpec, batch: Dimension) {
-    this.#spec = spec;
-    this.#batch = batch;
-  }
-
-  input(name: string, shape: Shape): string {
-    const tensor: TensorType = { name, dtype: 'float32', shape };
-    this.#inputs.push(tensor);
-    this.#tensors.set(name, tensor);
-    return name;
-  }
-
-  channels(tensor: string): number {
-    return this.#extents(tensor)[0] as number;
-  }
-
-  conv(name: string, x: string, { kernel, stride, width, groups = 1, bias = false }: ConvOptions): string {
-    const [channels, height, breadth] = this.#extents(x) as [number, number, number];
-    const { pads, out } = samePads(height, breadth, kernel, stride);
-    const inputs = [x, this.#parameter(`${name}.weight`, [width, channels / groups, kernel, kernel], 'weight', name)];
-    if (bias) inputs.push(this.#parameter(`${name}.bias`, [width], 'bias', name));
-    return this.#add('conv', name, inputs, { stride, pads, groups }, [this.#batch, width, ...out]);
-  }
-
-  /** Convolution without bias, then batch norm. */
-  convNorm(name: string, x: string, options: ConvOptions): string {
-    return this.#batchNorm(`${name}.norm`, this.conv(`${name}.conv`, x, options));
-  }
-
-  #batchNorm(name: string, x: string): string {
-    const width = this.channels(x);
-    const roles: [string, ParameterRole][] = [
-      ['scale', 'scale'],
-      ['shift', 'shift'],
-      ['mean', 'running-mean'],
-      ['variance', 'running-variance'],
-    ];
-    const parameters = roles.map(([suffix, role]) => this.#parameter(`${name}.${suffix}`, [width], role, name));
-    return this.#add('batch-norm', name, [x, ...parameters], this.#spec.batchNorm, this.#shape(x));
-  }
-
-  activation(name: string, x: string, activation: Activation): string {
-    return this.#add(activation, name, [x], {}, this.#shape(x));
-  }
-
-  unary(op: 'global-average-pool' | 'flatten' | 'sigmoid', name: string, x: string): string {
-    const channels = this.channels(x);
-    const shapes = {
-      'global-average-pool': [this.#batch, channels, 1, 1],
-      flatten: [this.#batch, channels],
-      sigmoid: this.#shape(x),
-    };
-    return this.#add(op, name, [x], {}, shapes[op]);
-  }
-
-  binary(op: 'add' | 'gate', name: string, a: string, b: string): string {
-    return this.#add(op, name, [a, b], {}, this.#shape(a));
-  }
-
-  drop(name: string, x: string, rate: number, unit: 'element' | 'example'): string {
-    return this.#add('drop', name, [x], { rate, unit }, this.#shape(x));
-  }
-
-  dense(name: string, x: string, width: number): string {
-    const weight = this.#parameter('classifier.weight', [this.channels(x), width], 'weight', 'classifier');
-    const bias = this.#parameter('classifier.bias', [width], 'bias', 'classifier');
-    return this.#add('dense', name, [x, weight, bias], {}, [this.#batch, width]);
-  }
-
-  finish(outputs: readonly string[]): Graph {
-    return { inputs: this.#inputs, outputs, parameters: this.#parameters, nodes: this.#nodes, tensors: this.#tensors };
-  }
-
-  #shape(tensor: string): Shape {
-    const type = this.#tensors.get(tensor);
-    if (!type) throw new Error(`no tensor named ${tensor}`);
-    return type.shape;
-  }
-
-  #extents(tensor: string): number[] {
-    return this.#shape(tensor).slice(1) as number[];
-  }
-
-  #parameter(name: string, shape: readonly number[], role: ParameterRole, layer: string): string {
-    const parameter: Parameter = { name, dtype: 'float32', shape, role, group: layer };
-    this.#parameters.push(parameter);
-    this.#tensors.set(name, parameter);
-    return name;
-  }
-
-  #add<Op extends keyof OperatorAttributes>(
-    op: Op,
-    name: string,
-    inputs: readonly string[],
-    attributes: OperatorAttributes[Op],
-    shape: Shape,
-  ): string {
-    this.#nodes.push({ op, name, inputs, outputs: [name], attributes } as GraphNode);
-    this.#tensors.set(name, { name, dtype: 'float32', shape });
-    return name;
-  }
 }

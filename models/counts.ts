@@ -69,7 +69,19 @@ function activationsOf(node: GraphNode, graph: Graph): number {
   return node.op === 'conv' ? perExample(graph.tensors.get(node.outputs[0] as string)?.shape) : 0;
 }
 
-const inPlace = new Set(['batch-norm', 'relu', 'silu', 'sigmoid', 'add', 'gate', 'flatten', 'drop']);
+const inPlace = new Set([
+  'batch-norm',
+  'relu',
+  'relu6',
+  'silu',
+  'hard-swish',
+  'sigmoid',
+  'hard-sigmoid',
+  'add',
+  'gate',
+  'flatten',
+  'drop',
+]);
 
 /** Liveness over the nodes' order: what is alive while each runs, largest first to last. */
 function peakActivationBytes(graph: Graph): number {

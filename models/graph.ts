@@ -22,6 +22,13 @@ export interface TensorType {
 /** `[top, left, bottom, right]` zero padding in pixels. */
 export type Pads = readonly [number, number, number, number];
 
+/** A square window moved over the plane. */
+export interface WindowAttributes {
+  readonly kernel: number;
+  readonly stride: number;
+  readonly pads: Pads;
+}
+
 /** What a parameter is decides how it starts, whether it decays, and whether it trains. */
 export type ParameterRole = 'weight' | 'bias' | 'scale' | 'shift' | 'running-mean' | 'running-variance';
 
@@ -37,14 +44,29 @@ export interface Parameter extends TensorType {
 /** Attributes of every operator. Adding an operator: a line here, a lowering, a gradient rule, a count. */
 export interface OperatorAttributes {
   /** `(x, w[, b])` */
-  conv: { readonly stride: number; readonly pads: Pads; readonly groups: number };
+  conv: { readonly stride: number; readonly pads: Pads; readonly groups: number; readonly dilation: number };
   /** `(x, scale, shift, runningMean, runningVariance)` */
   'batch-norm': { readonly epsilon: number };
   relu: Record<never, never>;
+  /** min(max(x, 0), 6) */
+  relu6: Record<never, never>;
+  /** x · sigmoid(x) */
   silu: Record<never, never>;
+  /** x · hard-sigmoid(x) (Howard et al. 2019, "Searching for MobileNetV3", section 5.2). */
+  'hard-swish': Record<never, never>;
   sigmoid: Record<never, never>;
+  /** min(max(x + 3, 0), 6) ÷ 6 */
+  'hard-sigmoid': Record<never, never>;
+  /** `[n, c, h, w]` → `[n, c, oh, ow]`; padding never wins. */
+  'max-pool': WindowAttributes;
+  /** `[n, c, h, w]` → `[n, c, oh, ow]`; padding is not counted, so an edge's mean is of fewer values. */
+  'average-pool': WindowAttributes;
   /** `[n, c, h, w]` → `[n, c, 1, 1]` */
   'global-average-pool': Record<never, never>;
+  /** `(a, b, …)` of equal batch, height and width, along the channels. */
+  concat: Record<never, never>;
+  /** `[n, c, h, w]` → `[n, c · block², h ÷ block, w ÷ block]`, channel (i · block + j) · c + k from pixel (i, j) of plane k. */
+  'space-to-depth': { readonly block: number };
   /** `(a, b)` of equal shape. */
   add: Record<never, never>;
   /** `(x, s)`: `[n, c, h, w]` by `[n, c, 1, 1]`, squeeze-excite's gate. */

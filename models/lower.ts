@@ -15,12 +15,13 @@ export function lowerNode(node: GraphNode, tensors: ReadonlyMap<string, TensorTy
   switch (node.op) {
     case 'conv': {
       const kernel = tensors.get(inputs[1] as string)?.shape.slice(2) as number[];
-      const { stride, pads, groups } = node.attributes;
+      const { stride, pads, groups, dilation } = node.attributes;
       const attributes = {
         kernel_shape: { ints: kernel },
         strides: { ints: [stride, stride] },
         pads: { ints: pads },
         group: { int: groups },
+        dilations: { ints: [dilation, dilation] },
       };
       return [{ opType: 'Conv', name, inputs, outputs, attributes }];
     }
@@ -36,6 +37,16 @@ export function lowerNode(node: GraphNode, tensors: ReadonlyMap<string, TensorTy
       ];
     case 'relu':
       return [{ opType: 'Relu', name, inputs, outputs }];
+    case 'relu6': {
+      const [low, high] = [`${name}.0`, `${name}.6`];
+      return [constant(low, 0), constant(high, 6), { opType: 'Clip', name, inputs: [...inputs, low, high], outputs }];
+    }
+    case 'hard-swish':
+      return [{ opType: 'HardSwish', name, inputs, outputs }];
+    case 'hard-sigmoid':
+      return [
+        { opType: 'HardSigmoid', name, inputs, outputs, attributes: { alpha: { float: 1 / 6 }, beta: { float: 0.5 } } },
+      ];
     case 'sigmoid':
       return [{ opType: 'Sigmoid', name, inputs, outputs }];
     case 'silu': {
@@ -47,6 +58,22 @@ export function lowerNode(node: GraphNode, tensors: ReadonlyMap<string, TensorTy
     }
     case 'global-average-pool':
       return [{ opType: 'GlobalAveragePool', name, inputs, outputs }];
+    case 'max-pool':
+    case 'average-pool': {
+      const { kernel, stride, pads } = node.attributes;
+      const attributes = {
+        kernel_shape: { ints: [kernel, kernel] },
+        strides: { ints: [stride, stride] },
+        pads: { ints: pads },
+      };
+      return [{ opType: node.op === 'max-pool' ? 'MaxPool' : 'AveragePool', name, inputs, outputs, attributes }];
+    }
+    case 'concat':
+      return [{ opType: 'Concat', name, inputs, outputs, attributes: { axis: { int: 1 } } }];
+    case 'space-to-depth':
+      return [
+        { opType: 'SpaceToDepth', name, inputs, outputs, attributes: { blocksize: { int: node.attributes.block } } },
+      ];
     case 'add':
       return [{ opType: 'Add', name, inputs, outputs }];
     case 'gate':
@@ -60,4 +87,9 @@ export function lowerNode(node: GraphNode, tensors: ReadonlyMap<string, TensorTy
     default:
       return node satisfies never;
   }
+}
+
+/** A float32 scalar as a node, so that a lowered operator needs no stored tensor. */
+function constant(name: string, value: number): OnnxNode {
+  return { opType: 'Constant', name, inputs: [], outputs: [name], attributes: { value_float: { float: value } } };
 }

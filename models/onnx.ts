@@ -3,14 +3,16 @@ import { InvalidFileError } from '../core/errors.ts';
 
 /**
  * ONNX files as plain data. The only protobuf import.
- * Field numbers are those of the ONNX IR (onnx.proto, IR version 8); fields we never write are left out.
+ * Field numbers are those of the ONNX IR (onnx.proto, IR version 8); fields we neither write nor read are left out.
  */
 export type OnnxAttribute =
   | { readonly int: number }
   | { readonly ints: readonly number[] }
   | { readonly float: number }
   | { readonly floats: readonly number[] }
-  | { readonly string: string };
+  | { readonly string: string }
+  /** Written, never read: {@link readOnnx} gives the few numbers of a small one as `floats`, and stored constants apart. */
+  | { readonly tensor: Omit<OnnxTensor, 'name'> };
 
 export interface OnnxNode {
   readonly opType: string;
@@ -22,7 +24,23 @@ export interface OnnxNode {
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
 }
 
-export type OnnxDataType = 'float32' | 'int64' | 'bool' | 'uint8' | 'int32';
+const dataTypes = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  string: 8,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
+  bfloat16: 16,
+} as const;
+export type OnnxDataType = keyof typeof dataTypes;
 
 /** Declared type of a graph input or output; a text extent is a symbolic axis. */
 export interface OnnxValue {
@@ -52,8 +70,9 @@ export interface OnnxModel {
 }
 
 const irVersion = 8;
-const dataTypes: Readonly<Record<OnnxDataType, number>> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 };
-const attributeTypes = { float: 1, int: 2, string: 3, floats: 6, ints: 7 } as const;
+const attributeTypes = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7 } as const;
+/** Where a tensor's values are: `data_location` of a tensor kept in a file of its own. */
+const externalLocation = 1;
 
 const field = (type: string, id: number) => ({ type, id });
 const list = (type: string, id: number) => ({ rule: 'repeated', type, id });
@@ -65,8 +84,13 @@ const modelProto: Type = Root.fromJSON({
       fields: {
         dims: list('int64', 1),
         dataType: field('int32', 2),
+        floatData: list('float', 4),
+        int32Data: list('int32', 5),
+        int64Data: list('int64', 7),
         name: field('string', 8),
         rawData: field('bytes', 9),
+        doubleData: list('double', 10),
+        dataLocation: field('int32', 14),
       },
     },
     Dimension: { fields: { dimValue: field('int64', 1), dimParam: field('string', 2) } },
@@ -75,11 +99,14 @@ const modelProto: Type = Root.fromJSON({
     TypeProto: { fields: { tensorType: field('TensorTypeProto', 1) } },
     ValueInfoProto: { fields: { name: field('string', 1), type: field('TypeProto', 2) } },
     AttributeProto: {
+      // As in proto2, which ONNX is: a value of 0 is written too, or strict readers find none.
+      options: { features: { field_presence: 'EXPLICIT' } },
       fields: {
         name: field('string', 1),
         f: field('float', 2),
         i: field('int64', 3),
         s: field('bytes', 4),
+        t: field('TensorProto', 5),
         floats: list('float', 7),
         ints: list('int64', 8),
         type: field('int32', 20),
@@ -121,6 +148,8 @@ function attributeProto(name: string, attribute: OnnxAttribute) {
   if ('ints' in attribute) return { name, type: attributeTypes.ints, ints: attribute.ints };
   if ('float' in attribute) return { name, type: attributeTypes.float, f: attribute.float };
   if ('floats' in attribute) return { name, type: attributeTypes.floats, floats: attribute.floats };
+  if ('tensor' in attribute)
+    return { name, type: attributeTypes.tensor, t: tensorProto({ name: '', ...attribute.tensor }) };
   return { name, type: attributeTypes.string, s: new TextEncoder().encode(attribute.string) };
 }
 
@@ -134,7 +163,7 @@ function tensorProto({ name, dims, data }: OnnxTensor) {
   return { name, dims, dataType, rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
 }
 
-/** The bytes of an `.onnx` file. Nodes must be in topological order. */
+/** The bytes of an `.onnx` file. Nodes must be in topological order if others than onnxruntime are to read it. */
 export function encodeOnnx(model: OnnxModel): Uint8Array {
   const opsets = { '': 17, ...model.opsets };
   return modelProto
@@ -173,21 +202,207 @@ export interface OnnxDescription {
  * @throws {InvalidFileError} when the bytes are not an ONNX model.
  */
 export function describeOnnx(bytes: Uint8Array, where: string): OnnxDescription {
+  const { graph, metadataProps = [] } = decodeModel(bytes, where);
+  return {
+    graphName: graph.name ?? '',
+    metadata: Object.fromEntries(metadataProps.map(({ key = '', value = '' }) => [key, value])),
+    opTypes: (graph.node ?? []).map(({ opType = '' }) => opType),
+  };
+}
+
+/** A stored constant as shapes and costs need it: values only where they are few. */
+export interface OnnxConstant {
+  readonly dtype: OnnxDataType;
+  readonly dims: readonly number[];
+  /** Of a constant of at most {@link keptValues} elements that the file itself holds: extents, axes, scales. */
+  readonly values?: readonly number[];
+}
+
+/** Constants of more elements are weights: nobody reads a shape from them. */
+export const keptValues = 64;
+
+/** A graph as a file describes it, without the values of its weights. */
+export interface OnnxGraph {
+  readonly name: string;
+  /** What a caller feeds; stored constants that older files repeat among the inputs are left out. */
+  readonly inputs: readonly OnnxValue[];
+  readonly outputs: readonly string[];
+  /** In topological order, as the format demands. */
+  readonly nodes: readonly OnnxNode[];
+  readonly constants: ReadonlyMap<string, OnnxConstant>;
+}
+
+interface TensorMessage {
+  readonly dims?: number[];
+  readonly dataType?: number;
+  readonly floatData?: number[];
+  readonly int32Data?: number[];
+  readonly int64Data?: number[];
+  readonly doubleData?: number[];
+  readonly name?: string;
+  readonly rawData?: Uint8Array;
+  readonly dataLocation?: number;
+}
+
+interface AttributeMessage {
+  readonly name: string;
+  readonly f?: number;
+  readonly i?: number;
+  readonly s?: Uint8Array;
+  readonly t?: TensorMessage;
+  readonly floats?: number[];
+  readonly ints?: number[];
+  readonly type?: number;
+}
+
+interface ValueMessage {
+  readonly name: string;
+  readonly type?: {
+    readonly tensorType?: {
+      readonly elemType?: number;
+      readonly shape?: { readonly dim?: { readonly dimValue?: number; readonly dimParam?: string }[] };
+    };
+  };
+}
+
+interface GraphMessage {
+  readonly name?: string;
+  readonly node?: {
+    readonly input?: string[];
+    readonly output?: string[];
+    readonly name?: string;
+    readonly opType?: string;
+    readonly attribute?: AttributeMessage[];
+    readonly domain?: string;
+  }[];
+  readonly initializer?: TensorMessage[];
+  readonly input?: ValueMessage[];
+  readonly output?: ValueMessage[];
+}
+
+/**
+ * Reads an ONNX file's graph. Weights stay behind: constants keep their type and extents, and their
+ * values only where a shape may depend on them, so files whose weights lie elsewhere are read too.
+ * @param where names the file in errors.
+ * @throws {InvalidFileError} when the bytes are not an ONNX model, or one with an input that is no tensor.
+ */
+export function readOnnx(bytes: Uint8Array, where: string): OnnxGraph {
+  const { graph } = decodeModel(bytes, where);
+  const constants = new Map<string, OnnxConstant>();
+  for (const tensor of graph.initializer ?? []) constants.set(tensor.name ?? '', constantOf(tensor, where));
+  const nodes: OnnxNode[] = [];
+  for (const { opType = '', name = '', domain = '', input = [], output = [], attribute = [] } of graph.node ?? []) {
+    const stored = opType === 'Constant' ? attribute.find(({ t }) => t)?.t : undefined;
+    if (stored) constants.set(output[0] ?? '', constantOf(stored, where));
+    else
+      nodes.push({
+        opType,
+        name: name || (output[0] ?? ''),
+        domain,
+        inputs: input,
+        outputs: output,
+        attributes: attributesOf(attribute, where),
+      });
+  }
+  return {
+    name: graph.name ?? '',
+    inputs: (graph.input ?? []).filter(({ name }) => !constants.has(name)).map((input) => valueOf(input, where)),
+    outputs: (graph.output ?? []).map(({ name }) => name),
+    nodes,
+    constants,
+  };
+}
+
+interface ModelMessage {
+  readonly graph: GraphMessage;
+  readonly metadataProps?: readonly { readonly key?: string; readonly value?: string }[];
+}
+
+function decodeModel(bytes: Uint8Array, where: string): ModelMessage {
   try {
-    const model = modelProto.toObject(modelProto.decode(bytes), { defaults: true }) as {
-      graph?: { name: string; node?: { opType: string }[] };
-      metadataProps?: { key: string; value: string }[];
-    };
-    if (!model.graph?.node?.length) throw new Error('no graph in it');
-    return {
-      graphName: model.graph.name,
-      metadata: Object.fromEntries((model.metadataProps ?? []).map(({ key, value }) => [key, value])),
-      opTypes: model.graph.node.map((node) => node.opType),
-    };
+    const model = modelProto.toObject(modelProto.decode(bytes), { longs: Number }) as Partial<ModelMessage>;
+    const { graph } = model;
+    if (!graph?.node?.length) throw new Error('no graph in it');
+    return { ...model, graph };
   } catch (cause) {
     throw new InvalidFileError(
       `${where}: expected an ONNX model, got ${bytes.length} bytes that are not one (${(cause as Error).message})`,
       { cause },
     );
   }
+}
+
+const dataTypeNames = new Map(Object.entries(dataTypes).map(([name, id]) => [id as number, name as OnnxDataType]));
+
+function dataTypeOf(id: number | undefined, what: string): OnnxDataType {
+  const name = dataTypeNames.get(id ?? 0);
+  if (!name) throw new InvalidFileError(`${what}: expected a numeric element type of ONNX, got number ${id ?? 0}`);
+  return name;
+}
+
+function valueOf({ name, type }: ValueMessage, where: string): OnnxValue {
+  const tensor = type?.tensorType;
+  if (!tensor?.shape)
+    throw new InvalidFileError(`${where}: input '${name}': expected a tensor of declared rank, got none declared`);
+  return {
+    name,
+    dtype: dataTypeOf(tensor.elemType, `${where}: input '${name}'`),
+    shape: (tensor.shape.dim ?? []).map(({ dimValue, dimParam }) => dimValue ?? dimParam ?? ''),
+  };
+}
+
+function constantOf(tensor: TensorMessage, where: string): OnnxConstant {
+  const dims = tensor.dims ?? [];
+  const dtype = dataTypeOf(tensor.dataType, `${where}: constant '${tensor.name ?? ''}'`);
+  const count = dims.reduce((product, extent) => product * extent, 1);
+  const values = count <= keptValues && tensor.dataLocation !== externalLocation ? valuesOf(tensor, dtype) : undefined;
+  return values?.length === count ? { dtype, dims, values } : { dtype, dims };
+}
+
+/** Values in either of the two places a file may keep them; none of types that no shape is made of. */
+function valuesOf(tensor: TensorMessage, dtype: OnnxDataType): readonly number[] | undefined {
+  const raw = tensor.rawData;
+  if (!raw?.length) return tensor.int64Data ?? tensor.int32Data ?? tensor.floatData ?? tensor.doubleData ?? [];
+  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+  const each = (size: number, read: (offset: number) => number) =>
+    Array.from({ length: Math.floor(raw.byteLength / size) }, (_, index) => read(index * size));
+  switch (dtype) {
+    case 'float32':
+      return each(4, (offset) => view.getFloat32(offset, true));
+    case 'float64':
+      return each(8, (offset) => view.getFloat64(offset, true));
+    case 'int64':
+      return each(8, (offset) => Number(view.getBigInt64(offset, true)));
+    case 'int32':
+      return each(4, (offset) => view.getInt32(offset, true));
+    case 'uint8':
+    case 'bool':
+      return each(1, (offset) => view.getUint8(offset));
+    default:
+      return undefined;
+  }
+}
+
+function attributesOf(messages: readonly AttributeMessage[], where: string): Readonly<Record<string, OnnxAttribute>> {
+  return Object.fromEntries(
+    messages.flatMap(({ name, type, f = 0, i = 0, s, t, floats = [], ints = [] }): [string, OnnxAttribute][] => {
+      switch (type) {
+        case attributeTypes.float:
+          return [[name, { float: f }]];
+        case attributeTypes.int:
+          return [[name, { int: i }]];
+        case attributeTypes.string:
+          return [[name, { string: new TextDecoder().decode(s) }]];
+        case attributeTypes.floats:
+          return [[name, { floats }]];
+        case attributeTypes.ints:
+          return [[name, { ints }]];
+        case attributeTypes.tensor:
+          return [[name, { floats: (t && constantOf(t, where).values) ?? [] }]];
+        default:
+          // Graphs are attributes of operators that are refused by name, not here.
+          return [];
+      }
+    }),
+  );
 }

@@ -16,15 +16,20 @@ export function samePadding(
   return { out, before, after: total - before };
 }
 
-/** SAME padding of a square kernel, as convolution attributes; `extent` is the output's height or width. */
+/**
+ * SAME padding of a square window over a plane, as attributes of a convolution or pooling.
+ * @param dilation pixels between taps: the window spans (kernel − 1) · dilation + 1 pixels.
+ */
 export function samePads(
   height: number,
   width: number,
   kernel: number,
   stride: number,
+  dilation = 1,
 ): { pads: Pads; out: [number, number] } {
-  const vertical = samePadding(height, kernel, stride);
-  const horizontal = samePadding(width, kernel, stride);
+  const span = (kernel - 1) * dilation + 1;
+  const vertical = samePadding(height, span, stride);
+  const horizontal = samePadding(width, span, stride);
   return {
     pads: [vertical.before, horizontal.before, vertical.after, horizontal.after],
     out: [vertical.out, horizontal.out],

@@ -1,4 +1,4 @@
-import { parseNetworkSpec, type NetworkSpec } from '../models/spec.ts';
+import { blockCount, parseNetworkSpec, type NetworkSpec, type Stage } from '../models/spec.ts';
 import type { Multipliers } from './multipliers.ts';
 import { roundFilters, roundRepeats, roundResolution } from './rounding.ts';
 
@@ -20,11 +20,14 @@ export interface ScaledNetwork {
 /**
  * The base scaled by the EfficientNet convention: widths of stem, stages and head rounded to multiples
  * of 8, repeats rounded up, resolution to the nearest allowed pixel count and never above
- * `maxResolution`.
+ * `maxResolution`. A grouped stage's width is such that its groups divide, a stem's pixel blocks divide the
+ * resolution, and with `fixedEnds` the widths of stem and head and the depth of the outer stages stay.
  * @throws {ConfigError} when the result leaves what a spec allows (e.g. 200 repeats).
  */
 export function applyMultipliers(base: NetworkSpec, multipliers: Multipliers, options: ApplyOptions): ScaledNetwork {
   const { depth, width, resolution } = multipliers;
+  const { stem, head, stages, fixedEnds = false } = base;
+  const endWidth = fixedEnds ? 1 : width;
   const scaled: NetworkSpec = {
     ...base,
     name: undefined,
@@ -32,41 +35,58 @@ export function applyMultipliers(base: NetworkSpec, multipliers: Multipliers, op
       ...base.input,
       resolution: roundResolution(base.input.resolution, resolution, {
         max: options.maxResolution,
-        multiple: options.resolutionMultiple,
+        multiple: leastCommonMultiple(options.resolutionMultiple ?? 1, stem.spaceToDepth ?? 1),
       }),
     },
-    stem: { ...base.stem, width: roundFilters(base.stem.width, width) },
-    stages: base.stages.map((stage) => ({
-      ...stage,
-      width: roundFilters(stage.width, width),
-      repeats: roundRepeats(stage.repeats, depth),
-    })),
-    head: { ...base.head, width: base.head.width === 0 ? 0 : roundFilters(base.head.width, width) },
+    stem: { ...stem, width: roundFilters(stem.width, endWidth) },
+    stages: stages.map((stage, index) => {
+      const isEnd = index === 0 || index === stages.length - 1;
+      return {
+        ...stage,
+        width: roundFilters(stage.width, width, widthDivisor(stage)),
+        repeats: fixedEnds && isEnd ? stage.repeats : roundRepeats(stage.repeats, depth),
+      };
+    }),
+    head: {
+      ...head,
+      width: head.width === 0 ? 0 : roundFilters(head.width, endWidth),
+      hidden: head.hidden && roundFilters(head.hidden, endWidth),
+    },
   };
   const where = `base × depth ${depth}, width ${width}, resolution ${resolution}`;
   return { spec: parseNetworkSpec(scaled, where), realised: realisedMultipliers(base, scaled) };
 }
 
+/** Multiples of 8 of which every multiple leaves the groups of a bottleneck whole. */
+function widthDivisor(stage: Stage): number {
+  if (stage.operator !== 'bottleneck' || stage.groupWidth === undefined) return 8;
+  const { bottleneckRatio, groupWidth } = stage;
+  let divisor = 8;
+  while ((divisor * bottleneckRatio) % groupWidth !== 0 && divisor < 8 * groupWidth) divisor += 8;
+  return divisor;
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let multiple = a;
+  while (multiple % b !== 0) multiple += a;
+  return multiple;
+}
+
 /**
  * Ratios of a scaled network to its base: of all repeats, of all widths (each stage counted once per base
  * block, the head an eighth, so that it does not drown the rest), of input sides. Both have the same number of
- * stages. For a
- * base whose widths are multiples of 8, equal ratios mean equal networks: every rounding is monotone.
+ * stages. For a base whose widths are multiples of 8, equal ratios mean equal networks: every rounding is monotone.
  */
 export function realisedMultipliers(base: NetworkSpec, scaled: NetworkSpec): Multipliers {
   const widths = (spec: NetworkSpec): number =>
     spec.stages.reduce((sum, stage, index) => sum + stage.width * (base.stages[index]?.repeats ?? 1), 0) +
     spec.stem.width +
-    spec.head.width / 8;
+    (spec.head.width + (spec.head.hidden ?? 0)) / 8;
   return {
-    depth: totalRepeats(scaled) / totalRepeats(base),
+    depth: blockCount(scaled) / blockCount(base),
     width: widths(scaled) / widths(base),
     resolution: scaled.input.resolution / base.input.resolution,
   };
-}
-
-function totalRepeats(spec: NetworkSpec): number {
-  return spec.stages.reduce((sum, stage) => sum + stage.repeats, 0);
 }
 
 /** Names what two scalings of one base must share to be the same network. */

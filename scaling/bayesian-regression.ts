@@ -1,4 +1,4 @@
-import { cholesky, dot, multiply, solve } from './linear-algebra.ts';
+import { cholesky, dot, multiply, solve } from '../core/linear-algebra.ts';
 
 /** What is believed before data: independent normal coefficients, and how noisy targets are. */
 export interface RegressionPrior {

@@ -1,13 +1,11 @@
+import { roundChannels } from '../models/rounding.ts';
+
 /**
- * Channels under a width multiplier: to the nearest multiple of `divisor`, at least one of them, and
- * never more than 10 % below what was asked (EfficientNet release, `round_filters`).
+ * Channels under a width multiplier, as {@link roundChannels} rounds them (EfficientNet release, `round_filters`).
  * We differ: a multiplier of exactly 1 leaves channels alone even where they are no multiple.
  */
 export function roundFilters(channels: number, width: number, divisor = 8): number {
-  if (width === 1) return channels;
-  const wanted = channels * width;
-  const rounded = Math.max(divisor, Math.floor((wanted + divisor / 2) / divisor) * divisor);
-  return rounded < 0.9 * wanted ? rounded + divisor : rounded;
+  return width === 1 ? channels : roundChannels(channels * width, divisor);
 }
 
 /** Repeats under a depth multiplier: ⌈d·r⌉ in double arithmetic (EfficientNet release, `round_repeats`). */

@@ -71,6 +71,19 @@ describe('exported file', () => {
     expect(parseNetworkSpec(JSON.parse(metadata['spec'] ?? ''), 'metadata')).toEqual(everyBlock);
   });
 
+  it('writes attributes that are 0, without which strict readers find no value', () => {
+    const zero = {
+      opType: 'Constant',
+      name: 'zero',
+      inputs: [],
+      outputs: ['zero'],
+      attributes: { value_float: { float: 0 } },
+    };
+    const bytes = encodeOnnx({ name: 'zero', inputs: [], outputs: [], nodes: [zero], initializers: [] });
+    const field = [(2 << 3) | 5, 0, 0, 0, 0]; // AttributeProto.f, four bytes.
+    expect(Buffer.from(bytes).includes(Buffer.from(field))).toBe(true);
+  });
+
   it('names different graphs differently, so that engine caches keep them apart', () => {
     const weights = trainedLikeWeights(everyBlock);
     const name = (batch: number | 'batch') => describeOnnx(exportOnnx(everyBlock, weights, batch), 'file').graphName;

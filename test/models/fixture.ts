@@ -1,6 +1,6 @@
 import { Random } from '../../core/random.ts';
 import { buildNetwork } from '../../models/build.ts';
-import type { Weights } from '../../models/graph.ts';
+import type { Graph, Weights } from '../../models/graph.ts';
 import { initialWeights } from '../../models/initialise.ts';
 import { type NetworkSpec, parseNetworkSpec } from '../../models/spec.ts';
 
@@ -46,4 +46,21 @@ export function trainedLikeWeights(spec: NetworkSpec, seed = 0): Weights {
     );
   }
   return weights;
+}
+
+/** Extents of a tensor of a graph whose batch is fixed. */
+export function shapeOf({ tensors }: Graph, name: string | undefined): readonly number[] {
+  const tensor = tensors.get(name ?? '');
+  if (!tensor) throw new Error(`expected a tensor of the graph, got ${name}`);
+  return tensor.shape as readonly number[];
+}
+
+/** A graph's convolutions in order, called by their layer. */
+export function convolutions(graph: Graph) {
+  return graph.nodes.flatMap((node) => {
+    if (node.op !== 'conv') return [];
+    const [width, , , kernel] = shapeOf(graph, node.inputs[1]);
+    const [, , , side] = shapeOf(graph, node.outputs[0]);
+    return [{ layer: node.name.replace(/\.conv$/, ''), kernel, width, side, ...node.attributes }];
+  });
 }

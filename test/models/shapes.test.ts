@@ -1,6 +1,6 @@
 import { assert, integer, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { samePadding } from '../../models/shapes.ts';
+import { samePadding, samePads } from '../../models/shapes.ts';
 
 describe('SAME padding', () => {
   it('depends on the parity of the input at stride 2: (0,1) for even, (1,1) for odd', () => {
@@ -19,5 +19,11 @@ describe('SAME padding', () => {
         if (kernel >= stride) expect(Math.floor((input + before + after - kernel) / stride) + 1).toBe(out);
       }),
     );
+  });
+
+  it('is that of the pixels a dilated window spans', () => {
+    expect(samePads(9, 10, 3, 1, 2)).toEqual(samePads(9, 10, 5, 1));
+    expect(samePads(9, 10, 3, 1, 2)).toEqual({ pads: [2, 2, 2, 2], out: [9, 10] });
+    expect(samePads(9, 10, 2, 2)).toEqual({ pads: [0, 0, 1, 0], out: [5, 5] });
   });
 });

@@ -1,8 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { specDigest } from '../../models/spec.ts';
+import { parseNetworkSpec, specDigest } from '../../models/spec.ts';
 import { applyMultipliers, realisedKey } from '../../scaling/apply.ts';
 import { identity } from '../../scaling/multipliers.ts';
+import { arbitrarySpec } from '../models/arbitrary-spec.ts';
 import { smallBase } from './base.ts';
 
 const base = smallBase();
@@ -37,6 +38,65 @@ describe('applying multipliers', () => {
   test('a base without a head stays without one', () => {
     const headless = { ...base, head: { ...base.head, width: 0 } };
     expect(applyMultipliers(headless, { depth: 1, width: 2, resolution: 1 }, limits).spec.head.width).toBe(0);
+  });
+
+  test('with fixed ends the stem and the head keep their widths and the outer stages their depth', () => {
+    const lite = { ...base, fixedEnds: true };
+    const { spec } = applyMultipliers(lite, { depth: 2, width: 2, resolution: 1 }, limits);
+    expect([spec.stem.width, spec.head.width]).toEqual([16, 128]);
+    expect(spec.stages.map(({ width, repeats }) => [width, repeats])).toEqual([
+      [32, 1],
+      [48, 4],
+      [80, 3],
+    ]);
+    expect(spec.fixedEnds).toBe(true);
+  });
+
+  test('a hidden layer widens with the head', () => {
+    const { spec } = applyMultipliers(
+      { ...base, head: { ...base.head, hidden: 64 } },
+      { depth: 1, width: 1.5, resolution: 1 },
+      limits,
+    );
+    expect(spec.head).toMatchObject({ width: 192, hidden: 96 });
+  });
+
+  test('a grouped stage widens by whole groups', () => {
+    const stage = { operator: 'bottleneck', kernel: 3, stride: 1, width: 72, repeats: 1, groupWidth: 24 };
+    const regNet = parseNetworkSpec({ ...base, stages: [{ ...stage, bottleneckRatio: 1 }] }, 'RegNet');
+    const resNeXt = parseNetworkSpec({ ...base, stages: [{ ...stage, width: 96, bottleneckRatio: 0.5 }] }, 'ResNeXt');
+    const widths = (network: typeof base) =>
+      [0.5, 1.1, 1.2, 1.3, 2].map(
+        (width) => applyMultipliers(network, { depth: 1, width, resolution: 1 }, limits).spec.stages[0]?.width,
+      );
+    expect(widths(regNet)).toEqual([48, 72, 96, 96, 144]);
+    // At 1.2 the nearest multiple of 48 would be more than 10 % short.
+    expect(widths(resNeXt)).toEqual([48, 96, 144, 144, 192]);
+  });
+
+  test('a resolution stays a multiple of the pixel blocks of the stem', () => {
+    const blocks = parseNetworkSpec(
+      { ...base, input: { resolution: 36 }, stem: { ...base.stem, spaceToDepth: 3 } },
+      'b',
+    );
+    const side = (resolution: number, options: Parameters<typeof applyMultipliers>[2]) =>
+      applyMultipliers(blocks, { depth: 1, width: 1, resolution }, options).spec.input.resolution;
+    expect(side(1.1, limits)).toBe(39);
+    expect(side(1.1, { ...limits, resolutionMultiple: 4 })).toBe(36);
+    expect(side(4, limits)).toBe(99);
+  });
+
+  test('any valid base scales to a valid network, whatever its blocks', () => {
+    const factor = fc.double({ min: 0.5, max: 3, noNaN: true });
+    fc.assert(
+      fc.property(arbitrarySpec, factor, factor, factor, (input, depth, width, growth) => {
+        const resolution = Math.max(1, growth); // A spec has at least 4 pixels.
+        const any = parseNetworkSpec(input, 'arbitrary');
+        const { spec } = applyMultipliers(any, { depth, width, resolution }, limits);
+        expect(spec.stages.map(({ operator }) => operator)).toEqual(any.stages.map(({ operator }) => operator));
+        expect(spec.input.resolution).toBeLessThanOrEqual(100);
+      }),
+    );
   });
 
   test('equal realised multipliers mean equal networks, and the other way round', () => {

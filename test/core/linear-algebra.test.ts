@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { cholesky, dot, multiply, solve } from '../../scaling/linear-algebra.ts';
+import { cholesky, dot, multiply, solve } from '../../core/linear-algebra.ts';
 
 const entry = fc.double({ min: -3, max: 3, noNaN: true });
 

@@ -1,0 +1,57 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Random } from '../../core/random.ts';
+import { buildNetwork } from '../../models/build.ts';
+import { exportOnnx } from '../../models/export.ts';
+import { foldForInference } from '../../models/fold.ts';
+import { initialWeights } from '../../models/initialise.ts';
+import type { NetworkSpec } from '../../models/spec.ts';
+import { fileFolder } from '../cases/file-folder.ts';
+import { blockKinds, endKinds, networkOf } from './block-kinds.ts';
+import { everyBlock } from './fixture.ts';
+
+// The format's own checker and shape inference, where Python has the package `onnx`.
+const hasChecker = spawnSync('python3', ['-c', 'import onnx']).status === 0;
+if (!hasChecker) console.warn('skipped: exported files against the ONNX checker (python3 has no package onnx)');
+
+/** Checks files; prints, for each, the shape that it infers of every tensor. */
+const checker = `
+import json, sys, onnx
+for path in sys.argv[1:]:
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    values = list(inferred.graph.value_info) + list(inferred.graph.output)
+    print(json.dumps({v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}))
+`;
+
+describe.skipIf(!hasChecker)('the ONNX checker', () => {
+  const folder = fileFolder();
+
+  it('accepts an exported file of every kind of block, stem and head, and infers the shapes that it was built with', () => {
+    const specs: NetworkSpec[] = [
+      everyBlock,
+      ...[...blockKinds, ...endKinds].flatMap((kind) => [networkOf(kind, 12), networkOf(kind, 15)]),
+    ];
+    const graphs = specs.map((spec) => {
+      const graph = buildNetwork(spec, 'batch');
+      return foldForInference({ graph, weights: initialWeights(graph, new Random(0)) }).graph;
+    });
+    const files = specs.map((spec, index) => {
+      const file = join(folder, `${index}.onnx`);
+      writeFileSync(file, exportOnnx(spec, initialWeights(buildNetwork(spec, 1), new Random(0)), 'batch'));
+      return file;
+    });
+    const lines = execFileSync('python3', ['-c', checker, ...files], { encoding: 'utf8' })
+      .trim()
+      .split('\n');
+    expect(lines).toHaveLength(specs.length);
+    lines.forEach((line, index) => {
+      const inferred = JSON.parse(line) as Record<string, readonly (number | string)[]>;
+      for (const { outputs } of graphs[index]?.nodes ?? [])
+        for (const name of outputs) expect(inferred[name], name).toEqual(graphs[index]?.tensors.get(name)?.shape);
+    });
+  });
+});
