@@ -53,6 +53,44 @@ export class Random {
     return Math.sqrt(-2 * Math.log(1 - this.uniform())) * Math.cos(2 * Math.PI * this.uniform());
   }
 
+  /**
+   * Gamma with the given shape and scale 1: mean and variance are `shape`. Below shape 1 the draw for shape + 1 is shrunk
+   * by U^(1 ÷ shape), which underflows to 0 for tiny shapes; {@link Random.beta} does not depend on that.
+   * @param shape positive.
+   * @see Marsaglia & Tsang (2000), A simple method for generating gamma variables.
+   */
+  gamma(shape: number): number {
+    if (!(shape > 0)) throw new RangeError(`expected a positive shape, got ${shape}`);
+    if (shape < 1) return this.gamma(shape + 1) * (1 - this.uniform()) ** (1 / shape);
+    const d = shape - 1 / 3;
+    const c = 1 / Math.sqrt(9 * d);
+    for (;;) {
+      const x = this.normal();
+      const v = (1 + c * x) ** 3;
+      if (v > 0 && Math.log(1 - this.uniform()) < (x * x) / 2 + d - d * v + d * Math.log(v)) return d * v;
+    }
+  }
+
+  /**
+   * Beta(a, b) in [0, 1]: mean a ÷ (a + b). From two gammas, or, where both parameters are at most 1 and gammas
+   * may underflow, by Jöhnk's rejection, here on logarithms.
+   * @param a positive. @param b positive.
+   * @see Jöhnk (1964), Erzeugung von betaverteilten und gammaverteilten Zufallszahlen.
+   */
+  beta(a: number, b: number): number {
+    if (!(a > 0 && b > 0)) throw new RangeError(`expected two positive parameters, got ${a} and ${b}`);
+    if (a > 1 || b > 1) {
+      const x = this.gamma(a);
+      return x / (x + this.gamma(b));
+    }
+    for (;;) {
+      const logX = Math.log(1 - this.uniform()) / a;
+      const logY = Math.log(1 - this.uniform()) / b;
+      // x ÷ (x + y) of those pairs whose sum is at most 1.
+      if (Math.exp(logX) + Math.exp(logY) <= 1) return 1 / (1 + Math.exp(logY - logX));
+    }
+  }
+
   /** One item of a non-empty list. */
   pick<T>(items: readonly T[]): T {
     if (items.length === 0) throw new RangeError('expected a non-empty list to pick from, got an empty one');

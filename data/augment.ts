@@ -1,87 +1,80 @@
 import { z } from 'zod';
 import type { Random } from '../core/random.ts';
+import { cropSchema, drawCrop } from './crop.ts';
+import type { Dataset } from './dataset.ts';
+import { drawPlacement, type Placement } from './placement.ts';
+import { applyOperation, drawOperations, randAugmentSchema } from './rand-augment.ts';
+import { WindowResizer } from './resize.ts';
 
-/** Random changes of a training image. Each is drawn from the example's own stream, so a resumed run repeats them. */
-export const augmentationSchema = z.strictObject({
-  /** Mirror left to right half of the time; leave off where the mirror image is another class (digits, signs). */
-  flip: z.boolean().default(true),
-  /** Largest shift along each axis, as a share of the side; what enters is the channel's mean. */
-  shift: z.number().min(0).max(0.5).default(0.125),
-  /** Side of a square set to the channel's mean, as a share of the side (DeVries & Taylor 2017); 0 for none. */
-  cutout: z.number().min(0).max(1).default(0),
-});
+/** Largest shift unless a crop places the image already. */
+const defaultShift = 0.125;
+
+/**
+ * Random changes of training images. Those of an example are drawn from its own stream and those of a batch from the
+ * batch's, so a resumed run repeats them. In this order: crop, RandAugment, mirror and shift, cutout; then mixup or
+ * CutMix of the batch.
+ */
+export const augmentationSchema = z
+  .strictObject({
+    /** Mirror left to right half of the time; leave off where the mirror image is another class (digits, signs). */
+    flip: z.boolean().default(true),
+    /** Largest shift along each axis, as a share of the side; what enters is the channel's mean. 0.125, with a crop 0. */
+    shift: z.number().min(0).max(0.5).optional(),
+    crop: cropSchema.optional(),
+    randAugment: randAugmentSchema.optional(),
+    /** Side of a square set to the channel's mean, as a share of the side (DeVries & Taylor 2017); 0 for none. */
+    cutout: z.number().min(0).max(1).default(0),
+    /** α of mixup's Beta(α, α) (Zhang et al. 2018, who use 0.2 to 1); 0 for none. */
+    mixup: z.number().min(0).max(64).optional(),
+    /** α of CutMix's Beta(α, α) (Yun et al. 2019, who use 1); 0 for none. With mixup, a batch takes either by a fair coin. */
+    cutmix: z.number().min(0).max(64).optional(),
+  })
+  .refine(({ crop, shift = 0 }) => crop === undefined || shift === 0, {
+    path: ['shift'],
+    error: 'expected either a crop or a shift: a crop places the image already',
+  })
+  .transform(({ shift, ...rest }) => ({ ...rest, shift: shift ?? (rest.crop ? 0 : defaultShift) }));
 export type Augmentation = z.output<typeof augmentationSchema>;
 
-export const defaultAugmentation: Augmentation = { flip: true, shift: 0.125, cutout: 0 };
+export const defaultAugmentation: Augmentation = { flip: true, shift: defaultShift, cutout: 0 };
 export const noAugmentation: Augmentation = { flip: false, shift: 0, cutout: 0 };
 
-/** One example's draw, in whole pixels. */
-export interface Placement {
-  readonly mirrored: boolean;
-  readonly right: number;
-  readonly down: number;
-  /** Top-left corner and side of the square that is blanked; side 0 for none. */
-  readonly blank: { readonly row: number; readonly column: number; readonly side: number };
-}
+/** Draws and makes the changes of one image. The image it gives is overwritten by the next call. */
+export type Augmenter = (stored: Uint8Array, random: Random) => { image: Uint8Array; placement: Placement };
 
-/** Draws what happens to one image of `side` pixels. */
-export function drawPlacement({ flip, shift, cutout }: Augmentation, side: number, random: Random): Placement {
-  const reach = Math.round(shift * side);
-  const blankSide = Math.round(cutout * side);
-  const within = () => random.integer(2 * reach + 1) - reach;
-  return {
-    mirrored: flip && random.uniform() < 0.5,
-    right: reach > 0 ? within() : 0,
-    down: reach > 0 ? within() : 0,
-    // The square's centre is anywhere in the image, so it may hang over the edge.
-    blank:
-      blankSide > 0
-        ? {
-            row: random.integer(side) - (blankSide >> 1),
-            column: random.integer(side) - (blankSide >> 1),
-            side: blankSide,
-          }
-        : { row: 0, column: 0, side: 0 },
+/**
+ * What is done to every image of a data set: its bytes are altered (crop, RandAugment), its placement is drawn.
+ * Undefined where nothing is asked for. Mixing is of batches, so not here.
+ * @param dataset gives the shape of images with a crop; without one they come in at `side` both ways.
+ * @param side of the square that comes out.
+ */
+export function augmenterOf(dataset: Dataset, augmentation: Augmentation, side: number): Augmenter | undefined {
+  const { crop, randAugment, flip, shift, cutout } = augmentation;
+  const alter = crop || randAugment ? altererOf(dataset, augmentation, side) : undefined;
+  if (!alter && !flip && shift === 0 && cutout === 0) return undefined;
+  return (stored, random) => {
+    const placement = drawPlacement(augmentation, side, random);
+    return { image: alter ? alter(stored, random) : stored, placement };
   };
 }
 
-/**
- * Writes one image, normalised and placed.
- * @param source bytes `[channels, side, side]`.
- * @param tables normalised value of every byte, one table a channel; the mean is 0 after normalisation.
- * @param out floats `[channels, side, side]`.
- */
-export function placeImage(
-  source: Uint8Array,
+function altererOf(
+  { channels, height, width, mean }: Dataset,
+  { crop, randAugment }: Augmentation,
   side: number,
-  tables: readonly Float32Array[],
-  placement: Placement,
-  out: Float32Array,
-): void {
-  const { mirrored, right, down, blank } = placement;
-  const step = mirrored ? -1 : 1;
-  const from = Math.max(0, right);
-  const to = Math.min(side, side + right);
-  for (const [channel, table] of tables.entries()) {
-    const plane = channel * side * side;
-    for (let row = 0; row < side; row++) {
-      const at = plane + row * side;
-      const sourceRow = row - down;
-      if (sourceRow < 0 || sourceRow >= side) {
-        out.fill(0, at, at + side);
-        continue;
-      }
-      if (right !== 0) out.fill(0, at, at + side);
-      const start = plane + sourceRow * side;
-      let read = start + (mirrored ? side - 1 - (from - right) : from - right);
-      for (let column = from; column < to; column++, read += step)
-        out[at + column] = table[source[read] as number] as number;
-    }
-    for (let row = Math.max(0, blank.row); row < Math.min(side, blank.row + blank.side); row++)
-      out.fill(
-        0,
-        plane + row * side + Math.max(0, blank.column),
-        plane + row * side + Math.min(side, blank.column + blank.side),
-      );
-  }
+): (stored: Uint8Array, random: Random) => Uint8Array {
+  const bytes = new Uint8ClampedArray(channels * side * side);
+  const image = new Uint8Array(bytes.buffer);
+  const fill = mean.map((centre) => Math.round(255 * centre));
+  const canvas = { channels, side, fill, scratch: new Uint8Array(image.length) };
+  const native = { height, width };
+  const resizer = new WindowResizer(native, { height: side, width: side });
+  return (stored, random) => {
+    if (crop) resizer.resize(stored, drawCrop(crop, native, random.child('crop')), bytes);
+    else image.set(stored);
+    if (randAugment)
+      for (const operation of drawOperations(randAugment, random.child('rand-augment')))
+        applyOperation(image, operation, canvas);
+    return image;
+  };
 }

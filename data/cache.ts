@@ -30,8 +30,18 @@ type Header = z.infer<typeof headerSchema>;
 /** Content address of a data set: equal splits have equal digests whatever they were read from. */
 export function datasetDigest({ classNames, channels, height, width, splits }: Dataset): string {
   const hash = createHash('sha256').update(JSON.stringify({ classNames, channels, height, width }));
-  for (const name of splitNames) hash.update(name).update(bytesOf(splits[name].labels)).update(splits[name].pixels);
+  for (const name of splitNames) {
+    hash.update(name).update(bytesOf(splits[name].labels));
+    for (const piece of pieces(splits[name].pixels)) hash.update(piece);
+  }
   return `sha256:${hash.digest('hex')}`;
+}
+
+/** Neither hashing nor reading takes more than 2 GiB at once. */
+const pieceBytes = 2 ** 30;
+
+function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
 }
 
 function bytesOf(labels: Uint16Array): Uint8Array {
@@ -60,7 +70,9 @@ export async function writeDatasetFile(dataset: Dataset, path: string): Promise<
 }
 
 function checksum({ labels, pixels }: Split): number {
-  return crc32(pixels, crc32(bytesOf(labels)));
+  let crc = crc32(bytesOf(labels));
+  for (const piece of pieces(pixels)) crc = crc32(piece, crc);
+  return crc;
 }
 
 function sealed(split: Split): { count: number; crc: number } {
@@ -110,9 +122,10 @@ async function readParts(file: FileHandle, broken: (why: string) => Error): Prom
     const { count, crc } = parts[name];
     const labels = new Uint16Array(count);
     const pixels = new Uint8Array(count * values);
-    await file.read(bytesOf(labels), 0, 2 * count, at);
-    await file.read(pixels, 0, pixels.length, at + 2 * count);
-    at += count * (2 + values);
+    for (const piece of [bytesOf(labels), ...pieces(pixels)]) {
+      await file.read(piece, 0, piece.length, at);
+      at += piece.length;
+    }
     const read = { count, labels, pixels };
     if (checksum(read) !== crc) throw broken(`a ${name} split that was changed`);
     return read;

@@ -3,6 +3,7 @@ import { basename, extname, join, resolve } from 'node:path';
 import sharp, { type OutputInfo } from 'sharp';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import type { Split } from './dataset.ts';
+import { allocatePixels } from './pixels.ts';
 import { resizePlanes } from './resize.ts';
 import type { LoadOptions, FolderSource } from './source.ts';
 import type { DecodedImages } from './split.ts';
@@ -18,18 +19,19 @@ const parallel = 4;
  * put on black, the centre cropped to the shorter side and brought down to `resolution` by `resizeFilter`.
  * @throws {ConfigError} for an unusable folder; {InvalidFileError} naming the image that cannot be decoded.
  */
-export async function loadFolder(source: FolderSource, { baseDirectory, signal }: LoadOptions): Promise<DecodedImages> {
+export async function loadFolder(source: FolderSource, options: LoadOptions): Promise<DecodedImages> {
+  const { baseDirectory } = options;
   const root = resolve(baseDirectory, source.path);
   const hasSplits = isFolder(join(root, 'train')) && isFolder(join(root, 'test'));
   const trainRoot = hasSplits ? join(root, 'train') : root;
   const testRoot = source.test ? resolve(baseDirectory, source.test) : hasSplits ? join(root, 'test') : undefined;
   const classNames = classFolders(trainRoot);
-  const train = await readImages(trainRoot, classNames, source.resolution, signal);
+  const train = await readImages(trainRoot, classNames, source.resolution, options);
   if (testRoot && classFolders(testRoot).join('/') !== classNames.join('/'))
     throw new ConfigError(
       `${testRoot}: expected the classes ${classNames.join(', ')} as in ${trainRoot}, got ${classFolders(testRoot).join(', ')}`,
     );
-  const test = testRoot ? await readImages(testRoot, classNames, source.resolution, signal) : undefined;
+  const test = testRoot ? await readImages(testRoot, classNames, source.resolution, options) : undefined;
   return {
     name: basename(root),
     channels: 3,
@@ -48,7 +50,7 @@ function isFolder(path: string): boolean {
 function classFolders(root: string): string[] {
   if (!isFolder(root))
     throw new ConfigError(
-      `data: expected a folder with one subfolder a class, found none at ${root} (files of records need {format: …})`,
+      `data: expected a folder with one subfolder a class, found none at ${root} (files need {format: …})`,
     );
   const names = readdirSync(root, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
@@ -63,7 +65,7 @@ async function readImages(
   root: string,
   classNames: readonly string[],
   side: number,
-  signal: AbortSignal | undefined,
+  { signal, maxPixelBytes }: LoadOptions,
 ): Promise<Split> {
   const files = classNames.flatMap((name, label) => {
     const images = readdirSync(join(root, name))
@@ -74,7 +76,7 @@ async function readImages(
     return images.map((file) => ({ path: join(root, name, file), label }));
   });
   const values = 3 * side * side;
-  const pixels = new Uint8Array(files.length * values);
+  const pixels = allocatePixels(files.length, { channels: 3, height: side, width: side }, root, maxPixelBytes);
   let next = 0;
   const worker = async () => {
     for (let at = next++; at < files.length; at = next++) {

@@ -1,15 +1,18 @@
 import { InterruptedError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
+import { loadCsv } from './csv.ts';
 import type { Dataset } from './dataset.ts';
 import { loadFolder } from './folder.ts';
+import { loadIdx } from './idx.ts';
 import { loadRecords } from './records.ts';
+import { requireFit } from './pixels.ts';
 import { renderedClassNames, renderSplit } from './rendered.ts';
 import type { DataSource, LoadOptions, RenderedSource } from './source.ts';
-import { channelStatistics, type DecodedImages, divide, take } from './split.ts';
+import { arrange, channelStatistics, type DecodedImages, divide } from './split.ts';
 
 /**
  * Reads and splits a data set. The hold-out is always taken from the training examples, class by class;
- * a test split that the source brings is left alone.
+ * a test split that the source brings is left alone. Memory: one byte a value of every example, once; splits are views.
  * @throws {ConfigError} for sources that are missing or cannot be split; {InvalidFileError} for damaged files;
  * {InterruptedError} when aborted.
  */
@@ -26,9 +29,9 @@ export async function loadDataset(source: DataSource, options: LoadOptions): Pro
     hasTest: images.test !== undefined,
   };
   const parts = divide(given.labels, classNames, rules, new Random(source.seed).child('split'));
-  const train = take(given, parts.train);
-  const splits = { train, holdout: take(given, parts.holdout), test: images.test ?? take(given, parts.test) };
-  return { name, channels, height, width, classNames, ...channelStatistics(train, channels), splits };
+  const taken = arrange(given, parts);
+  const splits = { ...taken, test: images.test ?? taken.test };
+  return { name, channels, height, width, classNames, ...channelStatistics(taken.train, channels), splits };
 }
 
 function loadImages(source: DataSource, options: LoadOptions): Promise<DecodedImages> {
@@ -36,8 +39,13 @@ function loadImages(source: DataSource, options: LoadOptions): Promise<DecodedIm
     case 'rendered':
       return renderImages(source, options);
     case 'cifar10':
+    case 'cifar100':
     case 'records':
       return loadRecords(source, options);
+    case 'idx':
+      return loadIdx(source, options);
+    case 'csv':
+      return loadCsv(source, options);
     case 'folder':
       return loadFolder(source, options);
     default:
@@ -45,14 +53,14 @@ function loadImages(source: DataSource, options: LoadOptions): Promise<DecodedIm
   }
 }
 
-async function renderImages(source: RenderedSource, { signal }: LoadOptions): Promise<DecodedImages> {
+async function renderImages(source: RenderedSource, { signal, maxPixelBytes }: LoadOptions): Promise<DecodedImages> {
   const { classes, resolution, seed } = source;
+  const shape = { channels: 3, height: resolution, width: resolution };
+  requireFit(Math.max(source.train, source.test), shape, 'data', maxPixelBytes);
   const task = { classes, resolution, seed };
   return {
     name: `rendered-${resolution}`,
-    channels: 3,
-    height: resolution,
-    width: resolution,
+    ...shape,
     classNames: renderedClassNames(classes),
     train: await renderSplit(task, 'train', source.train, signal),
     test: await renderSplit(task, 'test', source.test, signal),

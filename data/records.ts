@@ -1,147 +1,164 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
-import { ConfigError, InvalidFileError } from '../core/errors.ts';
+import { InvalidFileError } from '../core/errors.ts';
+import { cifar10Classes, cifar100CoarseClasses, cifar100FineClasses } from './cifar-classes.ts';
 import type { Split } from './dataset.ts';
+import { changedWhileRead, filesOf, unpackedSize, unpackFile } from './files.ts';
+import { mostClasses, numberedClasses, requireEveryClass } from './labels.ts';
+import { allocatePixels, type ImageShape, largestPixelBytes, requireFit } from './pixels.ts';
 import type { LoadOptions, RecordsSource } from './source.ts';
 import type { DecodedImages } from './split.ts';
 
-/** Layout of one record: one label byte, then bytes `[channels, height, width]`. */
+/** One record: label bytes, then bytes `[channels, height, width]`. */
 interface RecordLayout {
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
+  readonly name?: string;
+  readonly shape: ImageShape;
+  /** Label bytes in order; all are checked, the one at `label` is the class. */
+  readonly labels: readonly { readonly kind: string; readonly classes: number }[];
+  readonly label: number;
+  /** Absent where classes are known by number only. */
+  readonly classNames?: readonly string[];
+  /** Names of the files in a folder. */
+  readonly trainFiles: RegExp;
+  readonly testFile: string;
 }
 
-const cifar10 = {
-  channels: 3,
-  height: 32,
-  width: 32,
-  classNames: ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'],
-} as const;
+const cifarShape: ImageShape = { channels: 3, height: 32, width: 32 };
 
-/** Largest data set read into memory, in bytes of pixels. */
-const maxBytes = 8e9;
+function layoutOf(source: RecordsSource): RecordLayout {
+  switch (source.format) {
+    case 'cifar10':
+      return {
+        name: 'CIFAR-10',
+        shape: cifarShape,
+        labels: [{ kind: 'label', classes: cifar10Classes.length }],
+        label: 0,
+        classNames: cifar10Classes,
+        trainFiles: /^data_batch.*\.bin(\.gz)?$/,
+        testFile: 'test_batch.bin',
+      };
+    case 'cifar100':
+      return {
+        name: source.labels === 'fine' ? 'CIFAR-100' : 'CIFAR-100-coarse',
+        shape: cifarShape,
+        labels: [
+          { kind: 'coarse label', classes: cifar100CoarseClasses.length },
+          { kind: 'fine label', classes: cifar100FineClasses.length },
+        ],
+        label: source.labels === 'fine' ? 1 : 0,
+        classNames: source.labels === 'fine' ? cifar100FineClasses : cifar100CoarseClasses,
+        trainFiles: /^train\.bin(\.gz)?$/,
+        testFile: 'test.bin',
+      };
+    case 'records':
+      return {
+        shape: source,
+        labels: [{ kind: 'label', classes: source.classNames?.length ?? mostClasses }],
+        label: 0,
+        ...(source.classNames ? { classNames: source.classNames } : {}),
+        trainFiles: /^data_batch.*\.bin(\.gz)?$/,
+        testFile: 'test_batch.bin',
+      };
+    default:
+      return source satisfies never;
+  }
+}
 
 /**
- * Fixed-size binary records; CIFAR-10 is the case of 3 × 32 × 32. Labels without names are called
- * by their number, and every number up to the largest must occur.
- * @throws {ConfigError} for missing files; {InvalidFileError} naming file and record for damaged ones.
+ * Fixed-size binary records, plain or gzip; CIFAR-10 and CIFAR-100 are cases of 3 × 32 × 32. Labels without names are
+ * called by their number, and every number up to the largest must occur. Memory: one byte a value and two a label,
+ * allocated once the number of records is known.
+ * @throws {ConfigError} for missing files and too many pixels; {InvalidFileError} naming file and record for damaged ones.
  */
-export async function loadRecords(
-  source: RecordsSource,
-  { baseDirectory, signal }: LoadOptions,
-): Promise<DecodedImages> {
-  const layout = source.format === 'cifar10' ? cifar10 : source;
-  const trainFiles = filesOf(source.path, baseDirectory, /^data_batch.*\.bin(\.gz)?$/);
+export async function loadRecords(source: RecordsSource, options: LoadOptions): Promise<DecodedImages> {
+  const { baseDirectory } = options;
+  const layout = layoutOf(source);
+  const trainFiles = filesOf(source.path, baseDirectory, layout.trainFiles);
   const testFiles =
     source.test === undefined
-      ? bundledTest(source.path, baseDirectory)
+      ? bundledTest(source.path, layout.testFile, baseDirectory)
       : filesOf(source.test, baseDirectory, /\.bin(\.gz)?$/);
-  const known = layout.classNames?.length;
-  const train = await readRecords(trainFiles, layout, known, signal);
-  const test = testFiles.length > 0 ? await readRecords(testFiles, layout, known, signal) : undefined;
-  const classNames = layout.classNames ?? namesOf([train, ...(test ? [test] : [])]);
+  const train = await readRecords(trainFiles, layout, options);
+  const test = testFiles.length > 0 ? await readRecords(testFiles, layout, options) : undefined;
+  const classNames = layout.classNames ?? numberedClasses([train, ...(test ? [test] : [])]);
   requireEveryClass(train, classNames.length, trainFiles.join(', '));
-  const { channels, height, width } = layout;
-  return {
-    name: source.format === 'cifar10' ? 'CIFAR-10' : basename(trainFiles[0] as string).replace(/\.bin(\.gz)?$/, ''),
-    channels,
-    height,
-    width,
-    classNames,
-    train,
-    test,
-  };
+  const { channels, height, width } = layout.shape;
+  const name = layout.name ?? basename(trainFiles[0] as string).replace(/\.bin(\.gz)?$/, '');
+  return { name, channels, height, width, classNames, train, test };
 }
 
-/** Files named one by one, or those of a folder that match. */
-function filesOf(paths: string | readonly string[], baseDirectory: string, pattern: RegExp): string[] {
-  return [paths].flat().flatMap((path) => {
-    const full = resolve(baseDirectory, path);
-    if (!existsSync(full)) throw new ConfigError(`data: expected a file or folder, found nothing at ${full}`);
-    if (!statSync(full).isDirectory()) return [full];
-    const found = readdirSync(full)
-      .filter((name) => pattern.test(name))
-      .toSorted();
-    if (found.length === 0) throw new ConfigError(`data: expected files like ${pattern.source} in ${full}, found none`);
-    return found.map((name) => join(full, name));
-  });
-}
-
-/** `test_batch.bin` beside CIFAR's training batches. */
-function bundledTest(paths: string | readonly string[], baseDirectory: string): string[] {
+/** The test file beside the training files of a folder. */
+function bundledTest(paths: string | readonly string[], name: string, baseDirectory: string): readonly string[] {
   if (typeof paths !== 'string') return [];
-  return ['test_batch.bin', 'test_batch.bin.gz']
-    .map((name) => join(resolve(baseDirectory, paths), name))
+  return [name, `${name}.gz`]
+    .map((file) => join(resolve(baseDirectory, paths), file))
     .filter((path) => existsSync(path))
     .slice(0, 1);
 }
 
 async function readRecords(
   files: readonly string[],
-  { channels, height, width }: RecordLayout,
-  classes: number | undefined,
-  signal: AbortSignal | undefined,
+  layout: RecordLayout,
+  { signal, maxPixelBytes = largestPixelBytes }: LoadOptions,
 ): Promise<Split> {
+  const { channels, height, width } = layout.shape;
   const values = channels * height * width;
-  const parts: { file: string; bytes: Uint8Array }[] = [];
-  let total = 0;
+  const recordBytes = layout.labels.length + values;
+  const counts: number[] = [];
   for (const file of files) {
-    const bytes = await readMaybeCompressed(file, signal);
-    const count = bytes.length / (values + 1);
+    const size = await unpackedSize(file, (maxPixelBytes / values + 1) * recordBytes, signal);
+    const count = size / recordBytes;
+    requireFit(Math.floor(count), layout.shape, file, maxPixelBytes);
     if (!Number.isInteger(count) || count === 0)
       throw new InvalidFileError(
-        `${file}: expected whole records of ${values + 1} bytes (1 label + ${channels} × ${height} × ${width} pixels), got ${bytes.length} bytes, which is ${count.toFixed(2)} records`,
+        `${file}: expected whole records of ${recordBytes} bytes (${layout.labels.length} label + ${channels} × ${height} × ${width} pixels), got ${size} bytes, which is ${count.toFixed(2)} records`,
       );
-    total += count;
-    if (total * values > maxBytes)
-      throw new ConfigError(`${file}: expected at most ${maxBytes / 1e9} GB of pixels; set a smaller data set`);
-    parts.push({ file, bytes });
+    counts.push(count);
   }
-  const pixels = new Uint8Array(total * values);
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const pixels = allocatePixels(total, layout.shape, files.join(', '), maxPixelBytes);
   const labels = new Uint16Array(total);
-  let at = 0;
-  for (const { file, bytes } of parts)
-    for (let start = 0; start < bytes.length; start += values + 1, at++) {
-      const label = bytes[start] as number;
-      if (classes !== undefined && label >= classes)
-        throw new InvalidFileError(
-          `${file}: record ${start / (values + 1)}: expected a label below ${classes}, got ${label}`,
-        );
-      labels[at] = label;
-      pixels.set(bytes.subarray(start + 1, start + 1 + values), at * values);
-    }
+  let first = 0;
+  for (const [index, file] of files.entries()) {
+    const end = first + (counts[index] as number);
+    const into = { labels: labels.subarray(first, end), pixels: pixels.subarray(first * values, end * values) };
+    await fillRecords(into, file, layout, signal);
+    first = end;
+  }
   return { count: total, pixels, labels };
 }
 
-/** gzip is told by its magic number, not by the file's name. */
-async function readMaybeCompressed(file: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
-  const bytes = await readFile(file, { signal });
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  try {
-    return await promisify(gunzip)(bytes);
-  } catch (cause) {
-    throw new InvalidFileError(`${file}: expected a whole gzip file, got a damaged one (${(cause as Error).message})`, {
-      cause,
-    });
+/** Distributes the bytes of one file over labels and pixels as they come. */
+async function fillRecords(
+  into: { readonly labels: Uint16Array; readonly pixels: Uint8Array },
+  file: string,
+  layout: RecordLayout,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const values = into.pixels.length / into.labels.length;
+  const labelBytes = layout.labels.length;
+  const recordBytes = labelBytes + values;
+  let position = 0;
+  for await (const piece of unpackFile(file, signal)) {
+    if (position + piece.length > into.labels.length * recordBytes) throw changedWhileRead(file);
+    for (let at = 0; at < piece.length;) {
+      const record = Math.floor(position / recordBytes);
+      const within = position - record * recordBytes;
+      if (within < labelBytes) {
+        const value = piece[at] as number;
+        const { kind, classes } = layout.labels[within] as RecordLayout['labels'][number];
+        if (value >= classes)
+          throw new InvalidFileError(`${file}: record ${record}: expected a ${kind} below ${classes}, got ${value}`);
+        if (within === layout.label) into.labels[record] = value;
+        at++;
+        position++;
+      } else {
+        const length = Math.min(recordBytes - within, piece.length - at);
+        into.pixels.set(piece.subarray(at, at + length), record * values + within - labelBytes);
+        at += length;
+        position += length;
+      }
+    }
   }
-}
-
-function namesOf(splits: readonly Split[]): string[] {
-  const highest = Math.max(...splits.flatMap(({ labels }) => labels.reduce((max, label) => Math.max(max, label), 0)));
-  return Array.from({ length: highest + 1 }, (_, label) => String(label));
-}
-
-/** A test split may miss a class; one that training misses cannot be learned. */
-function requireEveryClass({ labels }: Split, classes: number, where: string): void {
-  if (classes < 2) throw new InvalidFileError(`${where}: expected two or more classes, got label 0 alone`);
-  const seen = new Set(labels);
-  const empty = Array.from({ length: classes }, (_, label) => label).find((label) => !seen.has(label));
-  if (empty !== undefined)
-    throw new InvalidFileError(
-      `${where}: expected examples of every class from 0 to ${classes - 1}, got none of class ${empty}`,
-    );
+  if (position !== into.labels.length * recordBytes) throw changedWhileRead(file);
 }

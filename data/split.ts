@@ -1,6 +1,6 @@
 import { ConfigError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
-import type { Split } from './dataset.ts';
+import type { Split, SplitName } from './dataset.ts';
 
 /** Images as their files hold them, before the hold-out is taken. Labels are below `classNames.length`. */
 export interface DecodedImages {
@@ -91,14 +91,39 @@ function without(indices: Uint32Array, removed: Uint32Array): Uint32Array {
   return indices.filter((index) => !gone.has(index));
 }
 
-/** The examples at `indices`, copied in that order. */
-export function take(split: Split, indices: Uint32Array): Split {
-  const values = split.pixels.length / split.count;
-  const pixels = new Uint8Array(indices.length * values);
-  indices.forEach((index, place) => {
-    pixels.set(split.pixels.subarray(index * values, (index + 1) * values), place * values);
-  });
-  return { count: indices.length, pixels, labels: Uint16Array.from(indices, (index) => split.labels[index] as number) };
+/**
+ * Moves examples, in the memory they are in, so that each part's lie together and in its order, and gives views of
+ * them. Examples of no part lie behind.
+ * @param parts indices; none occurs twice.
+ */
+export function arrange(
+  { pixels, labels, count }: Split,
+  parts: Readonly<Record<SplitName, Uint32Array>>,
+): Record<SplitName, Split> {
+  const values = pixels.length / count;
+  const exampleAt = Uint32Array.from({ length: count }, (_, index) => index);
+  const placeOf = exampleAt.slice();
+  const aside = new Uint8Array(values);
+  const swap = (one: number, other: number) => {
+    aside.set(pixels.subarray(one * values, (one + 1) * values));
+    pixels.copyWithin(one * values, other * values, (other + 1) * values);
+    pixels.set(aside, other * values);
+    for (const array of [labels, exampleAt])
+      [array[one], array[other]] = [array[other] as number, array[one] as number];
+    placeOf[exampleAt[one] as number] = one;
+    placeOf[exampleAt[other] as number] = other;
+  };
+  let end = 0;
+  const gather = (part: Uint32Array): Split => {
+    const start = end;
+    for (const example of part) swap(end++, placeOf[example] as number);
+    return {
+      count: part.length,
+      pixels: pixels.subarray(start * values, end * values),
+      labels: labels.subarray(start, end),
+    };
+  };
+  return { train: gather(parts.train), holdout: gather(parts.holdout), test: gather(parts.test) };
 }
 
 /** Mean and standard deviation of each channel of pixels scaled to [0, 1]; exact, from the histogram of bytes. */

@@ -1,83 +1,79 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { Random } from '../../core/random.ts';
-import {
-  augmentationSchema,
-  defaultAugmentation,
-  drawPlacement,
-  noAugmentation,
-  placeImage,
-  type Placement,
-} from '../../data/augment.ts';
+import { augmentationSchema, augmenterOf, defaultAugmentation, noAugmentation } from '../../data/augment.ts';
+import { smallDataset } from './small-dataset.ts';
 
-const asStored: Placement = { mirrored: false, right: 0, down: 0, blank: { row: 0, column: 0, side: 0 } };
-const plain = [Float32Array.from({ length: 256 }, (_, byte) => byte)];
-
-/** A 3×3 image of 1 … 9, placed over what the array held before. */
-function placed(change: Partial<Placement>): number[] {
-  const out = new Float32Array(9).fill(-1);
-  placeImage(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), 3, plain, { ...asStored, ...change }, out);
-  return [...out];
-}
-
-describe('placeImage', () => {
-  it('leaves an image as stored', () => {
-    expect(placed({})).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  });
-
-  it('mirrors left to right', () => {
-    expect(placed({ mirrored: true })).toEqual([3, 2, 1, 6, 5, 4, 9, 8, 7]);
-  });
-
-  it('shifts right and up, the mean moving in', () => {
-    expect(placed({ right: 1, down: -1 })).toEqual([0, 4, 5, 0, 7, 8, 0, 0, 0]);
-  });
-
-  it('shifts what it has mirrored', () => {
-    expect(placed({ mirrored: true, right: -1 })).toEqual([2, 1, 0, 5, 4, 0, 8, 7, 0]);
-  });
-
-  it('blanks a square, cut off at the edge', () => {
-    expect(placed({ blank: { row: 0, column: 1, side: 2 } })).toEqual([1, 0, 0, 4, 0, 0, 7, 8, 9]);
-    expect(placed({ blank: { row: 2, column: -1, side: 2 } })).toEqual([1, 2, 3, 4, 5, 6, 0, 8, 9]);
-  });
-});
-
-describe('drawPlacement', () => {
-  it('stays within its bounds', () => {
-    const share = fc.double({ min: 0, max: 0.5, noNaN: true });
-    fc.assert(
-      fc.property(fc.integer(), fc.integer({ min: 4, max: 64 }), share, (seed, side, shift) => {
-        const drawn = drawPlacement({ flip: false, shift, cutout: shift }, side, new Random(seed));
-        const reach = Math.round(shift * side);
-        expect(drawn.mirrored).toBe(false);
-        expect(Math.max(Math.abs(drawn.right), Math.abs(drawn.down))).toBeLessThanOrEqual(reach);
-        expect(drawn.blank.side).toBe(reach);
-        const centre = Math.floor(reach / 2);
-        if (reach > 0) expect(Math.min(drawn.blank.row, drawn.blank.column) + centre).toBeGreaterThanOrEqual(0);
-        expect(Math.max(drawn.blank.row, drawn.blank.column) + centre).toBeLessThan(side);
-      }),
-      { numRuns: 100 },
-    );
-  });
-
-  it('changes nothing when nothing is asked for', () => {
-    expect(drawPlacement(noAugmentation, 32, new Random(1))).toEqual(asStored);
-  });
-
-  it('mirrors about half of the time', () => {
-    const mirrored = Array.from({ length: 400 }, (_, seed) => {
-      return drawPlacement({ ...noAugmentation, flip: true }, 8, new Random(seed)).mirrored;
-    }).filter(Boolean).length;
-    // 400 fair coins, 4 sigma.
-    expect(Math.abs(mirrored - 200)).toBeLessThan(40);
-  });
-});
+const dataset = smallDataset();
+const image = dataset.splits.train.pixels.subarray(192, 384);
 
 describe('augmentationSchema', () => {
   it('has the documented defaults and refuses what it does not know', () => {
     expect(augmentationSchema.parse({})).toEqual(defaultAugmentation);
     expect(augmentationSchema.safeParse({ shift: 0.6 }).success).toBe(false);
-    expect(augmentationSchema.safeParse({ mixup: 0.2 }).success).toBe(false);
+    expect(augmentationSchema.safeParse({ mixUp: 0.2 }).success).toBe(false);
+    for (const wrong of [{ mixup: -0.1 }, { cutmix: 100 }, { crop: true }, { randAugment: { magnitude: -1 } }])
+      expect(augmentationSchema.safeParse(wrong).success).toBe(false);
+  });
+
+  it('fills in what is asked for, to a form that parses to itself', () => {
+    const asked = { crop: {}, randAugment: { magnitude: 9 }, mixup: 0.2, cutmix: 1 };
+    const whole = augmentationSchema.parse(asked);
+    expect(whole).toMatchObject({
+      flip: true,
+      shift: 0,
+      cutout: 0,
+      crop: { area: [0.08, 1], aspect: [3 / 4, 4 / 3] },
+      randAugment: { count: 2, magnitude: 9 },
+      mixup: 0.2,
+      cutmix: 1,
+    });
+    expect(augmentationSchema.parse(whole)).toEqual(whole);
+  });
+
+  it('refuses a crop and a shift at once, and says why', () => {
+    const both = augmentationSchema.safeParse({ crop: {}, shift: 0.1 });
+    expect(both.error?.issues).toMatchObject([{ path: ['shift'], message: /either a crop or a shift/ }]);
+    expect(augmentationSchema.parse({ crop: {}, shift: 0 }).shift).toBe(0);
+  });
+
+  it('can be printed as JSON schema', () => {
+    const printed = JSON.stringify(z.toJSONSchema(augmentationSchema, { io: 'input' }));
+    for (const key of ['crop', 'randAugment', 'cutmix', 'translate-x']) expect(printed).toContain(`"${key}"`);
+  });
+});
+
+describe('augmenterOf', () => {
+  it('is nothing where nothing is asked for of single images', () => {
+    expect(augmenterOf(dataset, noAugmentation, 8)).toBeUndefined();
+    expect(augmenterOf(dataset, { ...noAugmentation, mixup: 1 }, 8)).toBeUndefined();
+  });
+
+  it('draws the same placement whatever else is drawn, and gives the image itself when nothing alters it', () => {
+    const drawn = augmenterOf(dataset, defaultAugmentation, 8)?.(image, new Random(7).child('augment', 0, 3));
+    expect(drawn?.image).toBe(image);
+    const all = { ...defaultAugmentation, randAugment: augmentationSchema.parse({ randAugment: {} }).randAugment };
+    const augmented = augmenterOf(dataset, all, 8)?.(image, new Random(7).child('augment', 0, 3));
+    expect(augmented?.placement).toEqual(drawn?.placement);
+    expect(augmented?.image).not.toEqual(image);
+  });
+
+  it('repeats an example’s changes from its stream, and makes others from another', () => {
+    const augmentation = augmentationSchema.parse({ crop: {}, randAugment: { count: 3 }, cutout: 0.2 });
+    const augment = augmenterOf(dataset, augmentation, 6);
+    const twice = [5, 6, 5].map((seed) => {
+      const drawn = augment?.(image, new Random(seed));
+      return { ...drawn, image: drawn?.image.slice() };
+    });
+    expect(twice[2]).toEqual(twice[0]);
+    expect(twice[1]).not.toEqual(twice[0]);
+    expect(twice[0]?.image).toHaveLength(3 * 36);
+  });
+
+  it('leaves the stored image alone', () => {
+    const before = image.slice();
+    const augment = augmenterOf(dataset, augmentationSchema.parse({ randAugment: { count: 8 } }), 8);
+    for (let seed = 0; seed < 20; seed++) augment?.(image, new Random(seed));
+    expect(image).toEqual(before);
   });
 });

@@ -123,11 +123,84 @@ describe('CIFAR-10', () => {
   });
 });
 
+/** Every fine class once; superclasses in turn. */
+const hundred = (change: (record: Buffer, index: number) => void = () => {}) =>
+  Buffer.concat(
+    Array.from({ length: 400 }, (_, index) => {
+      const record = Buffer.alloc(3074, index % 251);
+      record.set([index % 20, index % 100]);
+      change(record, index);
+      return record;
+    }),
+  );
+
+async function loadHundred(train: Uint8Array, source: object = {}) {
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, 'train.bin'), train);
+  await writeFile(join(folder, 'test.bin.gz'), gzipSync(hundred()));
+  return load(folder, { format: 'cifar100', path: '.', ...source });
+}
+
+describe('CIFAR-100', () => {
+  it('is read from its folder, by fine or coarse labels', async () => {
+    const fine = await loadHundred(hundred());
+    expect(fine.classNames).toHaveLength(100);
+    expect(new Set(fine.classNames).size).toBe(100);
+    expect([fine.classNames[0], fine.classNames[99], fine.splits.test.count]).toEqual(['apple', 'worm', 400]);
+    expect(fine.classNames.toSorted()).toEqual(fine.classNames);
+    const coarse = await loadHundred(hundred(), { labels: 'coarse' });
+    expect([coarse.classNames.length, coarse.classNames[19]]).toEqual([20, 'vehicles_2']);
+    for (const { splits, classNames } of [fine, coarse])
+      splits.test.labels.forEach((label, index) => {
+        expect(label).toBe(index % classNames.length);
+        expect(splits.test.pixels[3072 * index]).toBe(index % 251);
+        expect(splits.test.pixels[3072 * index + 3071]).toBe(index % 251);
+      });
+  });
+
+  it('is refused for labels out of range and for CIFAR-10’s records', async () => {
+    const coarse = hundred((record, index) => index === 7 && record.set([20]));
+    await expect(loadHundred(coarse)).rejects.toThrow(/train\.bin: record 7: expected a coarse label below 20, got 20/);
+    const fine = hundred((record, index) => index === 8 && record.set([0, 100]));
+    await expect(loadHundred(fine)).rejects.toThrow(/train\.bin: record 8: expected a fine label below 100, got 100/);
+    const message = /expected whole records of 3074 bytes \(2 label \+ 3 × 32 × 32 pixels\), got 122920 bytes/;
+    await expect(loadHundred(batch())).rejects.toThrow(message);
+  });
+});
+
+const refused = (folder: string, source: object, maxPixelBytes: number) =>
+  expect(loadDataset(dataSourceSchema.parse(source), { baseDirectory: folder, maxPixelBytes })).rejects;
+
+describe('what would not fit', () => {
+  it('is refused before memory is taken: records, packed ones too, and generated pictures', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'a.bin'), records(30));
+    await writeFile(join(folder, 'a.bin.gz'), gzipSync(records(30_000)));
+    const source = { ...geometry, path: 'a.bin' };
+    await refused(folder, source, 1199).toThrow(/a\.bin: expected at most .* got at least 30 images of 2 × 4 × 5/);
+    await refused(folder, { ...source, path: ['a.bin', 'a.bin'] }, 2399).toThrow(
+      /a\.bin, .*a\.bin: .* at least 60 images/,
+    );
+    // Counting stops where it is clear.
+    await refused(folder, { ...source, path: 'a.bin.gz' }, 1200).toThrow(/a\.bin\.gz: .* got at least \d{2,4} images/);
+    const pictures = { format: 'rendered', train: 1_000_000, resolution: 512 };
+    await refused(folder, pictures, 8e9).toThrow(/data: expected at most 8 GB of pixels, .* which are 786 GB/);
+  });
+});
+
+describe('files', () => {
+  it.each(['a.bin', 'a.bin.gz'])('stop being read when interrupted: %s', async (path) => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, path), path.endsWith('.gz') ? gzipSync(records(30)) : records(30));
+    await expect(load(folder, { ...geometry, path }, AbortSignal.abort())).rejects.toThrow(InterruptedError);
+  });
+});
+
 describe('a path', () => {
-  it('is refused when it is no folder, saying what records need', async () => {
+  it('is refused when it is no folder, saying what files need', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'what.bin'), records(30));
-    await expect(load(folder, './what.bin')).rejects.toThrow(/none at .*what\.bin \(files of records need \{format/);
+    await expect(load(folder, './what.bin')).rejects.toThrow(/none at .*what\.bin \(files need \{format/);
     await expect(load(folder, './nothing')).rejects.toThrow(ConfigError);
   });
 });

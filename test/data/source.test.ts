@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { dataSourceSchema } from '../../data/source.ts';
 
 const records = { format: 'records', path: 'a.bin', channels: 3, height: 8, width: 8 };
+const idx = { format: 'idx', path: { images: 'a', labels: 'b' } };
+const csv = { format: 'csv', path: ['a.csv'], range: [0, 16], label: 'first' };
 const common = { holdout: 0.1, testShare: 0.15, seed: 0 };
 
 describe('dataSourceSchema', () => {
@@ -15,7 +17,7 @@ describe('dataSourceSchema', () => {
   });
 
   it('gives a form that parses to itself, for resolved configurations', () => {
-    for (const source of ['rendered', './photos', records]) {
+    for (const source of ['rendered', './photos', records, idx, csv, { format: 'cifar100', path: 'a' }]) {
       const resolved = dataSourceSchema.parse(source);
       expect(dataSourceSchema.parse(resolved)).toEqual(resolved);
     }
@@ -28,6 +30,12 @@ describe('dataSourceSchema', () => {
     ['an absurd size', { ...records, height: 1e6 }],
     ['too many rendered classes', { format: 'rendered', classes: 99 }],
     ['a word that is no path', 'renderd'],
+    ['half of a shape', { format: 'csv', path: 'a.csv', height: 8 }],
+    ['an empty range', { format: 'csv', path: 'a.csv', range: [16, 16] }],
+    ['a label by name without a header', { format: 'csv', path: 'a.csv', label: 'digit' }],
+    ['channels in an unknown order', { format: 'csv', path: 'a.csv', channels: 3 }],
+    ['images without labels', { format: 'idx', path: { images: 'a' } }],
+    ['labels that CIFAR-100 does not have', { format: 'cifar100', path: 'a', labels: 'middle' }],
     ['a number', 7],
   ])('refuses %s', (_, source) => {
     expect(dataSourceSchema.safeParse(source).success).toBe(false);

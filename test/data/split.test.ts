@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../core/errors.ts';
 import { Random } from '../../core/random.ts';
-import { channelStatistics, divide, take } from '../../data/split.ts';
+import { arrange, channelStatistics, divide } from '../../data/split.ts';
 
 const names = ['a', 'b', 'c'];
 const rules = { holdout: 0.1, testShare: 0.2, hasTest: false };
@@ -73,11 +73,35 @@ describe('divide', () => {
   });
 });
 
-describe('take', () => {
-  it('copies pixels with their labels', () => {
-    const split = { count: 3, pixels: Uint8Array.of(1, 2, 3, 4, 5, 6), labels: Uint16Array.of(7, 8, 9) };
-    const taken = { count: 2, pixels: Uint8Array.of(5, 6, 1, 2), labels: Uint16Array.of(9, 7) };
-    expect(take(split, Uint32Array.of(2, 0))).toEqual(taken);
+describe('arrange', () => {
+  it('gives views of each part in its order, without copying', () => {
+    const split = { count: 4, pixels: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), labels: Uint16Array.of(10, 11, 12, 13) };
+    const parts = { train: Uint32Array.of(2, 0), holdout: Uint32Array.of(3), test: new Uint32Array() };
+    const { train, holdout, test } = arrange(split, parts);
+    expect(train).toEqual({ count: 2, pixels: Uint8Array.of(5, 6, 1, 2), labels: Uint16Array.of(12, 10) });
+    expect(holdout).toEqual({ count: 1, pixels: Uint8Array.of(7, 8), labels: Uint16Array.of(13) });
+    expect(test).toEqual({ count: 0, pixels: new Uint8Array(), labels: new Uint16Array() });
+    expect([train, holdout].every(({ pixels }) => pixels.buffer === split.pixels.buffer)).toBe(true);
+  });
+
+  it('moves every example whatever the parts', () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.integer({ min: 1, max: 40 }), fc.nat(40), fc.nat(40), (seed, count, a, b) => {
+        const order = new Random(seed).permutation(count);
+        const split = {
+          count,
+          pixels: Uint8Array.from({ length: 3 * count }, (_, at) => Math.floor(at / 3)),
+          labels: Uint16Array.from({ length: count }, (_, index) => 100 + index),
+        };
+        const parts = { train: order.slice(0, a), holdout: order.slice(a, a + b), test: order.slice(a + b, count - 1) };
+        const arranged = arrange(split, parts);
+        for (const name of ['train', 'holdout', 'test'] as const) {
+          expect(Array.from(arranged[name].labels)).toEqual(Array.from(parts[name], (index) => 100 + index));
+          expect(Array.from(arranged[name].pixels)).toEqual(Array.from(parts[name]).flatMap((i) => [i, i, i]));
+        }
+      }),
+      { numRuns: 60 },
+    );
   });
 });
 
