@@ -13,8 +13,8 @@ import {
 export interface Loss {
   readonly kind: 'softmax-cross-entropy';
   readonly labelSmoothing: number;
-  /** Name of the class labels, int64 `[batch]`. */
-  readonly labels: string;
+  /** Name of the target distributions, float32 `[batch, classes]`; rows sum to 1. */
+  readonly targets: string;
 }
 
 /**
@@ -26,20 +26,19 @@ export function differentiate(graph: Graph, loss: Loss): TrainingGraph {
   const forward = trainingForward(graph, true);
   const { builder } = forward;
   const logits = graph.outputs[0] as string;
-  const [batch] = builder.shape(logits) as [number, number];
-  const labels: TensorType = { name: loss.labels, dtype: 'int64', shape: [batch] };
-  builder.declare(labels);
+  const targets: TensorType = { name: loss.targets, dtype: 'float32', shape: builder.shape(logits) };
+  builder.declare(targets);
   const [value, correct, dLogits] = builder.add(
     'softmax-cross-entropy',
     'loss',
-    [logits, loss.labels],
+    [logits, loss.targets],
     { labelSmoothing: loss.labelSmoothing },
     { loss: [], correct: [], [`${logits}.gradient`]: builder.shape(logits) },
   ) as [string, string, string];
   const gradients = backward(graph, builder, logits, dLogits);
   const parameters = graph.parameters.filter(trains);
   return {
-    inputs: [...graph.inputs, labels],
+    inputs: [...graph.inputs, targets],
     masks: forward.masks,
     parameters,
     nodes: builder.nodes,

@@ -2,9 +2,14 @@ import { ConfigError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import { imageInput } from '../models/build.ts';
 import type { Batch, TrainingTask } from './trainer.ts';
-import { type Augmentation, drawPlacement, placeImage, type Placement } from '../data/augment.ts';
-import type { Dataset, Split } from '../data/dataset.ts';
+import { type Augmentation, augmenterOf } from '../data/augment.ts';
+import type { Dataset, Split, SplitName } from '../data/dataset.ts';
+import { mixBatch, type MixOptions } from '../data/mix.ts';
+import { asStored, placeImage, type Placement } from '../data/placement.ts';
 import { resizeSplit } from '../data/resize.ts';
+
+/** Name of the target distributions in a batch. */
+export const targetInput = 'target';
 
 export interface ImageTaskOptions {
   /** Side of the square the network takes, in pixels. */
@@ -14,83 +19,115 @@ export interface ImageTaskOptions {
   readonly labelSmoothing: number;
 }
 
-const asStored: Placement = { mirrored: false, right: 0, down: 0, blank: { row: 0, column: 0, side: 0 } };
-
 /**
  * Image classification on a data set: batches of `image` float32 `[n, channels, side, side]`, normalised
- * by the training split, and `label` int64 `[n]`. Epoch order depends on (seed, epoch), the augmentation of an
- * example on (seed, epoch, example): batches are the same however a run was cut.
+ * by the training split, and `target` float32 `[n, classes]`, 1 at the label unless examples are mixed. Epoch order
+ * depends on (seed, epoch), the augmentation of an example on (seed, epoch, example), how a batch is mixed on
+ * (seed, batch): batches are the same however a run was cut.
+ *
+ * Memory: the data set, and of the training and the scored split a copy at `resolution` where that is not the native
+ * one; with a crop training images are kept at the native one alone.
  * @throws {ConfigError} when the split to score is empty.
  */
 export function imageTask(dataset: Dataset, options: ImageTaskOptions): TrainingTask {
   const { resolution: side, augmentation, labelSmoothing } = options;
-  const { channels } = dataset;
+  const { channels, mean, std } = dataset;
+  const classes = dataset.classNames.length;
   if (dataset.splits[options.scoredSplit].count === 0)
     throw new ConfigError(`${dataset.name}: expected examples in the ${options.scoredSplit} split, got none`);
   const shape = [channels, side, side];
   const values = channels * side * side;
-  const tables = dataset.mean.map((mean, channel) =>
-    Float32Array.from({ length: 256 }, (_, byte) => (byte / 255 - mean) / (dataset.std[channel] as number)),
+  const tables = mean.map((centre, channel) =>
+    Float32Array.from({ length: 256 }, (_, byte) => (byte / 255 - centre) / (std[channel] as number)),
   );
-  const lazily = (name: 'train' | 'holdout' | 'test') => {
-    let resized: Split | undefined;
-    return () => (resized ??= resizeSplit(dataset.splits[name], dataset, side));
-  };
-  const train = lazily('train');
-  const scored = lazily(options.scoredSplit);
-  const isAugmented = augmentation.flip || augmentation.shift > 0 || augmentation.cutout > 0;
+  const resized = resizedSplits(dataset, side);
+  const augment = augmenterOf(dataset, augmentation, side);
+  const mixing = { mixup: augmentation.mixup ?? 0, cutmix: augmentation.cutmix ?? 0 };
 
-  const batchOf = (split: Split, indices: ArrayLike<number>, placements: readonly Placement[]): Batch => {
-    const data = new Float32Array(indices.length * values);
-    const labels = new BigInt64Array(indices.length);
-    for (let row = 0; row < indices.length; row++) {
-      const example = indices[row] as number;
-      placeImage(
-        split.pixels.subarray(example * values, (example + 1) * values),
-        side,
-        tables,
-        placements[row] ?? asStored,
-        data.subarray(row * values, (row + 1) * values),
-      );
-      labels[row] = BigInt(split.labels[example] as number);
-    }
-    return {
-      [imageInput]: { dtype: 'float32', shape: [indices.length, ...shape], data },
-      label: { dtype: 'int64', shape: [indices.length], data: labels },
+  /** A batch that is filled row by row. */
+  const emptyBatch = (count: number) => {
+    const images = new Float32Array(count * values);
+    const targets = new Float32Array(count * classes);
+    const fill = (row: number, label: number, image: Uint8Array, placement: Placement) => {
+      placeImage(image, side, tables, placement, images.subarray(row * values, (row + 1) * values));
+      targets[row * classes + label] = 1;
     };
+    const batch: Batch = {
+      [imageInput]: { dtype: 'float32', shape: [count, ...shape], data: images },
+      [targetInput]: { dtype: 'float32', shape: [count, classes], data: targets },
+    };
+    return { images, targets, fill, batch };
   };
+
+  function* trainingBatches(
+    batchSize: number,
+    seed: number,
+    skip: number,
+    mixing: MixOptions,
+  ): Generator<Batch, never> {
+    const split = augmentation.crop ? dataset.splits.train : resized('train');
+    const random = new Random(seed).child('data');
+    const examples = shuffledExamples(split.count, random, skip * batchSize);
+    for (let index = skip; ; index++) {
+      const { images, targets, fill, batch } = emptyBatch(batchSize);
+      for (let row = 0; row < batchSize; row++) {
+        const { epoch, example } = examples.next().value;
+        const stored = imageAt(split, example);
+        const { image, placement } = augment
+          ? augment(stored, random.child('augment', epoch, example))
+          : { image: stored, placement: asStored };
+        fill(row, split.labels[example] as number, image, placement);
+      }
+      mixBatch({ images, targets, count: batchSize, side }, mixing, random.child('mix', index));
+      yield batch;
+    }
+  }
 
   return {
     inputs: [{ name: imageInput, dtype: 'float32', shape }],
-    targets: [{ name: 'label', dtype: 'int64', shape: [] }],
+    targets: [{ name: targetInput, dtype: 'float32', shape: [classes] }],
     loss: { kind: 'softmax-cross-entropy', labelSmoothing },
-    *trainingBatches(batchSize, seed, skip = 0) {
-      const split = train();
-      const random = new Random(seed).child('data');
-      let epoch = -1;
-      let order: Uint32Array = new Uint32Array();
-      for (let next = skip * batchSize; ; next += batchSize) {
-        const indices = new Uint32Array(batchSize);
-        const placements: Placement[] = [];
-        for (let row = 0; row < batchSize; row++) {
-          const wanted = Math.floor((next + row) / split.count);
-          if (wanted !== epoch) {
-            epoch = wanted;
-            order = random.child('order', epoch).permutation(split.count);
-          }
-          const example = order[(next + row) % split.count] as number;
-          indices[row] = example;
-          if (isAugmented) placements.push(drawPlacement(augmentation, side, random.child('augment', epoch, example)));
-        }
-        yield batchOf(split, indices, placements);
-      }
-    },
+    trainingBatches: (batchSize, seed, skip = 0) => trainingBatches(batchSize, seed, skip, mixing),
+    ...(mixing.mixup + mixing.cutmix > 0 && {
+      statisticsBatches: (batchSize: number, seed: number, skip = 0) =>
+        trainingBatches(batchSize, seed, skip, { mixup: 0, cutmix: 0 }),
+    }),
     *scoringBatches(batchSize) {
-      const split = scored();
+      const split = resized(options.scoredSplit);
       for (let start = 0; start < split.count; start += batchSize) {
-        const indices = Uint32Array.from({ length: Math.min(batchSize, split.count - start) }, (_, row) => start + row);
-        yield batchOf(split, indices, []);
+        const count = Math.min(batchSize, split.count - start);
+        const { fill, batch } = emptyBatch(count);
+        for (let row = 0; row < count; row++)
+          fill(row, split.labels[start + row] as number, imageAt(split, start + row), asStored);
+        yield batch;
       }
     },
   };
+}
+
+/** Splits at the network's resolution, each made when it is first asked for. */
+function resizedSplits(dataset: Dataset, side: number): (name: SplitName) => Split {
+  const made = new Map<SplitName, Split>();
+  return (name) => {
+    const split = made.get(name) ?? resizeSplit(dataset.splits[name], dataset, side);
+    made.set(name, split);
+    return split;
+  };
+}
+
+function imageAt({ pixels, count }: Split, example: number): Uint8Array {
+  const values = pixels.length / count;
+  return pixels.subarray(example * values, (example + 1) * values);
+}
+
+/** Every example once an epoch, each epoch in another order, without end. @param first place to start from. */
+function* shuffledExamples(
+  count: number,
+  random: Random,
+  first: number,
+): Generator<{ readonly epoch: number; readonly example: number }, never> {
+  for (let epoch = Math.floor(first / count), place = first % count; ; epoch++, place = 0) {
+    const order = random.child('order', epoch).permutation(count);
+    for (; place < count; place++) yield { epoch, example: order[place] as number };
+  }
 }

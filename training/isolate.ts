@@ -22,10 +22,27 @@ export interface TrainingAssignment {
   readonly weightsFile: string;
   /** Weights to start from (a lower rung's checkpoint); drawn from the fidelity's seed when absent. */
   readonly initialWeightsFile?: string;
+  /** Makes the training survive its process: it is continued from the file when that is there. */
+  readonly checkpoint?: {
+    /** The caller deletes it when the result is safe. */
+    readonly file: string;
+    /** Digest of the data set: a training on other data is not continued. */
+    readonly dataDigest: string;
+    /** Seconds of training that a kill may cost; 30 by default. */
+    readonly everyS?: number;
+  };
 }
 
 /** Training seen from outside: a point of the curve and the speed so far, steps and batches included. */
 export type TrainingProgress = CurvePoint & { readonly imagesPerS: number };
+
+/** What the child tells while it trains. */
+export type TrainingNews =
+  | { readonly type: 'progress'; readonly progress: TrainingProgress }
+  | { readonly type: 'notice'; readonly text: string };
+
+/** Time an interrupted child has for the update under way and for writing its checkpoint. */
+const checkpointGraceMs = 20_000;
 
 /** A {@link TrainingResult} whose weights are in the file asked for. */
 export type StoredTrainingResult =
@@ -35,22 +52,25 @@ export type StoredTrainingResult =
 /**
  * Trains in a process of its own, which survives native crashes and does not block this event loop.
  * Takes no lock: holding the host's lock in shared mode is the caller's part.
- * @throws {InterruptedError} when aborted, after the child has ended.
+ * @throws {InterruptedError} when aborted, after the child has ended; its checkpoint is written by then.
  * @throws {ChildCrashedError} when the child ends without an answer.
- * @throws {ConfigError} when data and network do not fit. @throws {InvalidFileError} when a file is not what it should be.
+ * @throws {ConfigError} when data and network do not fit, or the checkpoint is of another training. @throws {InvalidFileError} when a file is not what it should be.
  */
 export async function trainInChild(
   request: TrainingAssignment & {
     readonly signal?: AbortSignal;
     readonly onProgress?: (progress: TrainingProgress) => void;
+    /** Hears what a person should know, e.g. that a checkpoint was continued. */
+    readonly onNotice?: (text: string) => void;
   },
 ): Promise<StoredTrainingResult> {
-  const { signal, onProgress, ...input } = request;
-  const { output, peakRssBytes } = await runChild<TrainingAssignment, StoredTrainingResult, TrainingProgress>({
+  const { signal, onProgress, onNotice, ...input } = request;
+  const { output, peakRssBytes } = await runChild<TrainingAssignment, StoredTrainingResult, TrainingNews>({
     entry: childEntry(import.meta.url, './train-child'),
     input,
     signal,
-    onEvent: onProgress,
+    ...(input.checkpoint && { graceMs: checkpointGraceMs }),
+    onEvent: (news) => (news.type === 'progress' ? onProgress?.(news.progress) : onNotice?.(news.text)),
   });
   return { ...output, cost: { ...output.cost, peakRssBytes } };
 }

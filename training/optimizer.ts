@@ -1,64 +1,139 @@
 import type { FlatParameters } from './flat-parameters.ts';
-import type { PlainGraph } from './lowering/plain-graph.ts';
+import type { OnnxBuilder } from './onnx-builder.ts';
+import { stepNames } from './step-names.ts';
 import type { Recipe } from './trainer.ts';
 
 /** What the optimizer steers by; a {@link Recipe} is one. */
-export type OptimizerSettings = Pick<Recipe, 'optimizer' | 'momentum' | 'weightDecay'> & {
-  /** Nesterov's look-ahead, for `sgd-momentum`. */
-  readonly nesterov?: boolean;
-};
+export type OptimizerSettings = Pick<Recipe, 'optimizer' | 'momentum' | 'weightDecay' | 'nesterov' | 'clipNorm'>;
 
-/** Names of ONNX values the update reads, all float32: vectors of the parameters' length, scalars. */
-export interface UpdateInputs {
-  readonly parameters: string;
-  readonly gradients: string;
-  /** One vector a slot, zero at the start; see {@link slotCount}. */
-  readonly slots: readonly string[];
-  readonly learningRate: string;
-  /** 1 for the first update. */
-  readonly step: string;
+/** A vector of optimizer state, of the parameters' length. */
+interface Slot {
+  readonly name: string;
+  /** Value of every element before the first update. */
+  readonly initial: number;
 }
 
-/** Values the update makes. */
-export interface UpdateOutputs {
-  readonly parameters: string;
-  readonly slots: readonly string[];
-}
-
-/** Vectors of optimizer state: velocity, or first and second moment. */
-export function slotCount(optimizer: Recipe['optimizer']): number {
-  return { 'sgd-momentum': 1, adamw: 2 }[optimizer];
-}
+/** State of each optimizer. */
+export const optimizerSlots = {
+  'sgd-momentum': [{ name: 'velocity', initial: 0 }],
+  rmsprop: [
+    { name: 'mean-square', initial: 1 },
+    { name: 'velocity', initial: 0 },
+  ],
+  adamw: [
+    { name: 'first-moment', initial: 0 },
+    { name: 'second-moment', initial: 0 },
+  ],
+} as const satisfies Record<Recipe['optimizer'], readonly Slot[]>;
 
 const adamBeta2 = 0.999;
 const adamEpsilon = 1e-8;
+const rmsDecay = 0.9;
+const rmsEpsilon = 1e-3;
 
-/** Appends one update of all parameters. Norms' scales and shifts and all biases do not decay. */
+/**
+ * Scalars an update is fed, by name. Adam's bias corrections are among them, since 1 − β₂ᵗ in single
+ * precision is off by 2e-5 at first.
+ * @param update 1 for the first.
+ */
+export function updateScalars(
+  { optimizer, momentum }: OptimizerSettings,
+  { learningRate, update }: { readonly learningRate: number; readonly update: number },
+): Record<string, number> {
+  const rate = { [stepNames.learningRate]: learningRate };
+  if (optimizer !== 'adamw') return rate;
+  return {
+    ...rate,
+    [stepNames.firstCorrection]: 1 - momentum ** update,
+    [stepNames.secondCorrection]: 1 - adamBeta2 ** update,
+  };
+}
+
+/** Names of ONNX values an update starts from: vectors of the parameters' length. */
+export interface UpdateInputs {
+  readonly parameters: string;
+  readonly gradients: string;
+}
+
+/** Values an update makes. */
+export interface Update {
+  /** Parameters and slots, by the name of what they replace. */
+  readonly moved: Readonly<Record<string, string>>;
+  /** Scalar: L2 norm of all gradients before clipping; absent unless the settings clip. */
+  readonly gradientNorm?: string;
+}
+
+/**
+ * Appends one update of all parameters; slots and scalars are graph inputs of their own names.
+ * Weight decay joins after clipping, and spares the scales and shifts of norms and all biases.
+ */
 export function lowerUpdate(
   settings: OptimizerSettings,
   flat: FlatParameters,
+  { parameters, gradients }: UpdateInputs,
+  builder: OnnxBuilder,
+): Update {
+  builder.enter('optimizer');
+  const clipped = settings.clipNorm === undefined ? { gradients } : clip(gradients, settings.clipNorm, builder);
+  const { gradients: limited, ...norm } = clipped;
+  return { moved: rules[settings.optimizer](settings, flat, { parameters, gradients: limited }, builder), ...norm };
+}
+
+type Rule = (
+  settings: OptimizerSettings,
+  flat: FlatParameters,
   inputs: UpdateInputs,
-  plain: PlainGraph,
-): UpdateOutputs {
-  plain.enter('optimizer');
-  return settings.optimizer === 'adamw'
-    ? adamW(settings, flat, inputs, plain)
-    : sgdMomentum(settings, flat, inputs, plain);
+  builder: OnnxBuilder,
+) => Update['moved'];
+
+const rules: Readonly<Record<Recipe['optimizer'], Rule>> = {
+  'sgd-momentum': sgdMomentum,
+  rmsprop,
+  adamw: adamW,
+};
+
+/**
+ * g · limit ÷ max(‖g‖, limit), ‖g‖ over all parameters together; padding of stored parameters is 0 and counts nothing.
+ * @see Pascanu et al. (2013), "On the difficulty of training recurrent neural networks", algorithm 1.
+ */
+function clip(gradients: string, limit: number, builder: OnnxBuilder): { gradients: string; gradientNorm: string } {
+  const gradientNorm = builder.op('ReduceL2', [gradients], { keepdims: 0 });
+  const bound = builder.op('Max', [gradientNorm, builder.scalar(limit)]);
+  const factor = builder.op('Div', [builder.scalar(limit), bound]);
+  return { gradients: builder.op('Mul', [gradients, factor]), gradientNorm };
 }
 
 /**
  * g' = g + decay · w; v' = momentum · v + g'; w' = w − rate · v' (Nesterov: rate · (g' + momentum · v')).
  * @see Sutskever et al. (2013); in PyTorch's form, where the rate is not inside v.
  */
-function sgdMomentum(settings: OptimizerSettings, flat: FlatParameters, inputs: UpdateInputs, plain: PlainGraph) {
-  const { momentum, nesterov = false } = settings;
-  const decayed = decayedParameters(settings.weightDecay, flat, inputs.parameters, plain);
-  const gradients = decayed === undefined ? inputs.gradients : plain.op('Add', [inputs.gradients, decayed]);
-  const kept = plain.op('Mul', [inputs.slots[0] as string, plain.scalar(momentum)]);
-  const velocity = plain.op('Add', [kept, gradients]);
-  const ahead = () => plain.op('Add', [gradients, plain.op('Mul', [velocity, plain.scalar(momentum)])]);
-  const change = plain.op('Mul', [nesterov ? ahead() : velocity, inputs.learningRate]);
-  return { parameters: plain.op('Sub', [inputs.parameters, change]), slots: [velocity] };
+function sgdMomentum(...[settings, flat, inputs, builder]: Parameters<Rule>): ReturnType<Rule> {
+  const [velocity] = optimizerSlots['sgd-momentum'];
+  const gradients = withPenalty(settings, flat, inputs, builder);
+  const moved = builder.op('Add', [scaled(velocity.name, settings.momentum, builder), gradients]);
+  const ahead = () => builder.op('Add', [gradients, scaled(moved, settings.momentum, builder)]);
+  const change = builder.op('Mul', [settings.nesterov ? ahead() : moved, stepNames.learningRate]);
+  return { [stepNames.parameters]: builder.op('Sub', [inputs.parameters, change]), [velocity.name]: moved };
+}
+
+/**
+ * EfficientNet's, which is TensorFlow's: g' = g + decay · w; s' = .9 · s + .1 · g'², s starting at 1;
+ * v' = momentum · v + rate · g' ÷ √(s' + 1e-3); w' = w − v'. PyTorch's form differs in three places: s starts
+ * at 0, ε is added after the root, and the rate multiplies v' instead of entering it.
+ * @see Tieleman & Hinton (2012), lecture 6.5; Tan & Le (2019), section 5.2, for momentum .9, decay .9 and ε.
+ */
+function rmsprop(...[settings, flat, inputs, builder]: Parameters<Rule>): ReturnType<Rule> {
+  const [meanSquare, velocity] = optimizerSlots.rmsprop;
+  const gradients = withPenalty(settings, flat, inputs, builder);
+  const square = blend(meanSquare.name, builder.op('Mul', [gradients, gradients]), rmsDecay, builder);
+  const deviation = builder.op('Sqrt', [builder.op('Add', [square, builder.scalar(rmsEpsilon)])]);
+  const step = builder.op('Mul', [builder.op('Div', [gradients, deviation]), stepNames.learningRate]);
+  const moved = builder.op('Add', [scaled(velocity.name, settings.momentum, builder), step]);
+  return {
+    [stepNames.parameters]: builder.op('Sub', [inputs.parameters, moved]),
+    [meanSquare.name]: square,
+    [velocity.name]: moved,
+  };
 }
 
 /**
@@ -66,41 +141,60 @@ function sgdMomentum(settings: OptimizerSettings, flat: FlatParameters, inputs: 
  * w' = w − rate · (m̂ ÷ (√v̂ + ε) + decay · w).
  * @see Loshchilov & Hutter (2019), "Decoupled Weight Decay Regularization", algorithm 2.
  */
-function adamW(settings: OptimizerSettings, flat: FlatParameters, inputs: UpdateInputs, plain: PlainGraph) {
-  const { gradients, learningRate } = inputs;
-  const blend = (old: string, fresh: string, beta: number): string =>
-    plain.op('Add', [plain.op('Mul', [old, plain.scalar(beta)]), plain.op('Mul', [fresh, plain.scalar(1 - beta)])]);
-  const correction = (beta: number): string =>
-    plain.op('Sub', [plain.scalar(1), plain.op('Pow', [plain.scalar(beta), inputs.step])]);
+function adamW(...[settings, flat, inputs, builder]: Parameters<Rule>): ReturnType<Rule> {
+  const { gradients, parameters } = inputs;
+  const [firstMoment, secondMoment] = optimizerSlots.adamw;
+  const first = blend(firstMoment.name, gradients, settings.momentum, builder);
+  const second = blend(secondMoment.name, builder.op('Mul', [gradients, gradients]), adamBeta2, builder);
+  const deviation = builder.op('Sqrt', [builder.op('Div', [second, stepNames.secondCorrection])]);
+  const unbiased = builder.op('Div', [first, stepNames.firstCorrection]);
+  const direction = builder.op('Div', [unbiased, builder.op('Add', [deviation, builder.scalar(adamEpsilon)])]);
+  const decayed = decayedParameters(settings.weightDecay, flat, parameters, builder);
+  const whole = decayed === undefined ? direction : builder.op('Add', [direction, decayed]);
+  const change = builder.op('Mul', [whole, stepNames.learningRate]);
+  return {
+    [stepNames.parameters]: builder.op('Sub', [parameters, change]),
+    [firstMoment.name]: first,
+    [secondMoment.name]: second,
+  };
+}
 
-  const first = blend(inputs.slots[0] as string, gradients, settings.momentum);
-  const second = blend(inputs.slots[1] as string, plain.op('Mul', [gradients, gradients]), adamBeta2);
-  const deviation = plain.op('Sqrt', [plain.op('Div', [second, correction(adamBeta2)])]);
-  const unbiased = plain.op('Div', [first, correction(settings.momentum)]);
-  const direction = plain.op('Div', [unbiased, plain.op('Add', [deviation, plain.scalar(adamEpsilon)])]);
-  const decayed = decayedParameters(settings.weightDecay, flat, inputs.parameters, plain);
-  const whole = decayed === undefined ? direction : plain.op('Add', [direction, decayed]);
-  const change = plain.op('Mul', [whole, learningRate]);
-  return { parameters: plain.op('Sub', [inputs.parameters, change]), slots: [first, second] };
+function scaled(vector: string, factor: number, builder: OnnxBuilder): string {
+  return builder.op('Mul', [vector, builder.scalar(factor)]);
+}
+
+/** share · old + (1 − share) · fresh */
+function blend(old: string, fresh: string, share: number, builder: OnnxBuilder): string {
+  return builder.op('Add', [scaled(old, share, builder), scaled(fresh, 1 - share, builder)]);
+}
+
+/** Gradients of the loss with the L2 penalty ½ · decay · w². */
+function withPenalty(
+  { weightDecay }: OptimizerSettings,
+  flat: FlatParameters,
+  { parameters, gradients }: UpdateInputs,
+  builder: OnnxBuilder,
+): string {
+  const decayed = decayedParameters(weightDecay, flat, parameters, builder);
+  return decayed === undefined ? gradients : builder.op('Add', [gradients, decayed]);
 }
 
 /** decay · w where a parameter decays, 0 elsewhere. */
 function decayedParameters(
   weightDecay: number,
-  { parameters, sizes, length }: FlatParameters,
+  { parameters, length }: FlatParameters,
   vector: string,
-  plain: PlainGraph,
+  builder: OnnxBuilder,
 ): string | undefined {
   if (weightDecay === 0) return undefined;
-  const decay = plain.floats('weight decay', [length], () => {
+  const decay = builder.floats('weight decay', [length], () => {
     const values = new Float32Array(length);
     let offset = 0;
-    parameters.forEach(({ role }, index) => {
-      const size = sizes[index] as number;
-      if (role === 'weight') values.fill(weightDecay, offset, offset + size);
+    for (const { parameter, size } of parameters) {
+      if (parameter.role === 'weight') values.fill(weightDecay, offset, offset + size);
       offset += size;
-    });
+    }
     return values;
   });
-  return plain.op('Mul', [vector, decay]);
+  return builder.op('Mul', [vector, decay]);
 }

@@ -1,34 +1,36 @@
 import type { Accelerator, TensorValue } from '../accelerators/accelerator.ts';
-import type { Graph } from '../models/graph.ts';
+import type { Graph, Weights } from '../models/graph.ts';
 import { encodeOnnx } from '../models/onnx.ts';
 import { statisticsGraph } from './differentiate.ts';
-import { lowerStatistics, stepNames } from './lower-plain.ts';
+import { packParameters } from './flat-parameters.ts';
+import type { Lowering } from './lowering.ts';
 import { feedsOf } from './scoring.ts';
+import { lowerStatistics } from './step.ts';
+import { stepNames } from './step-names.ts';
 import type { Batch } from './trainer.ts';
 
 /**
  * Running means and variances of every batch norm, estimated afresh with the final weights: the plain
  * average of batch statistics, variances made unbiased (× m ÷ (m − 1)). Exponential averages kept
  * during a short run lag behind the weights (after 100 steps at .99, 37 % is still the start).
- * @param vector the trained parameters, laid out as `flatParameters` does.
+ * @param weights the trained parameters; statistics of other weights, averaged ones included, are other statistics.
  * @returns values by parameter name.
  * @see Wu & Johnson (2021), "Rethinking 'Batch' in BatchNorm", section 3.2 (precise statistics).
  */
 export async function estimateRunningStatistics(
   accelerator: Accelerator,
   graph: Graph,
-  vector: Float32Array,
+  weights: Weights,
   batches: Iterable<Batch>,
-  threads: number,
+  { threads, lowering }: { readonly threads: number; readonly lowering?: Lowering },
 ): Promise<Map<string, Float32Array>> {
   const forward = statisticsGraph(graph);
   if (forward.statistics.length === 0) return new Map();
-  const session = await accelerator.open(encodeOnnx(lowerStatistics(forward).model), {
-    threads,
-    optimization: 'disabled',
-  });
+  const { model, flat } = lowerStatistics(forward, lowering);
+  const session = await accelerator.open(encodeOnnx(model), { threads, optimization: 'disabled' });
   try {
-    const parameters: TensorValue = { dtype: 'float32', dims: [vector.length], data: vector };
+    const data = packParameters(flat, weights);
+    const parameters: TensorValue = { dtype: 'float32', dims: [data.length], data };
     let [sum, count] = [new Float64Array(), 0];
     for (const batch of batches) {
       const feeds = { ...feedsOf(batch, forward.inputs), [stepNames.parameters]: parameters };

@@ -3,13 +3,13 @@ import { foldForInference } from '../models/fold.ts';
 import type { Graph, Shape, Weights } from '../models/graph.ts';
 import { lowerInference } from '../models/lower.ts';
 import { encodeOnnx } from '../models/onnx.ts';
-import type { Batch, TrainingTask } from './trainer.ts';
+import type { Batch, BatchTensor, TrainingTask } from './trainer.ts';
 
 /** How good a model is on held-out examples. */
 export interface Score {
-  /** Share of examples whose largest logit is the label's. */
+  /** Share of examples whose largest logit is where their largest target is. */
   readonly accuracy: number;
-  /** Mean −log p(label) in nats, labels not smoothed. */
+  /** Mean −Σ t · log p in nats, targets not smoothed. */
   readonly crossEntropy: number;
 }
 
@@ -30,22 +30,37 @@ export async function scoreGraph(
 }
 
 async function scoreSession(session: Session, graph: Graph, task: TrainingTask, batchSize: number): Promise<Score> {
-  const labelName = task.targets[0]?.name as string;
+  const targetName = task.targets[0]?.name as string;
   let [count, correct, sum] = [0, 0, 0];
   for (const batch of task.scoringBatches(batchSize)) {
     const outputs = await session.run(feedsOf(batch, graph.inputs));
     const logits = outputs[graph.outputs[0] as string]?.data as Float32Array;
-    const labels = batch[labelName]?.data as BigInt64Array;
-    const classes = logits.length / labels.length;
-    labels.forEach((label, row) => {
-      const scores = logits.subarray(row * classes, (row + 1) * classes);
-      sum += crossEntropy(scores, Number(label));
-      correct += argMax(scores) === Number(label) ? 1 : 0;
-    });
-    count += labels.length;
+    const tally = tallyScores(logits, batch[targetName] as BatchTensor);
+    sum += tally.nats;
+    correct += tally.right;
+    count += tally.rows;
   }
   if (count === 0) throw new RangeError('expected at least one example to score, got none');
   return { accuracy: correct / count, crossEntropy: sum / count };
+}
+
+/**
+ * Rows right and summed cross-entropy of one batch.
+ * @param logits `[rows, classes]`, row-major. @param targets float32 of the same extents.
+ */
+export function tallyScores(
+  logits: Float32Array,
+  targets: BatchTensor,
+): { readonly rows: number; readonly right: number; readonly nats: number } {
+  const [rows, classes] = targets.shape as [number, number];
+  let [right, nats] = [0, 0];
+  for (let row = 0; row < rows; row++) {
+    const scores = logits.subarray(row * classes, (row + 1) * classes);
+    const target = (targets.data as Float32Array).subarray(row * classes, (row + 1) * classes);
+    nats += crossEntropy(scores, target);
+    if (argMax(scores) === argMax(target)) right++;
+  }
+  return { rows, right, nats };
 }
 
 /** The tensors of a batch that a graph takes, as session feeds. */
@@ -60,11 +75,11 @@ export function feedsOf(batch: Batch, inputs: readonly { readonly name: string }
   );
 }
 
-/** −log softmax(logits)[label], in double precision. */
-function crossEntropy(logits: Float32Array, label: number): number {
+/** −Σ target · log softmax(logits), in double precision. */
+function crossEntropy(logits: Float32Array, target: Float32Array): number {
   const peak = Math.max(...logits);
-  const total = logits.reduce((sum, logit) => sum + Math.exp(logit - peak), 0);
-  return Math.log(total) + peak - (logits[label] as number);
+  const logTotal = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - peak), 0)) + peak;
+  return target.reduce((sum, share, index) => sum + share * (logTotal - (logits[index] as number)), 0);
 }
 
 function argMax(values: Float32Array): number {

@@ -1,25 +1,28 @@
 import { serveChild } from '../core/child.ts';
+import { canonicalJson } from '../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
+import type { Augmentation } from '../data/augment.ts';
 import { readDatasetFile } from '../data/cache.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { buildNetwork } from '../models/build.ts';
 import { elements, type Graph, type Weights } from '../models/graph.ts';
 import { readSafetensors, writeSafetensors } from '../models/safetensors.ts';
 import { type NetworkSpec, specDigest } from '../models/spec.ts';
-import type { StoredTrainingResult, TrainingAssignment, TrainingProgress } from './isolate.ts';
+import type { StoredTrainingResult, TrainingAssignment, TrainingNews } from './isolate.ts';
 import { imageTask } from './image-task.ts';
 import { onnxTrainer } from './onnx-trainer.ts';
+import { microBatchSize } from './recipe.ts';
+import type { CheckpointOptions } from './trainer.ts';
 
-serveChild<TrainingAssignment, StoredTrainingResult, TrainingProgress>(async (assignment, { emit, signal }) => {
+serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assignment, { emit, signal }) => {
   const { spec, data, recipe, fidelity, threads } = assignment;
   const dataset = await readDatasetFile(data.file);
   expectFit(spec, dataset);
   const resolution = data.resolution ?? fidelity.resolution ?? spec.input.resolution;
-  const graph = buildNetwork({ ...spec, input: { ...spec.input, resolution } }, recipe.batchSize);
+  const graph = buildNetwork({ ...spec, input: { ...spec.input, resolution } }, microBatchSize(recipe));
   const { augmentation, scoredSplit } = data;
   const task = imageTask(dataset, { resolution, augmentation, scoredSplit, labelSmoothing: recipe.labelSmoothing });
   const start = assignment.initialWeightsFile;
-  const startMs = performance.now();
 
   const result = await onnxTrainer.train({
     graph,
@@ -29,8 +32,10 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingProgress>(async (as
     seed: fidelity.seed,
     ...(start === undefined ? {} : { weights: await readWeights(start, graph) }),
     threads,
+    ...(assignment.checkpoint && { checkpoint: checkpointOf(assignment.checkpoint, data.augmentation) }),
     signal,
-    onProgress: (point) => emit({ ...point, imagesPerS: (point.examples / (performance.now() - startMs)) * 1000 }),
+    onProgress: (point, imagesPerS) => emit({ type: 'progress', progress: { ...point, imagesPerS } }),
+    onNotice: (text) => emit({ type: 'notice', text }),
   });
   if (result.status === 'diverged') return result;
 
@@ -40,6 +45,14 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingProgress>(async (as
   await writeSafetensors(assignment.weightsFile, { weights, shapes, metadata });
   return rest;
 });
+
+/** Augmentation decides what batches hold as much as the data does. */
+function checkpointOf(
+  { file, dataDigest, everyS }: NonNullable<TrainingAssignment['checkpoint']>,
+  augmentation: Augmentation,
+): CheckpointOptions {
+  return { file, everyS, task: { data: dataDigest, augmentation: canonicalJson(augmentation) } };
+}
 
 function expectFit(spec: NetworkSpec, dataset: Dataset): void {
   const [channels, classes] = [dataset.channels, dataset.classNames.length];

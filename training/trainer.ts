@@ -1,5 +1,7 @@
-import type { Cost, Metrics } from '../core/trial.ts';
+import type { z } from 'zod';
+import type { Cost, curvePointSchema, Metrics } from '../core/trial.ts';
 import type { DataType, Graph, Weights } from '../models/graph.ts';
+import type { Schedule } from './schedule.ts';
 
 /** Values of one named tensor of a batch; `data.length` is the product of `shape`. */
 export interface BatchTensor {
@@ -24,33 +26,49 @@ export interface TrainingTask {
    * @param skip batches to leave out, so that a resumed run sees what the interrupted one would have.
    */
   trainingBatches(batchSize: number, seed: number, skip?: number): Iterator<Batch>;
+  /**
+   * As {@link trainingBatches}, but of whole examples where those are blends (mixup, CutMix): running statistics
+   * are estimated from what resembles the examples that will be scored. Absent where nothing is blended.
+   */
+  statisticsBatches?(batchSize: number, seed: number, skip?: number): Iterator<Batch>;
   /** Every scored example once, unaugmented, in order; the last batch may be short. */
   scoringBatches(batchSize: number): Iterable<Batch>;
 }
 
-/** How to train: the optimizer and its schedule, in the field's usual terms. */
+/** How to train: the optimizer and its schedule, in the field's usual terms. What is optional is off, or the default. */
 export interface Recipe {
-  readonly optimizer: 'sgd-momentum' | 'adamw';
+  readonly optimizer: 'sgd-momentum' | 'rmsprop' | 'adamw';
+  /** Examples an update. */
   readonly batchSize: number;
   /** Peak learning rate. */
   readonly learningRate: number;
+  /** Of SGD and RMSprop; β₁ of AdamW. */
   readonly momentum: number;
-  /** L2 penalty (SGD) or decoupled decay (AdamW); never on norms and biases. */
+  /** Nesterov's look-ahead, of SGD. */
+  readonly nesterov?: boolean;
+  /** L2 penalty (SGD, RMSprop) or decoupled decay (AdamW); never on norms and biases. */
   readonly weightDecay: number;
   readonly labelSmoothing: number;
-  /** Share of steps warming up linearly before the cosine to zero. */
+  /** Share of steps warming up linearly, whatever the schedule. */
   readonly warmup: number;
+  /** What follows the warm-up; a cosine to zero unless given. */
+  readonly schedule?: Schedule;
+  /** Largest L2 norm of all gradients together; larger ones are scaled down to it. */
+  readonly clipNorm?: number;
+  /**
+   * Parts a batch is run in, one after the other, where it is too large for memory; their gradients are averaged.
+   * Equal to the whole batch for networks without batch norm; statistics of a batch norm are each part's own.
+   */
+  readonly microBatches?: number;
+  /** Decay of an exponential moving average of the weights, which is then what is scored and kept. */
+  readonly emaDecay?: number;
 }
 
 /** A point of the training curve: running loss as trained (smoothed labels included). */
-export interface CurvePoint {
-  readonly examples: number;
-  readonly loss: number;
-  readonly accuracy?: number;
-}
+export type CurvePoint = Readonly<z.output<typeof curvePointSchema>>;
 
 export interface TrainingRequest {
-  /** Built with a fixed batch equal to `recipe.batchSize`. Its first output is the logits. */
+  /** Built with a fixed batch equal to {@link microBatchSize} of the recipe. Its first output is the logits. */
   readonly graph: Graph;
   readonly task: TrainingTask;
   readonly recipe: Recipe;
@@ -60,30 +78,50 @@ export interface TrainingRequest {
   /** Starting weights; drawn from `seed` when absent. */
   readonly weights?: Weights;
   readonly threads: number;
+  /** Where the run is saved as it goes, and continued from; nowhere when absent. */
+  readonly checkpoint?: CheckpointOptions;
   readonly signal?: AbortSignal;
-  readonly onProgress?: (point: CurvePoint) => void;
+  /** @param imagesPerS examples a second since this call began, batches and updates included. */
+  readonly onProgress?: (point: CurvePoint, imagesPerS: number) => void;
+  /** Hears what a person should know: that a checkpoint was continued, or that something faster could not be used. */
+  readonly onNotice?: (text: string) => void;
+}
+
+/** A file that makes a run survive its process. */
+export interface CheckpointOptions {
+  /** Written beside and renamed. The caller deletes it when the result is safe. */
+  readonly file: string;
+  /** What identifies the task, e.g. the digest of its data: a run of another task is not continued. */
+  readonly task: Readonly<Record<string, string>>;
+  /** Seconds of training that a kill may cost; 30 by default. An interrupt costs none. */
+  readonly everyS?: number;
 }
 
 /** A finished run. Divergence is a result, not an exception. */
 export type TrainingResult =
-  | {
+  | (TrainingAccount & {
       readonly status: 'trained';
-      /** All parameters, running statistics re-estimated. */
+      /** All parameters (averaged, where the recipe averages), running statistics estimated for them. */
       readonly weights: Weights;
       /** `accuracy` and `crossEntropy` (nats, unsmoothed) on the scoring batches. */
       readonly metrics: Metrics;
-      readonly curve: readonly CurvePoint[];
-      readonly cost: Cost;
-    }
-  | {
-      readonly status: 'diverged';
-      readonly atExamples: number;
-      readonly curve: readonly CurvePoint[];
-      readonly cost: Cost;
-    };
+    })
+  | (TrainingAccount & { readonly status: 'diverged'; readonly atExamples: number });
 
-/** Fits a graph's weights to a task. Equal requests give equal weights on one machine. */
+/** How a run went; of a resumed one, all its parts together. */
+interface TrainingAccount {
+  readonly curve: readonly CurvePoint[];
+  readonly cost: Cost;
+  /** Id of the lowering that the steps ran by. */
+  readonly lowering: string;
+}
+
+/** Fits a graph's weights to a task. Equal requests give equal weights on one machine, interrupted or not. */
 export interface Trainer {
   readonly id: string;
+  /**
+   * @throws {InterruptedError} between two steps, when the signal aborts; a checkpoint asked for is written then.
+   * @throws {ConfigError} when the checkpoint is of another run. @throws {InvalidFileError} when it is damaged.
+   */
   train(request: TrainingRequest): Promise<TrainingResult>;
 }

@@ -3,7 +3,7 @@ import type { TensorType } from '../models/graph.ts';
 
 /**
  * The training step as plain data, above any layout: the forward operators of `models/graph.ts`,
- * the loss, and one named kind of node for every derivative. Lowerings (`lower-plain.ts`) turn each
+ * the loss, and one named kind of node for every derivative. Lowerings (`lowering.ts`) turn each
  * kind into nodes of a runtime. All shapes are fixed and channel-first, as in `models/graph.ts`.
  */
 
@@ -31,12 +31,26 @@ export interface TrainingAttributes extends Omit<OperatorAttributes, 'batch-norm
   'batch-norm-gradient': None;
   /** `(dy, y)` → dx; zero where y is. */
   'relu-gradient': None;
+  /** `(dy, y)` → dx; zero where y is 0 or 6. */
+  'relu6-gradient': None;
   /** `(dy, y, gate)` → dx */
   'silu-gradient': None;
+  /** `(dy, x)` → dx */
+  'hard-swish-gradient': None;
   /** `(dy, y)` → dx */
   'sigmoid-gradient': None;
+  /** `(dy, y)` → dx; zero where y is 0 or 1. */
+  'hard-sigmoid-gradient': None;
+  /** `(dy, x, y)` → dx; of equal largest values in a window the first, row by row, takes all of dy. */
+  'max-pool-gradient': OperatorAttributes['max-pool'];
+  /** `(dy)` → dx, of the shape of the pool's input. */
+  'average-pool-gradient': OperatorAttributes['average-pool'];
   /** `(dy)`: `[n, c, 1, 1]` → `[n, c, h, w]` */
   'global-average-pool-gradient': None;
+  /** `(dy)` → dy's channels dealt out again, one output an input of the concatenation. */
+  'concat-gradient': None;
+  /** `(dy)` → dx: depth to space. */
+  'space-to-depth-gradient': OperatorAttributes['space-to-depth'];
   /** `(dy, x, s)` → `(dx, ds)` */
   'gate-gradient': None;
   /** `(dy)`: `[n, c]` → `[n, c, 1, 1]` */
@@ -47,9 +61,13 @@ export interface TrainingAttributes extends Omit<OperatorAttributes, 'batch-norm
   'dense-weight-gradient': None;
   /** `(dy)` `[n, out]` → `[out]` */
   'dense-bias-gradient': None;
-  /** `(logits, labels)` → `(loss, correct, dlogits)`: mean over the batch, how many rows are right. */
+  /**
+   * `(logits, targets)` → `(loss, correct, dlogits)`, targets a distribution over the classes a row:
+   * mean over the batch, how many rows have their largest logit where the largest target is.
+   */
   'softmax-cross-entropy': { readonly labelSmoothing: number };
 }
+/** Every kind of node. */
 export type TrainingOperator = keyof TrainingAttributes;
 
 /** A node of one given kind. */
@@ -83,7 +101,7 @@ export interface BatchStatistics {
 
 /** Nodes in topological order; every tensor is named once with its type. */
 export interface TrainingGraph {
-  /** What the task's batches feed: the network's inputs and, with a loss, its labels. */
+  /** What the task's batches feed: the network's inputs and, with a loss, its targets. */
   readonly inputs: readonly TensorType[];
   readonly masks: readonly MaskInput[];
   /** Parameters that train, in the network's order. */
@@ -95,7 +113,7 @@ export interface TrainingGraph {
   readonly loss?: {
     /** Scalar: mean loss of the batch. */
     readonly value: string;
-    /** Scalar float: rows whose largest logit is the label's. */
+    /** Scalar float: rows whose largest logit is where the largest target is. */
     readonly correct: string;
     /** Gradient tensor of each parameter, by the parameter's name. */
     readonly gradients: ReadonlyMap<string, string>;
@@ -107,7 +125,7 @@ export function trains(parameter: Parameter): boolean {
   return parameter.role !== 'running-mean' && parameter.role !== 'running-variance';
 }
 
-/** Zero padding, stride and extents of one convolution, read from its tensors. */
+/** Zero padding, stride, dilation and extents of one convolution, read from its tensors. */
 export interface ConvGeometry {
   readonly batch: number;
   readonly inChannels: number;
@@ -118,9 +136,13 @@ export interface ConvGeometry {
   readonly outWidth: number;
   readonly kernelHeight: number;
   readonly kernelWidth: number;
+  /** Rows from a kernel's first tap to its last, both included: (kernelHeight − 1) · dilation + 1. */
+  readonly spanHeight: number;
+  readonly spanWidth: number;
   readonly stride: number;
   readonly pads: Pads;
   readonly groups: number;
+  readonly dilation: number;
 }
 
 /** @param x `[n, c, h, w]` @param weight `[o, c ÷ groups, kh, kw]` @param y `[n, o, oh, ow]` */
@@ -128,13 +150,14 @@ export function convGeometry(
   x: readonly number[],
   weight: readonly number[],
   y: readonly number[],
-  { stride, pads, groups }: ConvAttributes,
+  { stride, pads, groups, dilation }: ConvAttributes,
 ): ConvGeometry {
   const [batch, inChannels, height, width] = x as [number, number, number, number];
   const [, outChannels, outHeight, outWidth] = y as [number, number, number, number];
   const [, , kernelHeight, kernelWidth] = weight as [number, number, number, number];
   const extents = { batch, inChannels, outChannels, height, width, outHeight, outWidth, kernelHeight, kernelWidth };
-  return { ...extents, stride, pads, groups };
+  const [spanHeight, spanWidth] = [(kernelHeight - 1) * dilation + 1, (kernelWidth - 1) * dilation + 1];
+  return { ...extents, spanHeight, spanWidth, stride, pads, groups, dilation };
 }
 
 /** Adds nodes one at a time and keeps the types of what they make. */

@@ -1,10 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { forwardBanding, inputGradientBanding, selection } from '../../training/lowering/banding.ts';
+import { forwardBanding, inputGradientBanding, selection } from '../../training/plain/banding.ts';
 import { convGeometry } from '../../training/training-graph.ts';
 
 const plane = (side: number, kernel: number, stride: number, pads: readonly [number, number, number, number]) => {
   const out = Math.floor((side + pads[0] + pads[2] - kernel) / stride) + 1;
-  return convGeometry([1, 1, side, side], [1, 1, kernel, kernel], [1, 1, out, out], { stride, pads, groups: 1 });
+  return convGeometry([1, 1, side, side], [1, 1, kernel, kernel], [1, 1, out, out], {
+    stride,
+    pads,
+    groups: 1,
+    dilation: 1,
+  });
 };
 
 describe('banding', () => {

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../core/errors.ts';
-import { noAugmentation } from '../../data/augment.ts';
+import { augmentationSchema, noAugmentation } from '../../data/augment.ts';
 import { imageTask, type ImageTaskOptions } from '../../training/image-task.ts';
 import { resizePlanes } from '../../data/resize.ts';
 import type { Batch } from '../../training/trainer.ts';
@@ -31,22 +31,21 @@ describe('imageTask', () => {
   it('names tensors without the batch axis and batches with it', () => {
     const task = imageTask(dataset, options);
     expect(task.inputs).toEqual([{ name: 'image', dtype: 'float32', shape: [3, 8, 8] }]);
-    expect(task.targets).toEqual([{ name: 'label', dtype: 'int64', shape: [] }]);
+    expect(task.targets).toEqual([{ name: 'target', dtype: 'float32', shape: [2] }]);
     expect(task.loss).toEqual({ kind: 'softmax-cross-entropy', labelSmoothing: 0.1 });
     const [batch] = draw(task.trainingBatches(4, 0), 1);
     expect(batch?.image?.shape).toEqual([4, 3, 8, 8]);
-    expect(batch?.label?.shape).toEqual([4]);
-    expect(batch?.label?.data).toBeInstanceOf(BigInt64Array);
+    expect(batch?.target?.shape).toEqual([4, 2]);
   });
 
-  it('feeds every training example once an epoch, each epoch in another order, with its label', () => {
+  it('feeds every training example once an epoch, each epoch in another order, with its class', () => {
     const batches = draw(imageTask(dataset, options).trainingBatches(4, 0), 5);
     const seen = batches.flatMap(examplesIn);
-    const labels = batches.flatMap(({ label }) => Array.from(label?.data ?? [], Number));
+    const targets = batches.flatMap(({ target }) => Array.from(target?.data ?? [], Number));
     expect(seen.slice(0, 10).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(seen.slice(10).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(seen.slice(10)).not.toEqual(seen.slice(0, 10));
-    expect(labels).toEqual(seen.map((example) => example % 2));
+    expect(targets).toEqual(seen.flatMap((example) => (example % 2 === 0 ? [1, 0] : [0, 1])));
   });
 
   it('depends on the seed', () => {
@@ -55,8 +54,12 @@ describe('imageTask', () => {
     expect(draw(task.trainingBatches(10, 2), 1)).not.toEqual(draw(task.trainingBatches(10, 1), 1));
   });
 
-  it('resumes exactly where batches were skipped, augmented too', () => {
-    const task = imageTask(dataset, { ...options, augmentation: varied });
+  const everything = augmentationSchema.parse({ crop: {}, randAugment: {}, cutout: 0.25, mixup: 0.4, cutmix: 1 });
+  it.each([
+    ['augmented by place', varied],
+    ['augmented by everything there is', everything],
+  ])('resumes exactly where batches were skipped, %s', (_, augmentation) => {
+    const task = imageTask(dataset, { ...options, augmentation });
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 23 }), fc.integer({ min: 0, max: 12 }), (batchSize, skip) => {
         const whole = draw(task.trainingBatches(batchSize, 5), skip + 2);
@@ -64,6 +67,61 @@ describe('imageTask', () => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  it('keeps batches that were handed out: none is written to again', () => {
+    const batches = imageTask(dataset, { ...options, augmentation: everything }).trainingBatches(5, 1);
+    const [first] = draw(batches, 1);
+    const copy = { image: first?.image?.data.slice(), target: first?.target?.data.slice() };
+    draw(batches, 3);
+    expect({ image: first?.image?.data, target: first?.target?.data }).toEqual(copy);
+  });
+
+  it('leaves the batches for running statistics unmixed, and has none of its own where nothing is mixed', () => {
+    const mixed = imageTask(dataset, { ...options, augmentation: { ...noAugmentation, mixup: 1 } });
+    const plain = imageTask(dataset, options);
+    const statistics = mixed.statisticsBatches?.(6, 2, 1);
+    expect(statistics && draw(statistics, 2)).toEqual(draw(plain.trainingBatches(6, 2, 1), 2));
+    expect(plain.statisticsBatches).toBeUndefined();
+  });
+
+  it('mixes images and targets alike: mixup of a batch is its pairs’ mean by the targets', () => {
+    const plain = draw(imageTask(dataset, options).trainingBatches(6, 2), 2);
+    const augmentation = { ...noAugmentation, mixup: 1 };
+    const mixed = draw(imageTask(dataset, { ...options, augmentation }).trainingBatches(6, 2), 2);
+    let unequal = 0;
+    for (const [index, { image, target }] of mixed.entries())
+      for (let row = 0; row < 6; row++) {
+        const [own, other] = [row, 5 - row].map(
+          (at) => [...(plain[index]?.image?.data ?? [])].slice(at * 192, (at + 1) * 192) as number[],
+        );
+        const got = [...(image?.data ?? [])].slice(row * 192, (row + 1) * 192) as number[];
+        const [shown, shownBy] = [row, 5 - row].map((at) => Number(plain[index]?.target?.data[2 * at + 1]));
+        // λ from the first pixel in which the partners differ.
+        const at = own?.findIndex((value, place) => value !== other?.[place]) ?? 0;
+        const share = ((got[at] ?? 0) - (other?.[at] ?? 0)) / ((own?.[at] ?? 0) - (other?.[at] ?? 0));
+        got.forEach((value, place) =>
+          expect(value).toBeCloseTo(share * (own?.[place] ?? 0) + (1 - share) * (other?.[place] ?? 0), 3),
+        );
+        const odd = Number(target?.data[2 * row + 1]);
+        expect(odd).toBeCloseTo(share * (shown ?? 0) + (1 - share) * (shownBy ?? 0), 3);
+        expect(odd + Number(target?.data[2 * row])).toBeCloseTo(1, 6);
+        if (shown !== shownBy) unequal++;
+      }
+    expect(unequal).toBeGreaterThan(0);
+  });
+
+  it('crops from the native resolution: a crop of everything is the resized image', () => {
+    const whole = augmentationSchema.parse({ flip: false, crop: { area: [1, 1], aspect: [1, 1] } });
+    const at = { ...options, resolution: 5 };
+    const [cropped] = draw(imageTask(dataset, { ...at, augmentation: whole }).trainingBatches(10, 0), 1);
+    const [resized] = draw(imageTask(dataset, at).trainingBatches(10, 0), 1);
+    expect(cropped).toEqual(resized);
+    const varying = { ...noAugmentation, crop: augmentationSchema.parse({ crop: {} }).crop };
+    const [parts] = draw(imageTask(dataset, { ...at, augmentation: varying }).trainingBatches(10, 0), 1);
+    expect(parts?.image?.shape).toEqual([10, 3, 5, 5]);
+    expect(parts?.image?.data).not.toEqual(resized?.image?.data);
+    expect(parts?.target).toEqual(resized?.target);
   });
 
   it('varies an example from epoch to epoch when augmented', () => {
@@ -81,7 +139,7 @@ describe('imageTask', () => {
   });
 
   it('scores every example once and in order, unaugmented, with a short last batch', () => {
-    const task = imageTask(dataset, { ...options, augmentation: varied });
+    const task = imageTask(dataset, { ...options, augmentation: everything });
     const batches = [...task.scoringBatches(2)];
     expect(batches.map(({ image }) => image?.shape[0])).toEqual([2, 2, 1]);
     expect(batches.flatMap(examplesIn)).toEqual([0, 1, 2, 3, 4]);

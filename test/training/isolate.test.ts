@@ -1,5 +1,7 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -108,5 +110,48 @@ describe('training in a child process', () => {
     });
     await expect(running).rejects.toThrow(InterruptedError);
     expect(existsSync(join(folder, 'none'))).toBe(false);
+  });
+});
+
+/** Starts the child by hand, so that it can be killed, and does so once it has told of enough points. */
+async function killedAfter(points: number, input: TrainingAssignment): Promise<void> {
+  const entry = new URL('../../training/train-child.ts', import.meta.url);
+  const child = fork(entry, {
+    serialization: 'advanced',
+    execArgv: ['--import', import.meta.resolve('tsx')],
+    stdio: 'ignore',
+  });
+  let told = 0;
+  child.on('message', ({ type }: { type: string }) => {
+    if (type === 'event' && ++told === points) child.kill('SIGKILL');
+  });
+  child.send({ type: 'call', input });
+  const [, signal] = (await once(child, 'exit')) as [number | null, string | null];
+  expect(signal).toBe('SIGKILL');
+}
+
+describe('a training that survives its process', () => {
+  it('leaves the same bytes when its process was killed, twice, and interrupted, and takes no other’s checkpoint', async () => {
+    const long = { ...assignment, fidelity: { examples: 960, seed: 7 } };
+    const whole = await trainInChild({ ...long, weightsFile: join(folder, 'whole') });
+    const checkpoint = { file: join(folder, 'checkpoint'), dataDigest: 'sha256:sides', everyS: 0 };
+    const resumable = { ...long, weightsFile: join(folder, 'resumed'), checkpoint };
+    await killedAfter(3, resumable);
+    await killedAfter(4, resumable);
+    expect(existsSync(resumable.weightsFile)).toBe(false);
+
+    const controller = new AbortController();
+    const running = trainInChild({ ...resumable, signal: controller.signal, onProgress: () => controller.abort() });
+    await expect(running).rejects.toThrow(InterruptedError);
+
+    const notices: string[] = [];
+    const resumed = await trainInChild({ ...resumable, onNotice: (text) => notices.push(text) });
+    expect(notices).toEqual([expect.stringMatching(/^training goes on after \d+ of 960 examples$/)]);
+    expect(await readFile(resumable.weightsFile)).toEqual(await readFile(join(folder, 'whole')));
+    expect({ ...resumed, cost: undefined }).toEqual({ ...whole, cost: undefined });
+    expect(resumed.cost.examples).toBe(960);
+
+    const elsewhere = trainInChild({ ...resumable, checkpoint: { ...checkpoint, dataDigest: 'sha256:fronts' } });
+    await expect(elsewhere).rejects.toThrow(/one of another \(data sha256:sides instead of sha256:fronts\)/);
   });
 });

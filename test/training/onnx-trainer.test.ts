@@ -1,12 +1,20 @@
 import { describe, expect, it } from 'vitest';
+import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
 import { InterruptedError } from '../../core/errors.ts';
+import { Random } from '../../core/random.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph } from '../../models/counts.ts';
+import type { Graph, Weights } from '../../models/graph.ts';
+import { initialWeights } from '../../models/initialise.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
+import { chooseLowering } from '../../training/choose-lowering.ts';
 import { onnxTrainer } from '../../training/onnx-trainer.ts';
-import { defaultRecipe } from '../../training/recipe.ts';
-import type { CurvePoint, Recipe, TrainingRequest, TrainingResult } from '../../training/trainer.ts';
-import { stripesTask, syntheticClasses } from './synthetic-task.ts';
+import { defaultRecipe, microBatchSize } from '../../training/recipe.ts';
+import { estimateRunningStatistics } from '../../training/running-statistics.ts';
+import type { Batch, CurvePoint, Recipe, TrainingRequest, TrainingResult } from '../../training/trainer.ts';
+import { trains } from '../../training/training-graph.ts';
+import { TestGraph } from './graphs.ts';
+import { exampleByExample, stripesTask, syntheticClasses } from './synthetic-task.ts';
 
 const spec = parseNetworkSpec(
   {
@@ -22,7 +30,7 @@ const spec = parseNetworkSpec(
 
 function request(overrides: Partial<TrainingRequest> = {}, recipe: Partial<Recipe> = {}): TrainingRequest {
   const full = defaultRecipe({ batchSize: 16, ...recipe });
-  const graph = buildNetwork(spec, full.batchSize);
+  const graph = buildNetwork(spec, microBatchSize(full));
   return { graph, task: stripesTask(), recipe: full, examples: 1600, seed: 1, threads: 1, ...overrides };
 }
 
@@ -32,12 +40,32 @@ function trained(result: TrainingResult): Trained {
   return result as Trained;
 }
 
+/** A network without batch norm. */
+function unnormalised(batch: number): Graph {
+  const test = new TestGraph(batch, 1, 8, 8);
+  const features = test.conv('image', { width: 6, kernel: 3, bias: true });
+  return test.classify(test.add('relu', [features], {}), syntheticClasses);
+}
+
 const weightsOf = async (seed: number) => trained(await onnxTrainer.train(request({ seed, examples: 320 }))).weights;
 
 describe('the ONNX trainer', () => {
-  it.each(['sgd-momentum', 'adamw'] as const)('learns a separable task with %s', async (optimizer) => {
-    const rate = optimizer === 'adamw' ? { learningRate: 0.01 } : {};
-    const { metrics, curve } = trained(await onnxTrainer.train(request({}, { optimizer, ...rate })));
+  it.each([
+    ['SGD with momentum', {}],
+    ['Nesterov momentum', { nesterov: true }],
+    ['AdamW', { optimizer: 'adamw', learningRate: 0.01 }],
+    ['RMSprop', { optimizer: 'rmsprop', learningRate: 0.01 }],
+    ['a moving average', { emaDecay: 0.9999 }],
+    [
+      'clipped gradients and a warm-up, a plateau and a decay',
+      {
+        clipNorm: 1,
+        schedule: { kind: 'warmup-stable-decay', decay: 0.4, shape: '1-sqrt' },
+      },
+    ],
+    ['two micro-batches an update', { microBatches: 2 }],
+  ] as [string, Partial<Recipe>][])('learns a separable task with %s', async (_name, recipe) => {
+    const { metrics, curve } = trained(await onnxTrainer.train(request({}, recipe)));
     expect(metrics['accuracy']).toBeGreaterThan(0.9);
     expect(metrics['crossEntropy']).toBeLessThan(0.5);
     expect(curve.at(-1)?.loss).toBeLessThan((curve[0]?.loss as number) / 1.5);
@@ -78,6 +106,80 @@ describe('the ONNX trainer', () => {
     expect(curve.length).toBeGreaterThanOrEqual(20);
     expect(curve.length).toBeLessThanOrEqual(40);
     expect(curve.at(-1)?.examples).toBe(1600);
+  });
+
+  it('averages the weights a run passes through, and estimates statistics for the average', async () => {
+    const updates = 6;
+    // At a constant rate shorter runs are beginnings of longer ones.
+    const constant = { schedule: { kind: 'constant' }, warmup: 0 } as const;
+    const path: Weights[] = [];
+    for (let update = 1; update <= updates; update++)
+      path.push(trained(await onnxTrainer.train(request({ examples: 16 * update }, constant))).weights);
+    const full = request({ examples: 16 * updates }, { ...constant, emaDecay: 0.3 });
+    const { weights } = trained(await onnxTrainer.train(full));
+
+    const start = initialWeights(full.graph, new Random(full.seed).child('weights'));
+    for (const { name } of full.graph.parameters.filter(trains)) {
+      let average = Float64Array.from(start.get(name) as Float32Array);
+      path.forEach((point, index) => {
+        const share = Math.min(0.3, (index + 2) / (index + 11));
+        average = average.map((old, at) => share * old + (1 - share) * (point.get(name)?.[at] as number));
+      });
+      const errors = average.map((value, index) => Math.abs(value - (weights.get(name)?.[index] as number)));
+      expect(Math.max(...errors), name).toBeLessThan(1e-6);
+    }
+    const batches = full.task.trainingBatches(16, full.seed, updates);
+    const following = Array.from({ length: updates }, () => (batches.next() as IteratorYieldResult<Batch>).value);
+    const cpu = onnxRuntimeAccelerator('cpu');
+    const { lowering } = await chooseLowering(cpu);
+    const means = { threads: 1, lowering };
+    const statistics = await estimateRunningStatistics(cpu, full.graph, weights, following, means);
+    expect(statistics.size).toBeGreaterThan(0);
+    for (const [name, values] of statistics) {
+      expect(weights.get(name)).toEqual(values);
+      expect(path.at(-1)?.get(name)).not.toEqual(values);
+    }
+  });
+
+  it('moves as by one large batch when micro-batches are accumulated and nothing is normalised', async () => {
+    const task = exampleByExample(stripesTask());
+    const recipe = { learningRate: 0.05, clipNorm: 0.4 };
+    const whole = trained(
+      await onnxTrainer.train({ ...request({ task, examples: 320 }, recipe), graph: unnormalised(16) }),
+    );
+    const parts = request({ task, examples: 320 }, { ...recipe, microBatches: 4 });
+    const accumulated = trained(await onnxTrainer.train({ ...parts, graph: unnormalised(4) }));
+    for (const [name, values] of whole.weights) {
+      const errors = values.map((value, index) => Math.abs(value - (accumulated.weights.get(name)?.[index] as number)));
+      expect(Math.max(...errors), name).toBeLessThan(1e-5);
+    }
+    accumulated.curve.forEach((point, index) => {
+      expect(point.accuracy).toBe(whole.curve[index]?.accuracy);
+      expect(point.loss).toBeCloseTo(whole.curve[index]?.loss as number, 5);
+      expect(point.gradientNorm).toBeCloseTo(whole.curve[index]?.gradientNorm as number, 4);
+    });
+    expect(accumulated.cost.examples).toBe(320);
+  });
+
+  it('moves no further than the clipped gradient allows, and reports the norm before clipping', async () => {
+    const step = { momentum: 0, weightDecay: 0, learningRate: 1, warmup: 0 };
+    const full = request({ examples: 16 }, { ...step, clipNorm: 0.01 });
+    const start = initialWeights(full.graph, new Random(full.seed).child('weights'));
+    const { weights, curve } = trained(await onnxTrainer.train(full));
+    const distance = (to: Weights) => {
+      const differences = full.graph.parameters.filter(trains).flatMap(({ name }) => {
+        return Array.from(start.get(name) as Float32Array, (value, index) => value - (to.get(name)?.[index] as number));
+      });
+      return Math.hypot(...differences);
+    };
+    expect(distance(weights)).toBeCloseTo(0.01, 6);
+    const free = trained(await onnxTrainer.train(request({ examples: 16 }, { ...step, clipNorm: 1e6 })));
+    expect(curve[0]?.gradientNorm).toBeCloseTo(distance(free.weights), 4);
+  });
+
+  it('refuses a graph of another batch than the recipe runs at once', async () => {
+    const wrong = { ...request({}, { microBatches: 2 }), graph: buildNetwork(spec, 16) };
+    await expect(onnxTrainer.train(wrong)).rejects.toThrow(/expected a graph of the recipe's batch of 8, got 16/);
   });
 
   it('ends as diverged when the learning rate is absurd', async () => {

@@ -1,15 +1,17 @@
-import type { Graph, GraphNode } from '../../models/graph.ts';
+import type { Graph, GraphNode, OperatorAttributes, WindowAttributes } from '../../models/graph.ts';
 
 /** A tensor in double precision. */
 export interface Tensor64 {
   readonly shape: readonly number[];
   readonly data: Float64Array;
 }
+/** Inputs, masks and parameters by name. */
 export type Values64 = ReadonlyMap<string, Tensor64>;
 
 /** Labels and what the loss needs beside the graph. */
 export interface ReferenceLoss {
   readonly labels: readonly number[];
+  readonly classes: number;
   readonly labelSmoothing: number;
 }
 
@@ -39,6 +41,31 @@ export function referenceForward(graph: Graph, values: Values64): Map<string, Te
   return known;
 }
 
+/** Where the slope of an operator jumps. */
+export const kinks = { relu: [0], relu6: [0, 6], 'hard-swish': [-3, 3], 'hard-sigmoid': [-3, 3] } as const;
+
+/**
+ * Smallest distance, over all nodes, of an input to a kink of its operator; of a max-pool, between the
+ * two largest values of a window. Values exactly equal are clipped ones, which stay equal.
+ */
+export function kinkDistance(graph: Graph, values: Values64): number {
+  const known = referenceForward(graph, values);
+  const distances = graph.nodes.flatMap((node): number[] => {
+    const x = known.get(node.inputs[0] as string) as Tensor64;
+    if (node.op in kinks) {
+      const places = kinks[node.op as keyof typeof kinks];
+      return Array.from(x.data, (value) => Math.min(...places.map((place) => Math.abs(value - place))));
+    }
+    if (node.op !== 'max-pool') return [];
+    const { shape } = known.get(node.outputs[0] as string) as Tensor64;
+    return windows(x, shape, node.attributes).map((window) => {
+      const [largest, second = Number.NEGATIVE_INFINITY] = window.toSorted((a, b) => b - a) as [number, number?];
+      return largest === second ? Number.POSITIVE_INFINITY : largest - second;
+    });
+  });
+  return distances.reduce((least, distance) => Math.min(least, distance), Number.POSITIVE_INFINITY);
+}
+
 function forwardNode(node: GraphNode, inputs: Tensor64[], shape: readonly number[], known: Values64): Tensor64 {
   const [x, second, third] = inputs as [Tensor64, Tensor64, Tensor64];
   switch (node.op) {
@@ -48,10 +75,24 @@ function forwardNode(node: GraphNode, inputs: Tensor64[], shape: readonly number
       return batchNorm(x, second, third, node.attributes.epsilon);
     case 'relu':
       return map(x, (value) => Math.max(0, value));
+    case 'relu6':
+      return map(x, (value) => Math.min(Math.max(0, value), 6));
     case 'silu':
       return map(x, (value) => value / (1 + Math.exp(-value)));
+    case 'hard-swish':
+      return map(x, (value) => (value * Math.min(Math.max(0, value + 3), 6)) / 6);
     case 'sigmoid':
       return map(x, (value) => 1 / (1 + Math.exp(-value)));
+    case 'hard-sigmoid':
+      return map(x, (value) => Math.min(Math.max(0, value + 3), 6) / 6);
+    case 'max-pool':
+      return pool(x, shape, node.attributes, (window) => Math.max(...window));
+    case 'average-pool':
+      return pool(x, shape, node.attributes, (window) => window.reduce((a, b) => a + b, 0) / window.length);
+    case 'concat':
+      return concat(inputs, shape);
+    case 'space-to-depth':
+      return spaceToDepth(x, shape, node.attributes.block);
     case 'global-average-pool': {
       const plane = size(x.shape.slice(2));
       const mean = (index: number) =>
@@ -83,12 +124,12 @@ function convolution(
   weight: Tensor64,
   bias: Tensor64 | undefined,
   shape: readonly number[],
-  { stride, pads, groups }: { stride: number; pads: readonly number[]; groups: number },
+  { stride, pads, groups, dilation }: OperatorAttributes['conv'],
 ): Tensor64 {
   const [, channels, height, width] = x.shape as [number, number, number, number];
   const [outChannels, perGroup, kh, kw] = weight.shape as [number, number, number, number];
   const [batch, , outHeight, outWidth] = shape as [number, number, number, number];
-  const [top, left] = pads as [number, number];
+  const [top, left] = pads;
   const data = new Float64Array(size(shape));
   let index = 0;
   for (let n = 0; n < batch; n++)
@@ -100,13 +141,65 @@ function convolution(
           for (let c = 0; c < perGroup; c++)
             for (let i = 0; i < kh; i++)
               for (let j = 0; j < kw; j++) {
-                const row = r * stride + i - top;
-                const column = s * stride + j - left;
+                const row = r * stride + i * dilation - top;
+                const column = s * stride + j * dilation - left;
                 if (row < 0 || row >= height || column < 0 || column >= width) continue;
                 const from = ((n * channels + firstChannel + c) * height + row) * width + column;
                 sum += at(x, from) * at(weight, ((o * perGroup + c) * kh + i) * kw + j);
               }
           data[index++] = sum;
+        }
+  return { shape, data };
+}
+
+/** Values of every window of `[n, c, h, w]` that are not padding, in row-major order. */
+export function windows(x: Tensor64, shape: readonly number[], { kernel, stride, pads }: WindowAttributes): number[][] {
+  const [, , height, width] = x.shape as [number, number, number, number];
+  const [batch, channels, outHeight, outWidth] = shape as [number, number, number, number];
+  const [top, left] = pads;
+  const found: number[][] = [];
+  for (let plane = 0; plane < batch * channels; plane++)
+    for (let r = 0; r < outHeight; r++)
+      for (let s = 0; s < outWidth; s++) {
+        const window: number[] = [];
+        for (let row = r * stride - top; row < r * stride - top + kernel; row++)
+          for (let column = s * stride - left; column < s * stride - left + kernel; column++)
+            if (row >= 0 && row < height && column >= 0 && column < width)
+              window.push(at(x, (plane * height + row) * width + column));
+        found.push(window);
+      }
+  return found;
+}
+
+function pool(
+  x: Tensor64,
+  shape: readonly number[],
+  attributes: WindowAttributes,
+  reduce: (window: readonly number[]) => number,
+): Tensor64 {
+  return { shape, data: Float64Array.from(windows(x, shape, attributes), reduce) };
+}
+
+function concat(inputs: readonly Tensor64[], shape: readonly number[]): Tensor64 {
+  const [batch] = shape as [number];
+  const rows = Array.from({ length: batch }, (_, n) =>
+    inputs.flatMap(({ data }) => [...data.subarray((n * data.length) / batch, ((n + 1) * data.length) / batch)]),
+  );
+  return { shape, data: Float64Array.from(rows.flat()) };
+}
+
+function spaceToDepth(x: Tensor64, shape: readonly number[], block: number): Tensor64 {
+  const [batch, channels, height, width] = x.shape as [number, number, number, number];
+  const [, outChannels, outHeight, outWidth] = shape as [number, number, number, number];
+  const data = new Float64Array(size(shape));
+  for (let n = 0; n < batch; n++)
+    for (let k = 0; k < channels; k++)
+      for (let row = 0; row < height; row++)
+        for (let column = 0; column < width; column++) {
+          const channel = ((row % block) * block + (column % block)) * channels + k;
+          const [r, s] = [Math.floor(row / block), Math.floor(column / block)];
+          const to = ((n * outChannels + channel) * outHeight + r) * outWidth + s;
+          data[to] = at(x, ((n * channels + k) * height + row) * width + column);
         }
   return { shape, data };
 }

@@ -8,11 +8,11 @@ export const syntheticClasses = 3;
 export function stripesTask(scored = 96): TrainingTask {
   const batch = (count: number, random: Random): Batch => {
     const pixels = new Float32Array(count * side * side);
-    const labels = new BigInt64Array(count);
+    const targets = new Float32Array(count * syntheticClasses);
     for (let n = 0; n < count; n++) {
       const label = random.integer(syntheticClasses);
       const phase = random.integer(4);
-      labels[n] = BigInt(label);
+      targets[n * syntheticClasses + label] = 1;
       for (let pixel = 0; pixel < side * side; pixel++) {
         const [row, column] = [Math.floor(pixel / side), pixel % side];
         const along = [row, column, row + column][label] as number;
@@ -21,12 +21,12 @@ export function stripesTask(scored = 96): TrainingTask {
     }
     return {
       image: { dtype: 'float32', shape: [count, 1, side, side], data: pixels },
-      label: { dtype: 'int64', shape: [count], data: labels },
+      target: { dtype: 'float32', shape: [count, syntheticClasses], data: targets },
     };
   };
   return {
     inputs: [{ name: 'image', dtype: 'float32', shape: [1, side, side] }],
-    targets: [{ name: 'label', dtype: 'int64', shape: [] }],
+    targets: [{ name: 'target', dtype: 'float32', shape: [syntheticClasses] }],
     loss: { kind: 'softmax-cross-entropy', labelSmoothing: 0.1 },
     *trainingBatches(batchSize, seed, skip = 0) {
       for (let index = skip; ; index++) yield batch(batchSize, new Random(seed).child('train', index));
@@ -36,4 +36,40 @@ export function stripesTask(scored = 96): TrainingTask {
         yield batch(Math.min(batchSize, scored - start), new Random('scored').child(start));
     },
   };
+}
+
+/** The same task with a stream whose examples do not depend on how they are batched. */
+export function exampleByExample(task: TrainingTask): TrainingTask {
+  return {
+    ...task,
+    *trainingBatches(batchSize, seed, skip = 0) {
+      const examples = task.trainingBatches(1, seed, skip * batchSize);
+      while (true)
+        yield joined(Array.from({ length: batchSize }, () => (examples.next() as IteratorYieldResult<Batch>).value));
+    },
+  };
+}
+
+/** Does something just before a training batch is handed out, counted from 0 at the start of the stream. */
+export function beforeBatch(task: TrainingTask, batch: number, act: () => void): TrainingTask {
+  return {
+    ...task,
+    *trainingBatches(batchSize, seed, skip = 0) {
+      let index = skip;
+      for (const next of { [Symbol.iterator]: () => task.trainingBatches(batchSize, seed, skip) }) {
+        if (index++ === batch) act();
+        yield next;
+      }
+    },
+  };
+}
+
+function joined(examples: readonly Batch[]): Batch {
+  const [first] = examples as [Batch];
+  return Object.fromEntries(
+    Object.entries(first).map(([name, { dtype, shape }]) => {
+      const values = examples.flatMap((example) => Array.from(example[name]?.data as Float32Array));
+      return [name, { dtype, shape: [examples.length, ...shape.slice(1)], data: Float32Array.from(values) }];
+    }),
+  );
 }

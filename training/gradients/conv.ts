@@ -1,8 +1,8 @@
 import type { GradientRule } from './rule.ts';
 
 /**
- * y = w ⋆ x + b. dx is the transposed convolution of dy by w, dw the correlation of x with dy (dy
- * spread by the stride), db the sum of dy over batch and space.
+ * y = w ⋆ x + b, group by group. dx is the transposed convolution of dy by w; dw the correlation of x
+ * with dy, dy spread by the stride and read at steps of the dilation; db the sum of dy over batch and space.
  * @see Dumoulin & Visin (2016), "A guide to convolution arithmetic", section 4.
  */
 export const convGradient: GradientRule<'conv'> = (node, dy, context) => {

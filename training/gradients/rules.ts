@@ -1,19 +1,41 @@
 import type { TrainingNode, TrainingOperator } from '../training-graph.ts';
-import { reluGradient, sigmoidGradient, siluGradient } from './activations.ts';
+import {
+  hardSigmoidGradient,
+  hardSwishGradient,
+  relu6Gradient,
+  reluGradient,
+  sigmoidGradient,
+  siluGradient,
+} from './activations.ts';
 import { batchNormGradient } from './batch-norm.ts';
 import { convGradient } from './conv.ts';
 import { denseGradient } from './dense.ts';
+import { averagePoolGradient, globalAveragePoolGradient, maxPoolGradient } from './pool.ts';
 import type { GradientContext, GradientRule } from './rule.ts';
-import { addGradient, dropGradient, flattenGradient, gateGradient, globalAveragePoolGradient } from './structure.ts';
+import {
+  addGradient,
+  concatGradient,
+  dropGradient,
+  flattenGradient,
+  gateGradient,
+  spaceToDepthGradient,
+} from './structure.ts';
 
 /** The rule of every operator a training forward pass is made of. */
 const rules: { readonly [Op in TrainingOperator]?: GradientRule<Op> } = {
   conv: convGradient,
   'batch-norm-training': batchNormGradient,
   relu: reluGradient,
+  relu6: relu6Gradient,
   'silu-training': siluGradient,
+  'hard-swish': hardSwishGradient,
   sigmoid: sigmoidGradient,
+  'hard-sigmoid': hardSigmoidGradient,
+  'max-pool': maxPoolGradient,
+  'average-pool': averagePoolGradient,
   'global-average-pool': globalAveragePoolGradient,
+  concat: concatGradient,
+  'space-to-depth': spaceToDepthGradient,
   add: addGradient,
   gate: gateGradient,
   flatten: flattenGradient,

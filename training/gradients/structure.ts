@@ -1,9 +1,15 @@
 import type { GradientRule } from './rule.ts';
 
-/** y = mean of x over height and width: dx = dy ÷ (h · w) everywhere. */
-export const globalAveragePoolGradient: GradientRule<'global-average-pool'> = (node, dy, context) => {
+/** y = the inputs one after the other along the channels: each gets its own channels of dy. */
+export const concatGradient: GradientRule<'concat'> = (node, dy, context) => {
+  const parts = node.inputs.map((input, index) => [`${node.name}.dx${index}`, context.shape(input)] as const);
+  return context.emitMany('concat-gradient', `${node.name}.gradient`, [dy], {}, Object.fromEntries(parts));
+};
+
+/** A permutation: its inverse, depth to space. */
+export const spaceToDepthGradient: GradientRule<'space-to-depth'> = (node, dy, context) => {
   const shape = context.shape(node.inputs[0] as string);
-  return [context.emit('global-average-pool-gradient', `${node.name}.dx`, [dy], {}, shape)];
+  return [context.emit('space-to-depth-gradient', `${node.name}.dx`, [dy], node.attributes, shape)];
 };
 
 /** y = a + b: both get dy. */

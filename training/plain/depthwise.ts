@@ -1,18 +1,18 @@
 import { type ConvGeometry, convGeometry, type TrainingNodeOf } from '../training-graph.ts';
 import { type Banding, forwardBanding, inputGradientBanding, selection } from './banding.ts';
-import type { PlainGraph } from './plain-graph.ts';
+import type { PlainGraph } from './graph.ts';
 
 // Depthwise convolution as batched matrix products, one batch a channel; see banding.ts.
 
-/** y `[c, n · blocks, blockRows · ow]` = bands of x · matrices of w. */
+/** y `[c, n · blocks, blockRows · ow]` = bands of x · matrices of w (+ b). */
 export function lowerDepthwise(node: TrainingNodeOf<'conv'>, plain: PlainGraph): void {
-  const [x, weight] = node.inputs as [string, string];
+  const [x, weight, bias] = node.inputs as [string, string, string | undefined];
   const [y] = node.outputs as [string];
   const g = convGeometry(plain.shape(x), plain.shape(weight), plain.shape(y), node.attributes);
   const banding = forwardBanding(g);
   const matrices = weightMatrices(plain, weight, g, banding, 'forward');
-  const product = plain.matMul(bands(plain, plain.value(x), g, banding), matrices);
-  plain.bind(y, plain.view(product, plain.extents(y)));
+  const product = plain.view(plain.matMul(bands(plain, plain.value(x), g, banding), matrices), plain.extents(y));
+  plain.bind(y, bias ? plain.op('Add', [product, plain.view(plain.value(bias), [g.outChannels, 1])]) : product);
 }
 
 /** dx: where one block covers the plane dy · (the forward matrices)ᵀ, else bands of dy · their own matrices. */
@@ -88,7 +88,7 @@ function weightMatrices(
 }
 
 function selectionKey(g: ConvGeometry, banding: Banding, direction: string): string {
-  const kernel = [g.kernelHeight, g.kernelWidth, g.stride, ...g.pads];
+  const kernel = [g.kernelHeight, g.kernelWidth, g.stride, g.dilation, ...g.pads];
   return `selection ${direction} ${kernel.join()} ${Object.values(banding).join()}`;
 }
 

@@ -1,5 +1,5 @@
 import type { TrainingNodeOf } from '../training-graph.ts';
-import type { PlainGraph } from './plain-graph.ts';
+import type { PlainGraph } from './graph.ts';
 
 // The classifier and its loss: `[n, features]` throughout.
 
@@ -34,33 +34,29 @@ export function lowerBiasGradient(
 }
 
 /**
- * Mean over the batch of −Σ t · log p with t = (1 − ε) · onehot + ε ÷ classes, how many rows are
+ * Mean over the batch of −Σ t · log p with t = (1 − ε) · target + ε ÷ classes, how many rows are
  * right, and dlogits = (p − t) ÷ batch.
  * @see Szegedy et al. (2016), "Rethinking the Inception Architecture", section 7 (label smoothing).
  */
 export function lowerSoftmaxCrossEntropy(node: TrainingNodeOf<'softmax-cross-entropy'>, plain: PlainGraph): void {
-  const [logits, labels] = node.inputs as [string, string];
+  const [logits, targets] = node.inputs as [string, string];
   const [loss, correct, dLogits] = node.outputs as [string, string, string];
   const [batch, classes] = plain.shape(logits) as [number, number];
   const { labelSmoothing } = node.attributes;
-  const column = plain.op('Reshape', [plain.value(labels), plain.ints([batch, 1])]);
-  const classIndices = plain.ints(
-    Array.from({ length: classes }, (_, index) => index),
-    [1, classes],
-  );
-  const oneHot = plain.op('Cast', [plain.op('Equal', [column, classIndices])], { to: 1 });
-  const scaled = plain.op('Mul', [oneHot, plain.scalar(1 - labelSmoothing)]);
-  const target = plain.op('Add', [scaled, plain.scalar(labelSmoothing / classes)]);
+  const scaled = plain.op('Mul', [plain.value(targets), plain.scalar(1 - labelSmoothing)]);
+  const smoothed = plain.op('Add', [scaled, plain.scalar(labelSmoothing / classes)]);
 
   const logProbabilities = plain.op('LogSoftmax', [plain.value(logits)], { axis: 1 });
-  const products = plain.op('Mul', [target, logProbabilities]);
+  const products = plain.op('Mul', [smoothed, logProbabilities]);
   const total = plain.op('ReduceSum', [products, plain.ints([0, 1])], { keepdims: 0 });
   plain.bind(loss, plain.op('Mul', [total, plain.scalar(-1 / batch)]));
 
-  const best = plain.op('ArgMax', [plain.value(logits)], { axis: 1, keepdims: 0 });
-  const right = plain.op('Cast', [plain.op('Equal', [best, plain.value(labels)])], { to: 1 });
+  const [best, wanted] = [logits, targets].map((tensor) =>
+    plain.op('ArgMax', [plain.value(tensor)], { axis: 1, keepdims: 0 }),
+  ) as [string, string];
+  const right = plain.op('Cast', [plain.op('Equal', [best, wanted])], { to: 1 });
   plain.bind(correct, plain.op('ReduceSum', [right, plain.ints([0])], { keepdims: 0 }));
 
-  const difference = plain.op('Sub', [plain.op('Exp', [logProbabilities]), target]);
+  const difference = plain.op('Sub', [plain.op('Exp', [logProbabilities]), smoothed]);
   plain.bind(dLogits, plain.op('Mul', [difference, plain.scalar(1 / batch)]));
 }

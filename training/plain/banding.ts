@@ -37,7 +37,7 @@ export function forwardBanding(g: ConvGeometry): Banding {
     .map((blockRows) => ({
       blocks: g.outHeight / blockRows,
       blockRows,
-      bandRows: (blockRows - 1) * g.stride + g.kernelHeight,
+      bandRows: (blockRows - 1) * g.stride + g.spanHeight,
       start: -g.pads[0],
       step: blockRows * g.stride,
       ...widths,
@@ -47,8 +47,8 @@ export function forwardBanding(g: ConvGeometry): Banding {
 
 /**
  * Bands of the input gradient: the source is dy, the result dx. Input row h hears of output rows r
- * with h = r · stride − top + i, 0 ≤ i < kernel; over a block of a multiple of `stride` rows that is
- * one range of r, the same for every block but for its place.
+ * with h = r · stride − top + i · dilation, 0 ≤ i < kernel; over a block of a multiple of `stride` rows
+ * they lie in one range of r, the same for every block but for its place.
  */
 export function inputGradientBanding(g: ConvGeometry): Banding {
   const widths = { sourceWidth: g.outWidth, resultWidth: g.width, sourceRows: g.outHeight, resultRows: g.height };
@@ -56,7 +56,7 @@ export function inputGradientBanding(g: ConvGeometry): Banding {
   const parts = divisors(g.height)
     .filter((blockRows) => blockRows < g.height && blockRows % g.stride === 0)
     .map((blockRows) => {
-      const start = Math.ceil((g.pads[0] - g.kernelHeight + 1) / g.stride);
+      const start = Math.ceil((g.pads[0] - g.spanHeight + 1) / g.stride);
       const end = Math.floor((blockRows - 1 + g.pads[0]) / g.stride);
       const bandRows = end - start + 1;
       return { blocks: g.height / blockRows, blockRows, bandRows, start, step: blockRows / g.stride, ...widths };
@@ -83,13 +83,14 @@ export function selection(g: ConvGeometry, banding: Banding, direction: 'forward
         for (let to = 0; to < resultWidth; to++, column++) {
           const [inRow, outRow] = isForward ? [start + band, row] : [row, start + band];
           const [inColumn, outColumn] = isForward ? [from, to] : [to, from];
-          const i = inRow + top - outRow * g.stride;
-          const j = inColumn + left - outColumn * g.stride;
-          if (i >= 0 && i < g.kernelHeight && j >= 0 && j < g.kernelWidth)
-            matrix[(i * g.kernelWidth + j) * size + column] = 1;
+          const i = (inRow + top - outRow * g.stride) / g.dilation;
+          const j = (inColumn + left - outColumn * g.stride) / g.dilation;
+          if (isTap(i, g.kernelHeight) && isTap(j, g.kernelWidth)) matrix[(i * g.kernelWidth + j) * size + column] = 1;
         }
   return matrix;
 }
+
+const isTap = (index: number, kernel: number): boolean => Number.isInteger(index) && index >= 0 && index < kernel;
 
 function cheapest(candidates: readonly Banding[]): Banding {
   const cost = (b: Banding): number => {

@@ -1,0 +1,169 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ConfigError, InterruptedError, InvalidFileError } from '../../core/errors.ts';
+import { Random } from '../../core/random.ts';
+import { buildNetwork } from '../../models/build.ts';
+import { readSafetensors } from '../../models/safetensors.ts';
+import { parseNetworkSpec } from '../../models/spec.ts';
+import { onnxTrainer } from '../../training/onnx-trainer.ts';
+import { defaultRecipe, microBatchSize } from '../../training/recipe.ts';
+import type { Recipe, TrainingRequest, TrainingResult } from '../../training/trainer.ts';
+import { fileFolder } from '../cases/file-folder.ts';
+import { beforeBatch, stripesTask, syntheticClasses } from './synthetic-task.ts';
+
+const spec = parseNetworkSpec(
+  {
+    input: { channels: 1, resolution: 8 },
+    classes: syntheticClasses,
+    stem: { kernel: 3, stride: 2, width: 8 },
+    stages: [{ operator: 'mbconv', kernel: 3, stride: 1, expansion: 2, width: 8, repeats: 1, squeezeExcite: 0.25 }],
+    head: { width: 16, dropout: 0.2 },
+    survival: 0.8,
+  },
+  'test network',
+);
+const updates = 24;
+
+function requestOf(recipe: Partial<Recipe>, overrides: Partial<TrainingRequest> = {}): TrainingRequest {
+  const full = defaultRecipe({ batchSize: 8, ...recipe });
+  const graph = buildNetwork(spec, microBatchSize(full));
+  return { graph, task: stripesTask(24), recipe: full, examples: 8 * updates, seed: 3, threads: 1, ...overrides };
+}
+
+const checkpointAt = (file: string, everyS?: number) => ({ file, task: { data: 'stripes' }, everyS });
+
+/** Trains until a batch is asked for, then is aborted. */
+async function interruptedAt(batch: number, request: TrainingRequest): Promise<void> {
+  const controller = new AbortController();
+  const task = beforeBatch(request.task, batch, () => controller.abort());
+  await expect(onnxTrainer.train({ ...request, task, signal: controller.signal })).rejects.toThrow(InterruptedError);
+}
+
+/** What a run is, without how long it took. */
+function content(result: TrainingResult): object {
+  const { cost, ...rest } = result;
+  return { ...rest, examples: cost.examples };
+}
+
+const recipes: readonly [string, Partial<Recipe>][] = [
+  ['SGD with momentum', {}],
+  ['AdamW, averaged', { optimizer: 'adamw', emaDecay: 0.99 }],
+  ['RMSprop on micro-batches, clipped', { optimizer: 'rmsprop', microBatches: 2, clipNorm: 1 }],
+];
+
+describe('a training that is interrupted and resumed', () => {
+  it.each(recipes)('ends bit for bit as if nothing had happened (%s)', async (name, recipe) => {
+    const file = join(fileFolder(), 'checkpoint');
+    const request = requestOf(recipe, { threads: 2 });
+    const uninterrupted = await onnxTrainer.train(request);
+    const random = new Random(name);
+    const perUpdate = recipe.microBatches ?? 1;
+    // Anywhere in the run, the second time in the statistics after it.
+    const stops = [1 + random.integer(updates - 1), updates - 1 - random.integer(3), updates + random.integer(4)];
+    const notices: string[] = [];
+    const resumable = { ...request, checkpoint: checkpointAt(file), onNotice: (text: string) => notices.push(text) };
+    for (const stop of stops.toSorted((a, b) => a - b)) await interruptedAt(stop * perUpdate, resumable);
+    const resumed = await onnxTrainer.train(resumable);
+    expect(content(resumed)).toEqual(content(uninterrupted));
+    expect(notices).toHaveLength(stops.length);
+    expect(notices.at(-1)).toBe(`training goes on after ${8 * updates} of ${8 * updates} examples`);
+  });
+
+  it('loses what came after the last checkpoint when it is killed, and ends the same', async () => {
+    const request = requestOf({}, { checkpoint: checkpointAt(join(fileFolder(), 'checkpoint'), 0) });
+    const killed = beforeBatch(request.task, 17, () => {
+      throw new Error('killed');
+    });
+    await expect(onnxTrainer.train({ ...request, task: killed })).rejects.toThrow('killed');
+    const seen: string[] = [];
+    const resumed = await onnxTrainer.train({ ...request, onNotice: (text) => seen.push(text) });
+    expect(seen).toEqual([`training goes on after ${8 * 17} of ${8 * updates} examples`]);
+    expect(content(resumed)).toEqual(content(await onnxTrainer.train(requestOf({}))));
+  });
+
+  it('adds up the wall time of its parts and counts every update once', async () => {
+    const file = join(fileFolder(), 'checkpoint');
+    const request = requestOf({}, { checkpoint: checkpointAt(file) });
+    await interruptedAt(12, request);
+    const { metadata, weights } = await readSafetensors(file);
+    const { trainS } = JSON.parse(metadata['progress'] as string) as { trainS: number };
+    expect(weights.get('update-ms')).toHaveLength(13);
+    const startMs = performance.now();
+    const { cost } = await onnxTrainer.train(request);
+    expect(cost.trainS).toBeGreaterThan(trainS);
+    expect(cost.trainS).toBeLessThan(trainS + (performance.now() - startMs) / 1000 + 0.001);
+    expect(cost.examples).toBe(8 * updates);
+  });
+
+  it('leaves no file when nothing was trained, and none unasked', async () => {
+    const file = join(fileFolder(), 'checkpoint');
+    const request = requestOf({}, { checkpoint: checkpointAt(file), signal: AbortSignal.abort() });
+    await expect(onnxTrainer.train(request)).rejects.toThrow(InterruptedError);
+    expect(existsSync(file)).toBe(false);
+    await onnxTrainer.train(requestOf({}, { checkpoint: checkpointAt(file, 3600) }));
+    expect(existsSync(file)).toBe(false);
+  });
+});
+
+/** The file of a training that was interrupted. */
+async function interruptedFile(): Promise<string> {
+  const file = join(fileFolder(), 'checkpoint');
+  await interruptedAt(3, requestOf({}, { checkpoint: checkpointAt(file) }));
+  return file;
+}
+
+describe('a checkpoint', () => {
+  it.each([
+    ['recipe.learningRate', (file: string) => requestOf({ learningRate: 0.01 }, { checkpoint: checkpointAt(file) })],
+    [
+      'recipe.schedule',
+      (file: string) => requestOf({ schedule: { kind: 'constant' } }, { checkpoint: checkpointAt(file) }),
+    ],
+    ['seed', (file: string) => requestOf({}, { seed: 4, checkpoint: checkpointAt(file) })],
+    ['examples', (file: string) => requestOf({}, { examples: 80, checkpoint: checkpointAt(file) })],
+    ['data', (file: string) => requestOf({}, { checkpoint: { file, task: { data: 'spots' } } })],
+    [
+      'network',
+      (file: string) => {
+        const graph = buildNetwork({ ...spec, survival: 1 }, 8);
+        return requestOf({}, { graph, checkpoint: checkpointAt(file) });
+      },
+    ],
+  ])('of another %s is refused', async (key, request) => {
+    const file = await interruptedFile();
+    const before = readFileSync(file);
+    const running = onnxTrainer.train(request(file));
+    await expect(running).rejects.toThrow(ConfigError);
+    await expect(running).rejects.toThrow(
+      `${file}: expected a checkpoint of this training, got one of another (${key} `,
+    );
+    expect(readFileSync(file)).toEqual(before);
+  });
+
+  it('written by other means is continued, saying so', async () => {
+    const file = await interruptedFile();
+    const notices: string[] = [];
+    const request = requestOf(
+      {},
+      { threads: 2, checkpoint: checkpointAt(file), onNotice: (text) => notices.push(text) },
+    );
+    expect((await onnxTrainer.train(request)).status).toBe('trained');
+    expect(notices[1]).toContain('it was begun by other means (threads 1 instead of 2)');
+  });
+
+  it.each([
+    ['cut short', (bytes: Buffer) => bytes.subarray(0, bytes.length - 5)],
+    [
+      'changed in one weight',
+      (bytes: Buffer) => Buffer.from(bytes.fill((bytes.at(-1) as number) ^ 1, bytes.length - 1)),
+    ],
+    ['no checkpoint', () => Buffer.from('something else altogether')],
+  ])('that is %s is refused', async (_name, damage) => {
+    const file = await interruptedFile();
+    writeFileSync(file, damage(readFileSync(file)));
+    const running = onnxTrainer.train(requestOf({}, { checkpoint: checkpointAt(file) }));
+    await expect(running).rejects.toThrow(InvalidFileError);
+    await expect(running).rejects.toThrow(`${file}: expected`);
+  });
+});

@@ -1,0 +1,93 @@
+import { Random } from '../core/random.ts';
+import type { Weights } from '../models/graph.ts';
+import { initialWeights } from '../models/initialise.ts';
+import { averageInto, averagingShare } from './averaging.ts';
+import type { TrainingState } from './checkpoint.ts';
+import { TrainingCurve } from './curve.ts';
+import { type FlatParameters, packParameters, unpackParameters } from './flat-parameters.ts';
+import { stepNames } from './step-names.ts';
+import type { CurvePoint, TrainingRequest } from './trainer.ts';
+import { initialVectors, type StateVectors, type Updated } from './updater.ts';
+
+/** State vector of the moving average, which no step reads. */
+const averageName = 'average';
+
+/** A run between two updates: what the next one starts from and what was seen so far. */
+export class TrainingRun {
+  readonly curve: TrainingCurve;
+  /** Wall time of every update. */
+  readonly updatesMs: number[];
+  readonly #flat: FlatParameters;
+  readonly #emaDecay: number | undefined;
+  readonly #average: Float32Array | undefined;
+  /** When the run began, had it never been interrupted; by `performance.now`. */
+  readonly #startMs: number;
+  #vectors: StateVectors;
+
+  /** @param startMs when this part of the run began. @param saved where the part before it ended. */
+  constructor(request: TrainingRequest, flat: FlatParameters, startMs: number, saved?: TrainingState) {
+    const { recipe, examples } = request;
+    const { [averageName]: average, ...vectors } = saved ? packedVectors(flat, saved) : freshVectors(request, flat);
+    this.#flat = flat;
+    this.#vectors = vectors;
+    this.#emaDecay = recipe.emaDecay;
+    if (recipe.emaDecay !== undefined)
+      this.#average = average ?? (vectors[stepNames.parameters] as Float32Array).slice();
+    this.#startMs = startMs - 1000 * (saved?.trainS ?? 0);
+    this.updatesMs = [...(saved?.updatesMs ?? [])];
+    const report = progressReport(request, this.updates, startMs);
+    this.curve = new TrainingCurve(Math.ceil(examples / recipe.batchSize), recipe.batchSize, report, saved?.curve);
+  }
+
+  /** Updates made. */
+  get updates(): number {
+    return this.updatesMs.length;
+  }
+
+  /** Wall time of all parts of the run. */
+  get trainS(): number {
+    return (performance.now() - this.#startMs) / 1000;
+  }
+
+  /** One update from the vectors given, timed and taken in. */
+  async advance(update: (vectors: StateVectors) => Promise<Updated>): Promise<void> {
+    const startMs = performance.now();
+    const { vectors, loss, correct, gradientNorm } = await update(this.#vectors);
+    this.#vectors = vectors;
+    if (this.#average && this.#emaDecay !== undefined) {
+      const share = averagingShare(this.#emaDecay, this.updates + 1);
+      averageInto(this.#average, vectors[stepNames.parameters] as Float32Array, share);
+    }
+    this.curve.observe(loss, correct, gradientNorm);
+    this.updatesMs.push(performance.now() - startMs);
+  }
+
+  /** Trainable parameters as they would be kept now: averaged, where the recipe averages. */
+  get weights(): Weights {
+    return unpackParameters(this.#flat, this.#average ?? (this.#vectors[stepNames.parameters] as Float32Array));
+  }
+
+  /** All of it, to be continued from. */
+  get state(): TrainingState {
+    const flat = { ...this.#vectors, ...(this.#average && { [averageName]: this.#average }) };
+    const vectors = Object.entries(flat).map(([name, vector]) => [name, unpackParameters(this.#flat, vector)]);
+    const { updatesMs, trainS, curve } = this;
+    return { vectors: Object.fromEntries(vectors), updatesMs, trainS, curve: curve.state };
+  }
+}
+
+function freshVectors({ recipe, graph, seed, weights }: TrainingRequest, flat: FlatParameters): StateVectors {
+  return initialVectors(recipe, flat, weights ?? initialWeights(graph, new Random(seed).child('weights')));
+}
+
+function packedVectors(flat: FlatParameters, { vectors }: TrainingState): StateVectors {
+  return Object.fromEntries(Object.entries(vectors).map(([name, values]) => [name, packParameters(flat, values)]));
+}
+
+/** Adds the speed of this part of the run to what the curve reports. */
+function progressReport({ recipe, onProgress }: TrainingRequest, updatesBefore: number, startMs: number) {
+  return (point: CurvePoint): void => {
+    const examples = point.examples - updatesBefore * recipe.batchSize;
+    onProgress?.(point, (1000 * examples) / (performance.now() - startMs));
+  };
+}
