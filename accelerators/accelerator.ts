@@ -17,6 +17,8 @@ export interface SessionOptions {
   readonly optimization?: 'all' | 'disabled';
   /** Idle threads spin for some milliseconds awaiting work: faster, but they disturb their neighbours. True by default. */
   readonly spinning?: boolean;
+  /** Writes the runtime's own profile, one event an operator, to a file of this prefix when the session closes. */
+  readonly profilePrefix?: string;
 }
 
 /** Row-major values with their extents. */

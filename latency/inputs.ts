@@ -19,7 +19,11 @@ export function randomInputs(inputs: Session['inputs'], batch: number): Readonly
   );
 }
 
-function extentOf(input: string, extent: number | string, axis: number, batch: number): number {
+/**
+ * An extent of an input as it is run: a symbolic batch filled in, anything else as declared.
+ * @throws {ConfigError} as {@link randomInputs} does.
+ */
+export function extentOf(input: string, extent: number | string, axis: number, batch: number): number {
   if (typeof extent === 'string') {
     if (/^(batch(_?size)?|n)$/i.test(extent)) return batch;
     const axisName = extent === '' ? 'unnamed' : `'${extent}'`;

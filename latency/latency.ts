@@ -5,7 +5,7 @@ export const fingerprintSchema = z.strictObject({
   host: z.string(),
   os: z.string(),
   cpu: z.string(),
-  cores: z.int(),
+  cores: z.int().describe('0 where it is not known'),
   runtime: z.string().describe('e.g. onnxruntime-node 1.30.0'),
   provider: z.string().describe('execution provider every node ran on'),
   node: z.string(),
@@ -36,6 +36,8 @@ export const latencySchema = z.strictObject({
   /** False for a prediction by a profile that no measurement backs: good for ranking only. */
   calibrated: z.boolean(),
   fingerprint: fingerprintSchema.nullable(),
+  /** True where a command gave percentiles only, not the samples they are of: hearsay that nobody can check. */
+  reported: z.boolean().optional(),
   /** Session medians and a thinned sample of single runs, for plots. */
   sessionP50Ms: z.array(z.number()).optional(),
   samplesMs: z.array(z.number()).optional(),

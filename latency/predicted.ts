@@ -1,5 +1,71 @@
-import { type RooflineProfile, simulatedLatencyMs, simulatedProfile, type Work } from '../accelerators/simulated.ts';
+import { type DeviceProfile, type Precision, precisions } from '../accelerators/device-profile.ts';
+import { simulatedLatencyMs, simulatedProfile, type Work } from '../accelerators/simulated.ts';
+import { ConfigError } from '../core/errors.ts';
+import type { KernelProgram } from '../models/kernels.ts';
 import type { Latency, LatencySetting } from './latency.ts';
+import { bytesOf, type KernelLatency, programLatency } from './roofline.ts';
+
+/** What a profile says of a network: the record that measuring gives, and where the time and the memory go. */
+export interface Prediction {
+  readonly latency: Latency;
+  readonly kernels: readonly KernelLatency[];
+  readonly deviceMs: number;
+  readonly hostMs: number;
+  readonly footprint: Footprint;
+  /** Constants the profile lacks, whose bounds were not applied: the true time is longer. */
+  readonly unknown: readonly string[];
+}
+
+/** Device memory of one run. */
+export interface Footprint {
+  readonly weightBytes: number;
+  /** Most activations alive at once. */
+  readonly activationBytes: number;
+  /** Null where the profile does not say, and so is `fits`. */
+  readonly capacityBytes: number | null;
+  /** False makes the network infeasible on this device at this batch and precision. */
+  readonly fits: boolean | null;
+}
+
+/**
+ * Standard deviation of ln(measured ÷ predicted) of profiles that nothing calibrated: it covers the GPU columns of
+ * `bench/latency/analytic.ts` (.1 to .7; which runtime ran matters more than which chip), not its TPU columns, which hosts bound.
+ */
+export const priorLogDeviation = 0.7;
+
+/** Of a normal distribution, both sides of 95 %. */
+const deviations95 = 1.96;
+
+/**
+ * Latency and memory of a network on a profiled device. The interval is of one network's true latency, from how
+ * far the profile's predictions were off before; all percentiles are equal, a profile says nothing of jitter.
+ * @throws {ConfigError} for a precision the profile has no peak of, or where nothing the profile knows takes time.
+ */
+export function predictLatency(program: KernelProgram, profile: DeviceProfile, precision: Precision): Prediction {
+  if (profile.peakTflops[precision] === undefined)
+    throw new ConfigError(
+      `${profile.id}: expected a precision among ${precisions.filter((p) => profile.peakTflops[p]).join(', ')}, got ${precision}`,
+    );
+  const { ms, kernels, deviceMs, hostMs } = programLatency(program, profile, precision);
+  if (ms === 0)
+    throw new ConfigError(
+      `${profile.id}: expected a network with convolutions or matrix products, or a profile with a bandwidth or a time of a kernel start, got neither`,
+    );
+  const spread = Math.exp(deviations95 * (profile.calibration?.logDeviation ?? priorLogDeviation));
+  return {
+    latency: {
+      ...exactly(ms, profile.id, { batch: program.batch, threads: 1 }),
+      precision,
+      intervalMs: { percentile: 50, level: 0.95, lo: ms / spread, hi: ms * spread },
+      calibrated: profile.calibration !== undefined,
+    },
+    kernels,
+    deviceMs,
+    hostMs,
+    footprint: footprintOf(program, profile, precision),
+    unknown: unknownOf(profile),
+  };
+}
 
 /**
  * Latency of a simulated device as the record that measuring gives: one exact value, so every
@@ -9,14 +75,17 @@ import type { Latency, LatencySetting } from './latency.ts';
 export function predictedLatency(
   work: Work,
   setting: Omit<LatencySetting, 'accelerator'>,
-  profile: RooflineProfile = simulatedProfile,
+  profile: DeviceProfile = simulatedProfile,
 ): Latency {
-  const ms = simulatedLatencyMs(work, setting.batch, profile);
+  return exactly(simulatedLatencyMs(work, setting.batch, profile), profile.id, setting);
+}
+
+function exactly(ms: number, accelerator: string, { batch, threads }: Omit<LatencySetting, 'accelerator'>): Latency {
   return {
     source: 'predicted',
-    accelerator: profile.id,
-    batch: setting.batch,
-    threads: setting.threads,
+    accelerator,
+    batch,
+    threads,
     precision: 'fp32',
     p50Ms: ms,
     p90Ms: ms,
@@ -31,4 +100,24 @@ export function predictedLatency(
     calibrated: false,
     fingerprint: null,
   };
+}
+
+function footprintOf(program: KernelProgram, profile: DeviceProfile, precision: Precision): Footprint {
+  const size = bytesOf[precision];
+  const weightBytes = program.weightElements * size;
+  const activationBytes = program.peakElements * size;
+  const gigabytes = profile.memory?.gigabytes;
+  if (gigabytes === undefined) return { weightBytes, activationBytes, capacityBytes: null, fits: null };
+  const capacityBytes = gigabytes * 1e9;
+  return { weightBytes, activationBytes, capacityBytes, fits: weightBytes + activationBytes <= capacityBytes };
+}
+
+function unknownOf({ memory, vectorTflops, matrixUnit, kernelOverheadUs }: DeviceProfile): readonly string[] {
+  return [
+    ...(memory?.gigabytesPerS === undefined ? ['memory bandwidth'] : []),
+    ...(memory?.gigabytes === undefined ? ['memory size'] : []),
+    ...(vectorTflops === undefined ? ['peak of the vector unit'] : []),
+    ...(matrixUnit === undefined ? ['extents of the matrix unit'] : []),
+    ...(kernelOverheadUs === undefined ? ['time of a kernel start'] : []),
+  ];
 }

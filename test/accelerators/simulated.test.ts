@@ -1,14 +1,19 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type RooflineProfile, simulatedLatencyMs, type Work } from '../../accelerators/simulated.ts';
+import { parseProfile } from '../../accelerators/profile-file.ts';
+import { simulatedLatencyMs, type Work } from '../../accelerators/simulated.ts';
 
-const profile: RooflineProfile = {
-  id: 'unit',
-  peakFlopsPerS: 1e9,
-  bytesPerS: 1e6,
-  efficiency: 0.5,
-  kernelOverheadMs: 0.1,
-};
+const profile = parseProfile(
+  {
+    like: 'simulated',
+    id: 'unit',
+    peakTflops: { fp32: 1e-3 },
+    memory: { gigabytesPerS: 1e-3 },
+    kernelOverheadUs: 100,
+    efficiency: { arithmetic: { conv: 0.5 } },
+  },
+  'unit',
+);
 
 describe('latency of a roofline device', () => {
   it('is bound by compute above the ridge point', () => {
@@ -27,6 +32,16 @@ describe('latency of a roofline device', () => {
     expect(simulatedLatencyMs({ macs: 0, activationBytes: 0, weightBytes: 0, kernels: 7 }, 1, profile)).toBeCloseTo(
       0.7,
       9,
+    );
+  });
+
+  it('has the numbers it always had', () => {
+    // 100 GFLOP/s, 20 GB/s, 60 % of either, 4 µs a kernel.
+    const work = { macs: 3e6, activationBytes: 0, weightBytes: 0, kernels: 5 };
+    expect(simulatedLatencyMs(work)).toBeCloseTo(6e6 / 0.6e8 + 0.02, 12);
+    expect(simulatedLatencyMs({ ...work, activationBytes: 6e6, weightBytes: 2e6 }, 3)).toBeCloseTo(
+      20e6 / 12e6 + 0.02,
+      12,
     );
   });
 

@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { arithmeticKinds, fusions, kernelKinds } from '../models/kernels.ts';
+
+/** Number formats of weights and activations that a latency may be asked for. */
+export const precisions = ['fp32', 'fp16', 'bf16', 'int8'] as const;
+export type Precision = (typeof precisions)[number];
+
+const positive = z.number().positive();
+const byPrecision = z.partialRecord(z.enum(precisions), positive);
+const share = z.number().positive().max(1);
+
+/**
+ * A device in the constants of the kernel-wise roofline (latency/roofline.ts). What is not known of it
+ * is left out, and the bound it would make is not applied: nothing here is a guess in disguise.
+ */
+export const deviceProfileSchema = z.strictObject({
+  /** What `--on` calls it. */
+  id: z.string().regex(/^[A-Za-z0-9][\w.-]*$/, 'expected an id of letters, digits, ".", "_" and "-"'),
+  name: z.string().min(1),
+  /** Dense peak of the units that multiply matrices, 2 FLOP a multiply-accumulate (TOP/s for `int8`). A precision not here is refused. */
+  peakTflops: byPrecision.refine(
+    (peaks) => Object.keys(peaks).length > 0,
+    'expected the peak of at least one precision',
+  ),
+  /** Dense peak of everything else, which depthwise convolutions run on. */
+  vectorTflops: byPrecision.optional(),
+  /** Device memory, in 10⁹ bytes as vendors count. */
+  memory: z.strictObject({ gigabytes: positive.optional(), gigabytesPerS: positive.optional() }).optional(),
+  /** On-chip memory that holds activations between kernels when they fit. */
+  cache: z.strictObject({ megabytes: positive, gigabytesPerS: positive }).optional(),
+  /** Matrix products are padded up to these extents, and fill `units` of them when there are too few tiles. */
+  matrixUnit: z
+    .strictObject({
+      rows: z.int().positive(),
+      inner: z.int().positive(),
+      columns: z.int().positive(),
+      units: z.int().positive().optional(),
+    })
+    .optional(),
+  /** Fixed time of a kernel on the device: start, ramp and tail. */
+  kernelOverheadUs: z.number().nonnegative().optional(),
+  /** Time the host spends on each kernel; it bounds the whole run where the device is faster. 0 for compiled graphs. */
+  dispatchUs: z.number().nonnegative().default(0),
+  /** Fixed time of a run beside its kernels: copies in and out, start and end. */
+  runOverheadUs: z.number().nonnegative().default(0),
+  /** Shares of the peaks that kernels of a kind reach: of arithmetic where that bounds them, of bandwidth where memory does. */
+  efficiency: z.strictObject({
+    arithmetic: z.record(z.enum(arithmeticKinds), share),
+    memory: z.record(z.enum(kernelKinds), share),
+  }),
+  /** What the runtime on it fuses into one kernel. */
+  fusion: z.enum(fusions).default('epilogue'),
+  /** How sure it is, where measurements of this very device and runtime made it so. */
+  calibration: z
+    .strictObject({
+      /** Networks measured. */
+      points: z.int().positive(),
+      /** Standard deviation of ln(measured ÷ predicted) on networks that were left out. */
+      logDeviation: z.number().nonnegative(),
+    })
+    .optional(),
+});
+export type DeviceProfile = z.infer<typeof deviceProfileSchema>;
+
+/** FLOP a byte from which arithmetic bounds a kernel; undefined where peak or bandwidth is not known. */
+export function ridgePoint(profile: DeviceProfile, precision: Precision): number | undefined {
+  const [peak, bandwidth] = [profile.peakTflops[precision], profile.memory?.gigabytesPerS];
+  return peak === undefined || bandwidth === undefined ? undefined : (peak * 1e3) / bandwidth;
+}
