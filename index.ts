@@ -20,6 +20,8 @@ export { type Count, countGraph, type NetworkCount } from './models/counts.ts';
 export { exportOnnx, type Preprocessing } from './models/export.ts';
 export type { Graph, Weights } from './models/graph.ts';
 export { initialWeights } from './models/initialise.ts';
+export { type Kernel, type KernelProgram, onnxGraphOf, readKernels } from './models/kernels.ts';
+export { type OnnxGraph, readOnnx } from './models/onnx.ts';
 export { type NetworkSpec, networkSpecSchema, parseNetworkSpec, specDigest } from './models/spec.ts';
 export { readSpecFile } from './models/spec-file.ts';
 
@@ -36,18 +38,30 @@ export { decode, oneOf, type SpaceNode } from './search/space.ts';
 export { builtInSpace } from './search/spaces.ts';
 
 export { applyMultipliers } from './scaling/apply.ts';
+export { builtInNetwork, builtInNetworkNames, loadNetwork } from './scaling/built-in-networks.ts';
 export { activationsRatio, compose, macsRatio, type Multipliers, paramsRatio } from './scaling/multipliers.ts';
 export { latencyDesign } from './scaling/latency-design.ts';
 export { proposeScalings } from './scaling/optimizer.ts';
 export { compoundRule, fastScalingRule, parseRule, type ScalingRule } from './scaling/rules.ts';
 
 export { detectAccelerators } from './accelerators/detect.ts';
+export { type DeviceProfile, deviceProfileSchema, ridgePoint } from './accelerators/device-profile.ts';
+export { findProfile, parseProfile } from './accelerators/profile-file.ts';
+export { deviceProfiles } from './accelerators/profiles.ts';
+export { calibrateProfile, type CalibrationPoint } from './latency/calibrate-profile.ts';
 export { measureInChild, type Meter, openMeter } from './latency/isolate.ts';
 export type { Latency } from './latency/latency.ts';
+export { type Prediction, predictLatency } from './latency/predicted.ts';
 export { type Protocol, protocols } from './latency/protocol.ts';
+
+export { type Command, readCommand } from './commands/declaration.ts';
+export { type CommandProtocol, commandProtocols } from './commands/sampling.ts';
+export { type CommandTarget, openCommandTarget } from './commands/target.ts';
+export { type CommandTrainer, openCommandTrainer } from './commands/trainer.ts';
 
 export type { Recipe, Trainer, TrainingTask } from './training/trainer.ts';
 
+export { type Clause, conform } from './study/conform.ts';
 export { readStudyFile, resolveStudy, type StudyConfig } from './study/study-file.ts';
 export { runStudy, type StudyOptions } from './study/study.ts';
 export { trainNetwork } from './study/train-network.ts';

@@ -3,6 +3,8 @@ import { RidgepointError } from '../core/errors.ts';
 const exitCodes: Readonly<Record<string, number>> = {
   config: 2,
   'invalid-file': 2,
+  'unsupported-operator': 2,
+  'infeasible-model': 2,
   'unstable-measurement': 3,
   'unreachable-limit': 4,
   interrupted: 130,

@@ -6,7 +6,7 @@ const template = (
   name: string,
 ) => `# ${name}: see docs/configuration.md, or "ridgepoint schema" for an editor that completes and checks it.
 study: ${name}
-data: rendered                       # generated pictures; or ./photos (one folder a class), or {format: cifar10, path: …}
+data: rendered                       # generated pictures; or ./photos (one folder a class), or {format: csv, path: …}
 targets:
   laptop: {device: cpu, limit: p50 < 2ms}
 family: {laptop: [1x, 2x, 4x]}       # multiples of the base's latency; the limit holds for the largest

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { type ArgsDef, defineCommand, renderUsage, runCommand, type CommandDef } from 'citty';
-import { readFileSync } from 'node:fs';
+import { ridgepointVersion } from '../core/version.ts';
 import { expectKnownArguments } from './arguments.ts';
 import { exitCodeOf, failWith } from './exit.ts';
 
@@ -10,6 +10,7 @@ const commands = {
   scale: () => import('./scale.ts'),
   train: () => import('./train.ts'),
   measure: () => import('./measure.ts'),
+  predict: () => import('./predict.ts'),
   count: () => import('./count.ts'),
   export: () => import('./export.ts'),
   report: () => import('./report.ts'),
@@ -18,6 +19,7 @@ const commands = {
   accelerators: () => import('./accelerators.ts'),
   doctor: () => import('./doctor.ts'),
   check: () => import('./check.ts'),
+  conform: () => import('./conform.ts'),
   init: () => import('./init.ts'),
   schema: () => import('./schema.ts'),
 } satisfies Record<string, () => Promise<{ command: object }>>;
@@ -27,29 +29,22 @@ const summaries: Readonly<Record<keyof typeof commands, string>> = {
   scale: 'scale a base network you have, for one or several accelerators',
   train: 'train one network and write its weights and ONNX file',
   measure: 'latency of any ONNX file, with an interval and a verdict',
+  predict: 'latency and memory of a network on a device that is not here',
   count: 'parameters, multiply-adds, activations and bytes of a network',
   export: 'copy the delivered files of a study somewhere else',
   report: "rebuild a study's report and tables from its journal",
   explain: 'why a trial was proposed and what became of it',
   status: 'where a study stands',
-  accelerators: 'what this host can measure on',
+  accelerators: 'what this host can measure on, and what it can predict for',
   doctor: 'what works here, and how to fix what does not',
   check: 'one tiny candidate through every step of a study',
+  conform: 'whether a program of your own keeps to the command protocol',
   init: 'write a study file to start from',
   schema: 'JSON Schema of study files, for editors',
 };
 
-const version = (
-  JSON.parse(
-    readFileSync(
-      new URL(import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json', import.meta.url),
-      'utf8',
-    ),
-  ) as { version: string }
-).version;
-
 const usage = [
-  `ridgepoint ${version}: finds, scales and ships networks for the accelerator you have`,
+  `ridgepoint ${ridgepointVersion()}: finds, scales and ships networks for the accelerator you have`,
   '',
   'usage: ridgepoint <command> [options]      (ridgepoint <command> --help for its options)',
   '',
@@ -60,7 +55,7 @@ const usage = [
 
 async function main([name, ...rest]: string[]): Promise<void> {
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') return console.log(usage);
-  if (name === '--version' || name === '-v') return console.log(version);
+  if (name === '--version' || name === '-v') return console.log(ridgepointVersion());
   const load = Object.hasOwn(commands, name) ? commands[name as keyof typeof commands] : undefined;
   if (!load) return failWith(`expected a command (${Object.keys(commands).join(', ')}), got ${name}`, 2);
   const { command } = (await load()) as { command: CommandDef };
@@ -68,8 +63,10 @@ async function main([name, ...rest]: string[]): Promise<void> {
     ...command,
     meta: { ...command.meta, name: `ridgepoint ${name}`, description: summaries[name as keyof typeof commands] },
   } as CommandDef);
-  if (rest.includes('--help') || rest.includes('-h')) return console.log(await renderUsage(named));
-  expectKnownArguments(command.args as ArgsDef, rest);
+  // What follows `--` is another program's.
+  const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
+  if (own.includes('--help') || own.includes('-h')) return console.log(await renderUsage(named));
+  expectKnownArguments(command.args as ArgsDef, own);
   await runCommand(named, { rawArgs: rest });
 }
 

@@ -1,5 +1,6 @@
 import { defineCommand } from 'citty';
 import { basename, join, resolve } from 'node:path';
+import { builtInNetwork, loadNetwork } from '../scaling/built-in-networks.ts';
 import { resolveStudy } from '../study/study-file.ts';
 import { listArgument, numberArgument } from './arguments.ts';
 import { runWithProgress } from './search.ts';
@@ -7,7 +8,7 @@ import { runWithProgress } from './search.ts';
 /** `ridgepoint scale base.yaml --on cpu --size 2x`: scaling of a base the user already has, a study without a search. */
 export const command = defineCommand({
   args: {
-    base: { type: 'positional', description: 'network spec (YAML)', required: true },
+    base: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
     on: { type: 'string', description: 'accelerators, repeatable or comma-separated', default: 'cpu' },
     data: { type: 'string', description: 'data set: rendered, a folder of images, …', default: 'rendered' },
     sizes: {
@@ -32,6 +33,7 @@ export const command = defineCommand({
     json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
   },
   async run({ args, rawArgs }) {
+    loadNetwork(args.base); // A base that is none should not begin a study.
     const devices = listArgument(rawArgs, 'on', args.on);
     const target = { batch: numberArgument('--batch', args.batch), threads: numberArgument('--threads', args.threads) };
     const sizes = listArgument(rawArgs, 'sizes', args.sizes);
@@ -40,7 +42,7 @@ export const command = defineCommand({
     const data = {
       study: args.name ?? `scale-${basename(args.base).replace(/\.ya?ml$/, '')}`,
       seed: numberArgument('--seed', args.seed),
-      base: resolve(args.base),
+      base: builtInNetwork(args.base) ? args.base : resolve(args.base),
       data: args.data === 'rendered' ? args.data : resolve(args.data),
       targets: Object.fromEntries(devices.map((device) => [device, { device, ...target }])),
       family: Object.fromEntries(devices.map((device) => [device, sizes])),

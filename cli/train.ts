@@ -2,21 +2,22 @@ import { defineCommand } from 'citty';
 import { resolve } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
 import { dataSourceSchema } from '../data/source.ts';
-import { readSpecFile } from '../models/spec-file.ts';
+import { readRecipeFile } from '../study/recipe.ts';
 import { trainNetwork } from '../study/train-network.ts';
 import { numberArgument, positiveArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 
-/** `ridgepoint train spec.yaml --data rendered`: one network, trained, exported and verified. */
+/** `ridgepoint train resnet-18 --data rendered`: one network, trained, exported and verified. */
 export const command = defineCommand({
   args: {
-    spec: { type: 'positional', description: 'network spec (YAML)', required: true },
+    network: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
     data: { type: 'string', description: 'data set: rendered, or a folder of images', default: 'rendered' },
     examples: { type: 'string', description: 'training examples', default: '20000' },
     seed: { type: 'string', description: 'seed of weights, data order and augmentation', default: '0' },
     threads: { type: 'string', description: 'threads of the trainer', default: '1' },
+    recipe: { type: 'string', description: 'YAML file with keys of a study’s trainer section' },
     'learning-rate': { type: 'string', description: 'peak learning rate (default: the recipe’s)' },
-    'batch-size': { type: 'string', description: 'examples a step (default: the recipe’s)' },
+    'batch-size': { type: 'string', description: 'examples an update (default: the recipe’s)' },
     out: {
       type: 'string',
       description: 'new folder for model.onnx, weights.safetensors, metrics.json',
@@ -28,12 +29,13 @@ export const command = defineCommand({
     const parsed = dataSourceSchema.safeParse(args.data);
     if (!parsed.success) throw new ConfigError(`--data: ${parsed.error.issues[0]?.message}`);
     const reporter = openReporter({ json: args.json ?? false });
-    const signal = interruptible(reporter, 'nothing was kept');
+    const signal = interruptible(reporter, 'the same command goes on from the last update');
     const result = await trainNetwork({
-      spec: readSpecFile(args.spec),
+      network: args.network,
       data: parsed.data,
       baseDirectory: process.cwd(),
       trainer: {
+        ...(args.recipe ? readRecipeFile(args.recipe) : {}),
         ...(args['learning-rate'] ? { learningRate: positiveArgument('--learning-rate', args['learning-rate']) } : {}),
         ...(args['batch-size'] ? { batchSize: numberArgument('--batch-size', args['batch-size'], 1) } : {}),
       },
@@ -42,6 +44,10 @@ export const command = defineCommand({
       folder: resolve(args.out),
       signal,
       onProgress: reporter.progress,
+      onNotice: (text) => {
+        reporter.finish();
+        reporter.notice(text);
+      },
     });
     reporter.finish();
     if (args.json) console.log(JSON.stringify({ schema: 1, ...result }));

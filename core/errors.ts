@@ -1,3 +1,5 @@
+import type { InfeasibleReason } from './trial.ts';
+
 /**
  * What went wrong, for programs (`code`), for queues (`retry`) and for people (`message`).
  * Messages follow one template: where, what was expected, what was got.
@@ -27,6 +29,24 @@ export class InvalidFileError extends RidgepointError {
 /** No network can meet the limit asked for; the message names the nearest that was found. CLI exit code 4. */
 export class UnreachableLimitError extends RidgepointError {
   readonly code = 'unreachable-limit';
+}
+
+/** A target cannot run this network: too large for it, or with an operator it lacks. The network's fault, not the machine's. CLI exit code 2. */
+export class InfeasibleModelError extends RidgepointError {
+  readonly code = 'infeasible-model';
+  readonly reason: InfeasibleReason;
+  readonly limit: number | undefined;
+  readonly observed: number | undefined;
+
+  constructor(
+    message: string,
+    about: { readonly reason: InfeasibleReason; readonly limit?: number; readonly observed?: number },
+  ) {
+    super(message);
+    this.reason = about.reason;
+    this.limit = about.limit;
+    this.observed = about.observed;
+  }
 }
 
 /** The machine, a driver or a child process failed, not the candidate. CLI exit code 5. */

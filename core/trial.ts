@@ -36,6 +36,28 @@ export type Cost = z.infer<typeof costSchema>;
 export const metricsSchema = z.record(z.string(), z.number());
 export type Metrics = z.infer<typeof metricsSchema>;
 
+/** What makes a candidate impossible; `unsupported` is an operator that a target lacks. */
+export const infeasibleReasonSchema = z.enum([
+  'latency',
+  'memory',
+  'params',
+  'diverged',
+  'invalid-shape',
+  'out-of-memory',
+  'time',
+  'unsupported',
+]);
+export type InfeasibleReason = z.infer<typeof infeasibleReasonSchema>;
+
+/** A point of a training curve: loss and accuracy as trained, averaged since the point before. */
+export const curvePointSchema = z.strictObject({
+  examples: z.int(),
+  loss: z.number(),
+  accuracy: z.number().optional(),
+  /** Mean L2 norm of all gradients together, before clipping; where the recipe clips. */
+  gradientNorm: z.number().optional(),
+});
+
 /**
  * The answer of an evaluation.
  * - `ok`: the candidate was trained and scored.
@@ -50,11 +72,11 @@ export const outcomeSchema = z.discriminatedUnion('status', [
     /** Artefact digest of the trained weights. */
     checkpoint: z.string().optional(),
     /** Training curve, at most a few dozen points. */
-    curve: z.array(z.strictObject({ examples: z.int(), loss: z.number(), accuracy: z.number().optional() })).optional(),
+    curve: z.array(curvePointSchema).optional(),
   }),
   z.strictObject({
     status: z.literal('infeasible'),
-    reason: z.enum(['latency', 'memory', 'params', 'diverged', 'invalid-shape', 'out-of-memory', 'time']),
+    reason: infeasibleReasonSchema,
     detail: z.string().optional(),
     limit: z.number().optional(),
     observed: z.number().optional(),

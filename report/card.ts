@@ -1,6 +1,7 @@
 import type { Latency } from '../latency/latency.ts';
 import { minimumRuntime, type Preprocessing } from '../models/export.ts';
 import type { MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
+import type { Schedule } from '../training/schedule.ts';
 import type { Recipe } from '../training/trainer.ts';
 import { amount, byteSize, grouped, milliseconds, percent, percentNumber, plural, utcMinute } from './format.ts';
 import { limitText } from './headline.ts';
@@ -99,10 +100,12 @@ function resultSection({ member, summary, target }: CardInput): string {
 }
 
 function latencySection(latency: Latency): string {
-  const { intervalMs, sessions, samples, stable, fingerprint, source } = latency;
+  const { intervalMs, sessions, samples, stable, fingerprint, source, reported = false } = latency;
   const p99 =
     latency.p99Ms === null
-      ? `not given: ${grouped(samples)} runs are too few (300 are needed) to tell a p99 from a maximum`
+      ? reported
+        ? 'not reported'
+        : `not given: ${grouped(samples)} runs are too few (300 are needed) to tell a p99 from a maximum`
       : milliseconds(latency.p99Ms);
   const rows: readonly (readonly [string, string])[] = [
     ['p50', milliseconds(latency.p50Ms)],
@@ -115,16 +118,15 @@ function latencySection(latency: Latency): string {
     ['one run', `batch ${latency.batch}, ${plural(latency.threads, 'thread')}, ${latency.precision}`],
     ['verdict', stable ? 'stable' : '**unstable**: take the interval, not the p50'],
   ];
-  const protocol =
-    source === 'measured'
-      ? `The delivered file, measured in ${plural(sessions, 'fresh session')} (${plural(samples, 'run')} in all); the interval ` +
+  const protocol = reported
+    ? `Percentiles as the user’s own program reported them, in ${plural(sessions, 'session')}; nobody saw the runs they are of.`
+    : source !== 'predicted'
+      ? `The delivered file, measured ${source === 'command' ? 'by the user’s own program ' : ''}in ${plural(sessions, 'fresh session')} (${plural(samples, 'run')} in all); the interval ` +
         `comes from the spread between sessions. ${plural(latency.rejectedBlocks, 'block')} rejected, drift of the reference kernel ` +
         `${percent(latency.drift)}. Copies to and from the device are ${latency.includesIo ? '' : 'not '}included.`
-      : source === 'predicted'
-        ? `Predicted, not measured${latency.calibrated ? '' : '; the profile was never calibrated: good for ranking only'}.`
-        : 'Reported by the user’s own command.';
+      : `Predicted, not measured${latency.calibrated ? '' : '; the profile was never calibrated: good for ranking only'}.`;
   const place = fingerprint
-    ? `Where: ${inline(fingerprint.cpu)} (${plural(fingerprint.cores, 'core')}), ${inline(fingerprint.os)}, host ` +
+    ? `Where: ${inline(fingerprint.cpu)}${fingerprint.cores > 0 ? ` (${plural(fingerprint.cores, 'core')})` : ''}, ${inline(fingerprint.os)}, host ` +
       `${inline(fingerprint.host)}; ${inline(fingerprint.runtime)}, provider ${inline(fingerprint.provider)}, Node ${inline(fingerprint.node)}.`
     : 'Where: no fingerprint was recorded.';
   return `${markdownTable(['', 'time of one run'], rows)}\n\n${protocol}\n\n${place}`;
@@ -146,15 +148,44 @@ function trainingSection({ member, summary, recipe, trainingExamples }: CardInpu
 }
 
 function recipeText(recipe: Recipe): string {
-  const { optimizer, learningRate, momentum, weightDecay, labelSmoothing, warmup, batchSize } = recipe;
+  const { learningRate, weightDecay, labelSmoothing, batchSize, microBatches = 1, clipNorm, emaDecay } = recipe;
   const parts = [
-    optimizer === 'adamw' ? 'AdamW' : `SGD with momentum ${momentum}`,
-    `batch ${batchSize}`,
-    `peak learning rate ${learningRate} (linear warm-up over ${percent(warmup, 0)} of the steps, then cosine to zero)`,
+    optimizerText(recipe),
+    microBatches > 1 ? `batch ${batchSize} in ${microBatches} parts` : `batch ${batchSize}`,
+    `peak learning rate ${learningRate} (${scheduleText(recipe)})`,
     `weight decay ${weightDecay}`,
     `label smoothing ${labelSmoothing}`,
+    clipNorm !== undefined && `gradients clipped to a norm of ${clipNorm}`,
+    emaDecay !== undefined && `weights averaged with a decay of ${emaDecay}`,
   ];
-  return parts.join(', ');
+  return parts.filter(Boolean).join(', ');
+}
+
+function optimizerText({ optimizer, momentum, nesterov }: Recipe): string {
+  if (optimizer === 'adamw') return 'AdamW';
+  if (optimizer === 'rmsprop') return `RMSprop with momentum ${momentum}`;
+  return `SGD with ${nesterov ? 'Nesterov ' : ''}momentum ${momentum}`;
+}
+
+function scheduleText({ warmup, schedule = { kind: 'cosine' } }: Recipe): string {
+  return `linear warm-up over ${percent(warmup, 0)} of the steps, then ${afterWarmup(schedule)}`;
+}
+
+function afterWarmup(schedule: Schedule): string {
+  switch (schedule.kind) {
+    case 'constant':
+      return 'constant';
+    case 'cosine':
+      return 'cosine to zero';
+    case 'exponential':
+      return `times ${schedule.factor} after every ${percent(schedule.every, 2)} of the steps`;
+    case 'warmup-stable-decay': {
+      const shape = schedule.shape === 'linear' ? 'linearly' : 'by 1 − √x';
+      return `constant until it falls ${shape} to zero over the last ${percent(schedule.decay, 0)}`;
+    }
+    default:
+      return schedule satisfies never;
+  }
 }
 
 function limitSection({ member, summary, target }: CardInput): string {

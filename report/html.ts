@@ -305,16 +305,19 @@ function baseNetwork({ spec, count, trial }: NonNullable<StudySummary['base']>):
   );
 }
 
-function stageText(stage: Stage): string {
+/** A stage with what is particular to its operator called as in the spec. */
+function stageText({ operator, kernel, stride, width, repeats, activation, ...particular }: Stage): string {
+  const told = Object.entries(particular).filter(
+    ([key, value]) => value !== undefined && value !== 0 && !(key === 'skip' && value === true),
+  );
   const parts = [
-    `${stage.repeats} × ${stage.operator} ${stage.kernel}×${stage.kernel}`,
-    `stride ${stage.stride}`,
-    `expansion ${stage.expansion}`,
-    `width ${stage.width}`,
-    stage.squeezeExcite > 0 ? `squeeze-excite ${stage.squeezeExcite}` : null,
-    stage.activation,
+    `${repeats} × ${operator} ${kernel}×${kernel}`,
+    `stride ${stride}`,
+    `width ${width}`,
+    ...told.map(([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`),
+    activation,
   ];
-  return parts.filter((part) => part !== null).join(', ');
+  return parts.join(', ');
 }
 
 function multiplierSection(summary: StudySummary): Content {

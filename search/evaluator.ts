@@ -4,8 +4,9 @@ import type { NetworkSpec } from '../models/spec.ts';
 /** A point of progress while a candidate is evaluated. */
 export interface EvaluationProgress {
   readonly examples: number;
-  readonly loss: number;
-  readonly imagesPerS: number;
+  /** As far as the trainer tells. */
+  readonly loss?: number;
+  readonly imagesPerS?: number;
 }
 
 export interface EvaluationRequest {
@@ -20,7 +21,8 @@ export interface EvaluationRequest {
 
 /**
  * Answers how good a network is. Never throws for what the candidate does (that is `infeasible`)
- * nor for what the environment does (that is `failed`); it throws only when aborted.
+ * nor for what the environment does (that is `failed`); it throws when aborted, and when it can
+ * evaluate nothing more, as where a program says that its environment is broken.
  */
 export interface Evaluator {
   evaluate(

@@ -18,7 +18,7 @@ import { familyLine } from './scale-phase.ts';
  * Largest difference between the trainer's hold-out accuracy and the file's: a tenth of a point, or one
  * example where the hold-out is smaller than a thousand (folding may turn a near tie).
  */
-function verificationTolerance(examples: number): number {
+export function verificationTolerance(examples: number): number {
   return Math.max(0.001, 1.5 / examples);
 }
 

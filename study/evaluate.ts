@@ -1,9 +1,11 @@
-import { ConfigError, EnvironmentError, InterruptedError } from '../core/errors.ts';
+import { CommandError } from '../commands/run.ts';
+import { ConfigError, EnvironmentError, InfeasibleModelError, InterruptedError } from '../core/errors.ts';
 import type { Metrics, Outcome } from '../core/trial.ts';
 import { percentileMs, type Latency } from '../latency/latency.ts';
 import { buildNetwork } from '../models/build.ts';
 import { countGraph, type NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
+import type { EvaluationProgress } from '../search/evaluator.ts';
 import type { StudyContext } from './context.ts';
 import type { Proposal, Trial } from './record.ts';
 import type { Limit } from './study-file.ts';
@@ -21,7 +23,13 @@ export function latencyId(target: string, specDigest: string): string {
   return `${target} ${specDigest}`;
 }
 
-/** A network's latency on a target by the study's protocol; measured once in a study. */
+/** What the journal keeps of a network that a target cannot run. */
+type Inability = Pick<InfeasibleModelError, 'reason' | 'message' | 'limit' | 'observed'>;
+
+/**
+ * A network's latency on a target by the study's protocol; measured once in a study.
+ * @throws {InfeasibleModelError} when the target cannot run it, which is found out once, too.
+ */
 export async function latencyOf(
   context: StudyContext,
   spec: NetworkSpec,
@@ -30,10 +38,25 @@ export async function latencyOf(
 ): Promise<Latency> {
   const target = context.config.targets[targetName];
   if (!target) throw new ConfigError(`expected a target of the study, got ${targetName}`);
-  return context.record.measureOnce(latencyId(targetName, digest), targetName, async () => {
-    context.signal.throwIfAborted();
-    return context.meter.measureSpec(spec, target);
-  });
+  const { record, meter, signal } = context;
+  const id = latencyId(targetName, digest);
+  const unable = `unable ${id}`;
+  const known = record.decision(unable) as Inability | undefined;
+  if (known) throw new InfeasibleModelError(known.message, known);
+  try {
+    return await record.measureOnce(id, targetName, async () => {
+      signal.throwIfAborted();
+      return meter.measureSpec(spec, target);
+    });
+  } catch (error) {
+    if (!(error instanceof InfeasibleModelError)) throw error;
+    const { reason, message, limit, observed } = error;
+    await record.decideOnce(unable, () => ({
+      value: { reason, message, limit, observed },
+      because: 'the target says so',
+    }));
+    throw error;
+  }
 }
 
 /** Whether a latency is within a limit; a p99 limit is judged on p90 until there are samples enough for a p99. */
@@ -48,8 +71,8 @@ export interface Bounds {
 }
 
 /**
- * Issues proposals and answers at once those that cannot meet a hard limit: memory from counts,
- * then latency, measured. Latencies are measured one after the other, nothing training beside them.
+ * Issues proposals and answers at once those that cannot meet a hard limit or run on a target: memory from
+ * counts, then latency, measured. Latencies are measured one after the other, nothing training beside them.
  * @returns the trials, in order, without duplicates; feasible ones have no outcome yet.
  */
 export async function admit(
@@ -64,8 +87,9 @@ export async function admit(
     const trial = record.issue(proposal);
     trials.set(trial.id, trial);
     if (record.outcome(trial.id)) continue;
-    const infeasible = await firstBrokenBound(context, trial, bounds);
-    if (infeasible) record.answer(trial.id, infeasible);
+    const answer = await firstBrokenBound(context, trial, bounds).catch(measuringFailed);
+    if (answer) record.answer(trial.id, answer);
+    stopIfFailing(context, answer);
   }
   return [...trials.values()];
 }
@@ -81,7 +105,8 @@ async function firstBrokenBound(
     const bytes = count.weightBytes + count.peakBytes * (config?.batch ?? 1);
     if (config?.memory !== undefined && bytes > config.memory)
       return { status: 'infeasible', reason: 'memory', detail: `on ${target}`, limit: config.memory, observed: bytes };
-    const latency = await latencyOf(context, trial.spec, trial.specDigest, target);
+    const latency = await latencyOf(context, trial.spec, trial.specDigest, target).catch(infeasibleOutcome);
+    if ('status' in latency) return latency;
     if (limit && !meetsLimit(latency, limit)) {
       const observed = percentileMs(latency, limit.percentile);
       const metrics = { ...countMetrics(count), [`latencyMs.${target}`]: latency.p50Ms };
@@ -89,6 +114,30 @@ async function firstBrokenBound(
     }
   }
   return undefined;
+}
+
+/**
+ * A user's program that could not measure one network, as the answer of its trial; other errors go on, as does
+ * one that could measure none.
+ */
+function measuringFailed(error: unknown): Outcome {
+  if (!(error instanceof CommandError) || !['exit', 'noResult', 'overtime', 'silent', 'told'].includes(error.failure))
+    throw error;
+  // It was tried three times already; a study that is opened again tries anew.
+  return { status: 'failed', code: error.code, retry: false, detail: error.message };
+}
+
+/** A network that a target cannot run, as the answer of its trial; other errors go on. */
+function infeasibleOutcome(error: unknown): Outcome {
+  if (!(error instanceof InfeasibleModelError)) throw error;
+  const { reason, message, limit, observed } = error;
+  return {
+    status: 'infeasible',
+    reason,
+    detail: message,
+    ...(limit === undefined ? {} : { limit }),
+    ...(observed === undefined ? {} : { observed }),
+  };
 }
 
 export interface EvaluateOptions {
@@ -161,10 +210,7 @@ async function evaluateOne(
       fidelity: trial.fidelity,
       signal,
       keepWeights,
-      onProgress: ({ examples, loss, imagesPerS }) =>
-        say(
-          `${trial.id} ${Math.round((100 * examples) / trial.fidelity.examples)} % (loss ${loss.toFixed(2)}, ${Math.round(imagesPerS)} images/s)`,
-        ),
+      onProgress: (progress) => say(`${trial.id} ${progressText(progress, trial.fidelity.examples)}`),
     });
     record.answer(
       trial.id,
@@ -173,6 +219,15 @@ async function evaluateOne(
         : outcome,
     );
   }
+}
+
+function progressText({ examples, loss, imagesPerS }: EvaluationProgress, of: number): string {
+  const share = `${Math.round((100 * examples) / of)} %`;
+  const known = [
+    ...(loss === undefined ? [] : [`loss ${loss.toFixed(2)}`]),
+    ...(imagesPerS === undefined ? [] : [`${Math.round(imagesPerS)} images/s`]),
+  ];
+  return known.length === 0 ? share : `${share} (${known.join(', ')})`;
 }
 
 function countMetrics({ params, macs, activations, peakBytes, weightBytes }: NetworkCount): Metrics {

@@ -1,5 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Work } from '../accelerators/simulated.ts';
+import { commandNameOf } from '../commands/declaration.ts';
+import { commandProtocols } from '../commands/sampling.ts';
+import { type CommandTarget, openCommandTarget } from '../commands/target.ts';
 import { ConfigError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import type { Latency } from '../latency/latency.ts';
@@ -12,38 +15,57 @@ import { initialWeights } from '../models/initialise.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { LatencyMeter } from './context.ts';
 import { countSpec } from './evaluate.ts';
-import type { TargetConfig } from './study-file.ts';
+import { type StudyConfig, studyCommand, type TargetConfig } from './study-file.ts';
 
 /** The device that is computed, not measured: for tests and for trying a study without its accelerator. */
 export const simulatedDevice = 'simulated';
 
 /**
- * Latency for a study: measured in a process of its own under the host lock, or computed where a
- * target's device is `simulated`. Candidates are measured with untrained weights of trained scale.
+ * Latency for a study: measured in a process of its own under the host lock, by the user's own program
+ * where a target's device is a command, or computed where it is `simulated`. Candidates are measured
+ * with untrained weights of trained scale.
  */
-export function openLatencyMeter(preset: ProtocolPreset, signal: AbortSignal): LatencyMeter {
+export function openLatencyMeter(config: StudyConfig, signal: AbortSignal): LatencyMeter {
   let meter: Meter | undefined;
-  const measure = (model: Uint8Array, target: TargetConfig, protocol: ProtocolPreset): Promise<Latency> => {
-    meter ??= openMeter();
-    const setting = { accelerator: target.device, batch: target.batch, threads: target.threads };
-    return meter.measure({ model, setting, protocol: protocols[protocol] }, { signal });
+  const commands = new Map<string, CommandTarget>();
+
+  const measure = (
+    model: Uint8Array,
+    spec: NetworkSpec | null,
+    { device, batch, threads, precision }: TargetConfig,
+    preset: ProtocolPreset,
+  ): Promise<Latency> => {
+    const name = commandNameOf(device);
+    if (name === undefined) {
+      meter ??= openMeter();
+      const setting = { accelerator: device, batch, threads };
+      return meter.measure({ model, setting, protocol: protocols[preset] }, { signal });
+    }
+    const target = commands.get(name) ?? openCommandTarget(studyCommand(config, name));
+    commands.set(name, target);
+    const ofSpec = spec ? { spec: JSON.stringify(spec) } : {};
+    return target.measure(
+      { model, ...ofSpec, batch, threads, precision, protocol: commandProtocols[preset] },
+      { signal },
+    );
   };
+
   return {
-    measureSpec: async (spec, target, protocol = preset) => {
+    measureSpec: async (spec, target, protocol = config.latency) => {
       if (target.device === simulatedDevice) return simulate(spec, target);
-      return measure(
-        exportOnnx(spec, initialWeights(buildNetwork(spec, 1), new Random('latency')), target.batch),
-        target,
-        protocol,
-      );
+      const weights = initialWeights(buildNetwork(spec, 1), new Random('latency'));
+      return measure(exportOnnx(spec, weights, target.batch), spec, target, protocol);
     },
     measureFile: async (path, target, spec) => {
-      if (target.device !== simulatedDevice) return measure(await readFile(path), target, 'thorough');
+      if (target.device !== simulatedDevice) return measure(await readFile(path), spec, target, 'thorough');
       if (!spec)
         throw new ConfigError(`${path}: expected a network with a spec on the simulated device, got a bare file`);
       return simulate(spec, target);
     },
-    close: async () => meter?.close(),
+    close: async () => {
+      for (const target of commands.values()) target.close();
+      await meter?.close();
+    },
   };
 }
 

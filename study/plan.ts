@@ -5,11 +5,11 @@ import { decode, sampleChoices, spaceSize } from '../search/space.ts';
 import { countSpec } from './evaluate.ts';
 import { describeData } from './prepare.ts';
 import { studySpace } from './search-phase.ts';
-import type { StudyConfig } from './study-file.ts';
+import { portableStudy, type StudyConfig } from './study-file.ts';
 
 /** What a study would do, without doing it. */
 export interface StudyPlan {
-  readonly config: Omit<StudyConfig, 'baseDirectory'>;
+  readonly config: ReturnType<typeof portableStudy>;
   readonly spaceSize: string;
   /** Median over 64 candidates drawn at random. */
   readonly candidate: { readonly params: number; readonly macs: number };
@@ -60,9 +60,8 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
       meanMultiple(sizes),
     ),
   };
-  const { baseDirectory: _machineSpecific, ...portable } = config;
   return {
-    config: portable,
+    config: portableStudy(config),
     spaceSize: spaceSize(space).toString(),
     candidate,
     trainings,

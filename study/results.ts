@@ -88,7 +88,7 @@ export async function writeResults(
           member,
           preprocessing: preprocessingOf(data),
           digest: artefact.digest,
-          recipe: resolveRecipe(config.trainer).recipe,
+          ...(config.trainerCommand ? {} : { recipe: resolveRecipe(config.trainer).recipe }),
           trainingExamples: events.flatMap((event) =>
             event.type === 'decision' && event.id === 'allocation' ? [Number(event.value)] : [],
           )[0],

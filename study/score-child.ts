@@ -4,7 +4,8 @@ import { serveChild } from '../core/child.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import { noAugmentation } from '../data/augment.ts';
 import { readDatasetFile } from '../data/cache.ts';
-import { imageTask } from '../training/image-task.ts';
+import { imageTask, targetInput } from '../training/image-task.ts';
+import { tallyScores } from '../training/scoring.ts';
 import type { Score, ScoreRequest } from './score.ts';
 
 await serveChild<ScoreRequest, Score>(async ({ modelFile, dataFile, split, mean, std }, { signal }) => {
@@ -38,8 +39,8 @@ await serveChild<ScoreRequest, Score>(async ({ modelFile, dataFile, split, mean,
   for (const batch of task.scoringBatches(batchSize)) {
     signal.throwIfAborted();
     const image = batch['image'];
-    const labels = batch['label']?.data as BigInt64Array;
-    if (!image) throw new Error('the task gave no images');
+    const targets = batch[targetInput];
+    if (!image || !targets) throw new Error('the task gave no images or no targets');
     if (typeof fixedBatch === 'number' && image.shape[0] !== fixedBatch)
       throw new ConfigError(
         `${modelFile}: expected a symbolic batch or one that divides ${dataset.splits[split].count} examples, got ${fixedBatch}`,
@@ -52,17 +53,10 @@ await serveChild<ScoreRequest, Score>(async ({ modelFile, dataFile, split, mean,
       throw new ConfigError(
         `${modelFile}: expected logits [batch, ${dataset.classNames.length}], got [${logits?.dims.join(', ')}]`,
       );
-    labels.forEach((label, row) => {
-      const scores = (logits.data as Float32Array).subarray(
-        row * dataset.classNames.length,
-        (row + 1) * dataset.classNames.length,
-      );
-      const top = Math.max(...scores);
-      const logSum = top + Math.log(scores.reduce((sum, score) => sum + Math.exp(score - top), 0));
-      examples++;
-      if (scores.indexOf(top) === Number(label)) right++;
-      nats += logSum - (scores[Number(label)] as number);
-    });
+    const tally = tallyScores(logits.data as Float32Array, targets);
+    examples += tally.rows;
+    right += tally.right;
+    nats += tally.nats;
   }
   await session.close();
   return {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { ConfigError, EnvironmentError, UnreachableLimitError } from '../core/errors.ts';
-import { readSpecFile } from '../models/spec-file.ts';
 import type { NetworkSpec } from '../models/spec.ts';
+import { loadNetwork } from '../scaling/built-in-networks.ts';
 import type { Controller, ObservedTrial } from '../search/controller.ts';
 import { evolutionFor, RegularizedEvolution } from '../search/evolution.ts';
 import { RandomSearch } from '../search/random.ts';
@@ -26,19 +26,20 @@ export async function studySpace(
   { search, baseDirectory }: StudyConfig,
   data: StudyContext['data'],
 ): Promise<SpaceNode> {
-  const bound = {
-    channels: data.channels,
-    classes: data.classNames.length,
-    nativeResolution: Math.min(data.height, data.width),
-  };
+  const bound = shapeOf(data);
   if (/\.ya?ml$/.test(search.space)) return loadSpace(resolve(baseDirectory, search.space), bound);
   return builtInSpace(search.space, { ...bound, scale: search.scale });
 }
 
+/** What a network's ends must fit. */
+function shapeOf({ channels, classNames, height, width }: StudyContext['data']) {
+  return { channels, classes: classNames.length, nativeResolution: Math.min(height, width) };
+}
+
 /** The network that is scaled: the user's own, or the best that a search finds. */
 export function findBase(context: StudyContext): Promise<Base> {
-  const { base, baseDirectory } = context.config;
-  return base === undefined ? searchBase(context) : givenBase(context, resolve(baseDirectory, base));
+  const { base } = context.config;
+  return base === undefined ? searchBase(context) : givenBase(context, base);
 }
 
 /**
@@ -135,30 +136,36 @@ function observedTrial({ record }: StudyContext, trial: Trial, reward: Reward): 
   return [{ id, status: outcome?.status === 'infeasible' ? 'infeasible' : 'issued', choices, fidelity }];
 }
 
-/** The user's own base: it must fit the data and the limits, and is trained once so that gains are known against it. */
-async function givenBase(context: StudyContext, path: string): Promise<Base> {
+/**
+ * The user's own base, a file or a built-in network: it must fit the data and the limits, and is trained once so that
+ * gains are known against it.
+ */
+async function givenBase(context: StudyContext, source: string): Promise<Base> {
   const { config, record, data } = context;
-  const given = readSpecFile(path);
-  const side = Math.min(data.height, data.width);
-  const { channels, resolution } = given.input;
-  if (given.classes !== data.classNames.length || channels !== data.channels || resolution > side)
+  const { classes, channels, nativeResolution } = shapeOf(data);
+  const given = loadNetwork(source, {
+    baseDirectory: config.baseDirectory,
+    data: { classes, channels, nativeResolution },
+  });
+  const { input } = given;
+  if (given.classes !== classes || input.channels !== channels || input.resolution > nativeResolution)
     throw new ConfigError(
-      `${path}: expected ${data.classNames.length} classes, ${data.channels} channels and at most ${side} px as in ${data.name}, got ${given.classes}, ${channels} and ${resolution}`,
+      `${source}: expected ${classes} classes, ${channels} channels and at most ${nativeResolution} px as in ${data.name}, got ${given.classes}, ${input.channels} and ${input.resolution}`,
     );
   const bounds = baseBounds(config);
   const fidelity = { examples: config.search.examples, seed: config.seed };
-  const origin = { by: 'user', because: `the base given in ${config.base}` };
+  const origin = { by: 'user', because: `the base given in ${source}` };
   const [trial] = await admit(context, [{ phase: 'search', choices: {}, spec: given, fidelity, origin }], bounds);
   if (!trial) throw new Error('one proposal gives one trial');
   await evaluateAll(context, [trial], { label: 'the given base', keepWeights: false });
   const outcome = record.outcome(trial.id);
-  if (outcome?.status === 'failed') throw new EnvironmentError(`${path}: training it failed: ${outcome.detail}`);
+  if (outcome?.status === 'failed') throw new EnvironmentError(`${source}: training it failed: ${outcome.detail}`);
   if (outcome?.status === 'infeasible' && outcome.reason === 'diverged')
     throw new ConfigError(
-      `${path}: its training diverged ${outcome.detail ?? ''}; expected a lower trainer.learningRate`,
+      `${source}: its training diverged ${outcome.detail ?? ''}; expected a lower trainer.learningRate`,
     );
   if (outcome?.status === 'infeasible') throw nothingFits(context, [trial], bounds);
-  record.decideAgain('base', { trial: trial.id }, `given in ${config.base}`);
+  record.decideAgain('base', { trial: trial.id }, `given in ${source}`);
   return { trial: trial.id, spec: given };
 }
 

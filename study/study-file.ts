@@ -2,13 +2,22 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
+import {
+  acceleratorOf,
+  argumentsSchema,
+  type Command,
+  commandNameOf,
+  commandsSchema,
+  findCommand,
+} from '../commands/declaration.ts';
 import { ConfigError } from '../core/errors.ts';
 import { bytesSchema, countSchema, durationSchema, parseDurationMs } from '../core/units.ts';
-import { augmentationSchema } from '../data/augment.ts';
 import { dataSourceSchema } from '../data/source.ts';
+import { latencySchema } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
 import { parseRule } from '../scaling/rules.ts';
 import { builtInSpaceNames } from '../search/spaces.ts';
+import { resolveRecipe, type TrainerConfig, trainerSchema } from './recipe.ts';
 
 /** `p50 < 2ms` */
 const limitSchema = z.string().transform((text, context) => {
@@ -42,12 +51,21 @@ const sizeSchema = z.string().transform((text, context) => {
 });
 export type Size = z.output<typeof sizeSchema>;
 
+/** A command by its name in `commands`, or the arguments of one that is declared where it is used. */
+const commandReferenceSchema = z.union(
+  [z.string(), argumentsSchema],
+  'expected the name of a command or its arguments',
+);
+
 const targetSchema = z.strictObject({
-  /** Accelerator id, as `ridgepoint accelerators` lists them. */
-  device: z.string(),
+  /** Accelerator id, as `ridgepoint accelerators` lists them, or `command:<name>`. */
+  device: z.string().optional(),
+  /** Instead of `device`: a program of the user's own that measures. */
+  command: commandReferenceSchema.optional(),
   batch: z.int().positive().default(1),
   threads: z.int().positive().max(256).default(1),
-  precision: z.literal('fp32', 'expected fp32: other precisions are not available in this version').default('fp32'),
+  /** Others than fp32 are for commands. */
+  precision: latencySchema.shape.precision.default('fp32'),
   /** Hard upper limit on every network delivered for this target. */
   limit: limitSchema.optional(),
   /** Weights plus peak activations of one inference batch. */
@@ -109,19 +127,6 @@ const finalSchema = z.strictObject({
     .default([{ rule: '1.2/1.1/1.15' }]),
 });
 
-const trainerSchema = z.strictObject({
-  optimizer: z.enum(['sgd-momentum', 'adamw']).optional(),
-  batchSize: z.int().min(1).max(4096).optional(),
-  learningRate: z.number().positive().optional(),
-  momentum: z.number().min(0).max(1).optional(),
-  weightDecay: z.number().min(0).optional(),
-  labelSmoothing: z.number().min(0).max(0.9).optional(),
-  warmup: z.number().min(0).max(1).optional(),
-  augmentation: augmentationSchema.optional(),
-  /** Candidates trained at once, one thread each; by default the number of cores. */
-  parallel: z.int().min(1).max(256).optional(),
-});
-
 /** A share written as a percentage, `40%`, or as a number from 0 to 1. */
 const shareSchema = z.union([
   z.number().min(0).max(1),
@@ -143,14 +148,23 @@ export const studyFileSchema = z.strictObject({
       targetSchema,
     )
     .default({ cpu: { device: 'cpu', batch: 1, threads: 1, precision: 'fp32' } }),
-  /** Path of a network spec in YAML that is scaled as it is; nothing is searched then. */
+  /** Programs of the user's own, by name. They are used from this file only: no journal and no queue carries them. */
+  commands: commandsSchema.default({}),
+  /** A built-in network, or the path of a network spec in YAML, that is scaled as it is; nothing is searched then. */
   base: z.string().optional(),
   search: searchSchema.prefault({}),
   /** Sizes to deliver, by target; every target gets 1x, 2x and 4x when left out. */
   family: z.record(z.string(), z.array(sizeSchema).min(1)).optional(),
   scale: scaleSchema.prefault({}),
   final: finalSchema.prefault({}),
-  trainer: trainerSchema.prefault({}),
+  trainer: trainerSchema
+    .extend({
+      /** A program of the user's own that trains; beside it only `params` and `parallel` have a meaning. */
+      command: commandReferenceSchema.optional(),
+      /** Handed to the command as they are. */
+      params: z.record(z.string(), z.json()).optional(),
+    })
+    .prefault({}),
   /** How latency is measured while searching; delivered files always get the thorough protocol. */
   latency: z.enum(protocolPresets).default('quick'),
   budget: z
@@ -175,12 +189,22 @@ export const studyFileSchema = z.strictObject({
 type ParsedStudyFile = z.output<typeof studyFileSchema>;
 
 /** A checked study file with every default filled in: what a study runs on and what its journal records. */
-export interface StudyConfig extends Omit<ParsedStudyFile, 'family'> {
+export interface StudyConfig extends Omit<ParsedStudyFile, 'family' | 'targets' | 'trainer'> {
+  readonly targets: Readonly<Record<string, TargetConfig>>;
+  readonly trainer: TrainerConfig;
+  /** The user's own program that trains, instead. */
+  readonly trainerCommand?: TrainerCommand;
   readonly family: Readonly<Record<string, readonly Size[]>>;
   /** Folder that relative paths of the file start from. */
   readonly baseDirectory: string;
 }
-export type TargetConfig = StudyConfig['targets'][string];
+/** A target whose device is known: that of a command is `command:<name>`. */
+export type TargetConfig = Omit<ParsedStudyFile['targets'][string], 'device' | 'command'> & { readonly device: string };
+/** A training program by its name, and what it is handed. */
+export interface TrainerCommand {
+  readonly name: string;
+  readonly params: Readonly<Record<string, z.core.util.JSONType>>;
+}
 
 /**
  * Reads and checks a study file.
@@ -213,7 +237,7 @@ export function readStudyFile(path: string): StudyConfig {
 export function resolveStudy(data: unknown, where: string): StudyConfig {
   const parsed = studyFileSchema.safeParse(data);
   if (!parsed.success) throw new ConfigError(`${where}: not a study file\n${z.prettifyError(parsed.error)}`);
-  const { family, ...file } = parsed.data;
+  const { family, ...file } = nameCommands(parsed.data, where);
   checkRules(file, where);
   const targets = Object.keys(file.targets);
   if (targets.length === 0) throw new ConfigError(`${where}: targets: expected at least one target, got none`);
@@ -227,18 +251,84 @@ export function resolveStudy(data: unknown, where: string): StudyConfig {
   return { ...file, family: sizes, baseDirectory: dirname(resolve(where)) };
 }
 
+/** A study as it may be kept and shown: without where its file lies on this machine, and without anything to execute. */
+export function portableStudy({
+  baseDirectory: _machineSpecific,
+  commands: _executable,
+  ...portable
+}: StudyConfig): Omit<StudyConfig, 'baseDirectory' | 'commands'> {
+  return portable;
+}
+
+/** A study's command by name. @throws {ConfigError} when its file declares none of that name. */
+export function studyCommand({ commands, baseDirectory }: StudyConfig, name: string): Command {
+  return findCommand(commands, name, { where: 'commands', directory: baseDirectory });
+}
+
+/** Commands that are declared where they are used get the name of their place; from here on they are names. */
+function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: string) {
+  const commands = { ...file.commands };
+  const nameOf = (reference: string | string[], place: string, inline: string): string => {
+    if (Array.isArray(reference)) {
+      if (Object.hasOwn(commands, inline))
+        throw new ConfigError(`${where}: ${place}: expected the name of a command, for there is one called ${inline}`);
+      commands[inline] = { command: reference, limits: {} };
+    }
+    const name = Array.isArray(reference) ? inline : reference;
+    findCommand(commands, name, { where: `${where}: ${place}`, directory: '' });
+    return name;
+  };
+  const deviceOf = (name: string, { device, command, precision }: ParsedStudyFile['targets'][string]): string => {
+    const place = `targets.${name}`;
+    if ((device === undefined) === (command === undefined))
+      throw new ConfigError(
+        `${where}: ${place}: expected either a device or a command, got ${device ? 'both' : 'neither'}`,
+      );
+    const named = device === undefined ? undefined : commandNameOf(device);
+    if (command !== undefined) return acceleratorOf(nameOf(command, `${place}.command`, name));
+    if (named !== undefined) nameOf(named, `${place}.device`, name);
+    else if (precision !== 'fp32')
+      throw new ConfigError(
+        `${where}: ${place}.precision: expected fp32, got ${precision}: other precisions are for commands`,
+      );
+    return device as string;
+  };
+  const named: Record<string, TargetConfig> = {};
+  for (const [name, target] of Object.entries(targets)) {
+    const { command: _command, ...rest } = target;
+    named[name] = { ...rest, device: deviceOf(name, target) };
+  }
+  const { command, params, ...recipe } = trainer;
+  const unused = Object.keys(recipe).filter((key) => key !== 'parallel');
+  if (command !== undefined && unused.length > 0)
+    throw new ConfigError(
+      `${where}: trainer: expected only params and parallel beside a command, got also ${unused.join(', ')}`,
+    );
+  if (command === undefined && params !== undefined)
+    throw new ConfigError(`${where}: trainer.params: expected a command that they are for, got none`);
+  const trainerCommand =
+    command === undefined
+      ? {}
+      : { trainerCommand: { name: nameOf(command, 'trainer.command', 'trainer'), params: params ?? {} } };
+  return { ...file, targets: named, trainer: recipe, ...trainerCommand, commands };
+}
+
 /** What would otherwise be noticed hours later, when scaling begins. */
-function checkRules({ scale, final, budget }: Omit<ParsedStudyFile, 'family'>, where: string): void {
-  const named = (place: string, rule: string) => {
+function checkRules(
+  { scale, final, budget, trainer }: Pick<StudyConfig, 'scale' | 'final' | 'budget' | 'trainer'>,
+  where: string,
+): void {
+  const checked = (place: string, check: () => unknown) => {
     try {
-      parseRule(rule);
+      check();
     } catch (cause) {
       throw new ConfigError(`${where}: ${place}: ${(cause as Error).message}`, { cause });
     }
   };
-  if (scale.rule !== 'per-size' && scale.rule !== 'single-triple') named('scale.rule', scale.rule);
+  if (scale.rule !== 'per-size' && scale.rule !== 'single-triple') checked('scale.rule', () => parseRule(scale.rule));
   for (const [index, baseline] of final.baselines.entries())
-    if ('rule' in baseline) named(`final.baselines[${index}]`, baseline.rule);
+    if ('rule' in baseline) checked(`final.baselines[${index}]`, () => parseRule(baseline.rule));
+  checked('trainer', () => resolveRecipe(trainer));
   const { search, scale: scaling, train } = budget.split;
   if (search + scaling + train > 1 + 1e-9)
     throw new ConfigError(

@@ -8,6 +8,7 @@ import { ConfigError, InterruptedError } from '../core/errors.ts';
 import type { Evaluator } from '../search/evaluator.ts';
 import { FolderArtefacts } from './artefacts.ts';
 import { environmentOf } from './environment.ts';
+import { commandEvaluator } from './command-evaluator.ts';
 import type { DataDescription, LatencyMeter, StudyContext, StudyProgress } from './context.ts';
 import { checkUserModels, deliver } from './deliver-phase.ts';
 import { remainingMs } from './estimate.ts';
@@ -22,7 +23,7 @@ import { resolveRecipe } from './recipe.ts';
 import { writeResults } from './results.ts';
 import { scaleBase } from './scale-phase.ts';
 import { findBase } from './search-phase.ts';
-import type { StudyConfig } from './study-file.ts';
+import { portableStudy, type StudyConfig } from './study-file.ts';
 import { summarise } from './summarise.ts';
 import type { StudySummary } from './summary.ts';
 import { allocate, trainFamily } from './train-phase.ts';
@@ -58,8 +59,11 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     options.onProgress?.({ phase: 'prepare', text: 'preparing the data' });
     const data = await prepareData(config, folder, record, signal);
     const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
-    evaluator = options.makeEvaluator?.(data, artefacts) ?? localEvaluator(config, data, artefacts);
-    meter = openLatencyMeter(config.latency, signal);
+    evaluator =
+      options.makeEvaluator?.(data, artefacts) ??
+      commandEvaluator(config, folder, data, artefacts) ??
+      localEvaluator(config, folder, data, artefacts);
+    meter = openLatencyMeter(config, signal);
     const context: StudyContext = {
       config,
       folder,
@@ -106,16 +110,11 @@ function forgetUnstarted(config: StudyConfig, folder: string): void {
   const { events } = readJournal(path);
   if (events.some(({ type }) => type === 'issued')) return;
   const created = events.find((event) => event.type === 'study' && event.action === 'created');
-  if (created?.type === 'study' && changedKeys(created.config, portableOf(config)).length > 0) rmSync(path);
-}
-
-/** A configuration as the journal keeps it: without where its file lies on this machine. */
-function portableOf({ baseDirectory: _machineSpecific, ...portable }: StudyConfig): Omit<StudyConfig, 'baseDirectory'> {
-  return portable;
+  if (created?.type === 'study' && changedKeys(created.config, portableStudy(config)).length > 0) rmSync(path);
 }
 
 async function openRecord(record: StudyRecord, config: StudyConfig, folder: string): Promise<void> {
-  const portable = portableOf(config);
+  const portable = portableStudy(config);
   const created = record.events.find((event) => event.type === 'study' && event.action === 'created');
   if (created?.type !== 'study') {
     record.append({
@@ -146,8 +145,14 @@ function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function localEvaluator({ trainer }: StudyConfig, data: DataDescription, artefacts: FolderArtefacts): Evaluator {
+function localEvaluator(
+  { trainer }: StudyConfig,
+  folder: string,
+  data: DataDescription,
+  artefacts: FolderArtefacts,
+): Evaluator {
   const { recipe, augmentation } = resolveRecipe(trainer);
   const slots = trainer.parallel ?? availableParallelism();
-  return new LocalEvaluator({ dataFile: data.file, recipe, augmentation, artefacts, slots });
+  const checkpoints = { folder: join(folder, 'checkpoints'), dataDigest: data.digest };
+  return new LocalEvaluator({ dataFile: data.file, recipe, augmentation, artefacts, checkpoints, slots });
 }

@@ -1,3 +1,6 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   AcceleratorUnavailableError,
@@ -42,6 +45,18 @@ describe('a session on the CPU', () => {
     const { y } = await session.run(kernel.feeds);
     expect(y?.data[0]).toBeCloseTo(firstAverage(kernel.feeds['x']?.data as Float32Array), 5);
     await session.close();
+  });
+
+  it('writes a profile of its operators when it closes, if asked', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-profile-'));
+    const options = { threads: 1, profilePrefix: join(folder, 'profile') };
+    const session = await cpu.open(oneNode({ opType: 'Relu', inputs: ['x'] }), options);
+    await session.run({ x: { dtype: 'float32', dims: [2], data: new Float32Array([-1, 1]) } });
+    await session.close();
+    const [file] = await readdir(folder);
+    const events = JSON.parse(await readFile(join(folder, file as string), 'utf8')) as { args: { op_name?: string } }[];
+    expect(events.map(({ args }) => args.op_name)).toContain('Relu');
+    await rm(folder, { recursive: true });
   });
 
   it('keeps the outputs of one run when it runs again', async () => {

@@ -39,6 +39,23 @@ describe('ridgepoint', () => {
     expect(await output('count', spec)).toContain(Number(plain['params']).toLocaleString('en'));
   });
 
+  it('counts a network by its name, and says which names come near one it does not know', async () => {
+    const scaled = ['--width=1.1', '--depth=1.2', '--resolution=260'];
+    const { schema, params, macs, activations, peakBytes, weightBytes, blocks } = await json(
+      'count',
+      'efficientnet-b0',
+      ...scaled,
+    );
+    expect({ schema, params, blocks }).toEqual({ schema: 1, params: 9_109_994, blocks: 23 });
+    expect([macs, activations, peakBytes, weightBytes]).toEqual(Array(4).fill(expect.any(Number)));
+    expect(await json('count', 'efficientnet-b0', ...scaled, '--classes=10')).toMatchObject({
+      params: 9_109_994 - 990 * (1408 + 1),
+    });
+    const unknown = await ridgepoint(['count', 'resnet50'], cwd);
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toContain('got "resnet50"; near it: resnet-50');
+  });
+
   it('prints a JSON Schema that accepts the example studies', async () => {
     const schema = JSON.parse(await output('schema')) as z.core.JSONSchema.JSONSchema;
     expect(schema.$schema).toBe('https://json-schema.org/draft/2020-12/schema');
@@ -76,8 +93,9 @@ describe('ridgepoint', () => {
     const { rows } = await json('doctor');
     expect(rows).toContainEqual(expect.objectContaining({ name: 'Node.js', ok: true }));
     expect(rows).toContainEqual(expect.objectContaining({ name: 'provider cpu', ok: true, required: true }));
-    const { accelerators } = await json('accelerators');
+    const { accelerators, profiles } = await json('accelerators');
     expect(accelerators).toContainEqual(expect.objectContaining({ id: 'cpu', available: true }));
+    expect(profiles).toContainEqual(expect.objectContaining({ id: 'tpu-v5e', peakTflops: { bf16: 197, int8: 393 } }));
   });
 });
 

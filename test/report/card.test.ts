@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { modelCard, type CardInput } from '../../report/card.ts';
 import type { MemberSummary, TargetSummary } from '../../study/summary.ts';
+import { defaultRecipe } from '../../training/recipe.ts';
+import type { Recipe } from '../../training/trainer.ts';
 import { studySummary } from './fixture.ts';
 
 function input(changes: Partial<CardInput> = {}): CardInput {
@@ -31,6 +33,16 @@ describe('model card', () => {
     expect(card).toContain('mean [0.5, 0.4, 0.3], std [0.2, 0.21, 0.22]');
     expect(card).toContain('filter `area`');
     expect(card).toContain('Needs onnxruntime 1.12 or later');
+  });
+
+  it('says whose measurement a latency is', () => {
+    const { member, ...rest } = input();
+    const by = (latency: Partial<typeof member.latency>) =>
+      modelCard({ ...rest, member: { ...member, latency: { ...member.latency, source: 'command', ...latency } } });
+    expect(by({})).toContain('measured by the user’s own program in');
+    expect(by({ reported: true, p99Ms: null, samples: 0 })).toMatch(
+      /\| p99 \| not reported \|[^]*Percentiles as the user’s own program reported them, in \d+\Dsessions; nobody saw the runs/,
+    );
   });
 
   it('gives results with seeds, interval, fingerprint and why there is no p99', () => {
@@ -63,6 +75,24 @@ describe('model card', () => {
     expect(card).toContain('SGD with momentum 0.9, batch 32, peak learning rate 0.1');
     expect(card).toContain('3.0 times the training split');
     expect(modelCard(input())).not.toContain('Recipe');
+  });
+
+  it.each([
+    [
+      { optimizer: 'rmsprop', schedule: { kind: 'exponential', factor: 0.97, every: 0.01 } },
+      /RMSprop with momentum 0\.9.*times 0\.97 after every 1\.00.%/,
+    ],
+    [{ nesterov: true, schedule: { kind: 'constant' } }, /SGD with Nesterov momentum 0\.9.*then constant\)/],
+    [
+      { schedule: { kind: 'warmup-stable-decay', decay: 0.2, shape: '1-sqrt' } },
+      /constant until it falls by 1 − √x to zero over the last 20.%/,
+    ],
+    [
+      { optimizer: 'adamw', microBatches: 2, clipNorm: 1, emaDecay: 0.999 },
+      /AdamW, batch 32 in 2 parts.*clipped to a norm of 1, weights averaged with a decay of 0\.999/,
+    ],
+  ] as [Partial<Recipe>, RegExp][])('tells the recipe %j', (recipe, text) => {
+    expect(modelCard(input({ recipe: defaultRecipe(recipe) }))).toMatch(text);
   });
 
   it('keeps names from breaking its Markdown', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ConfigError } from '../../core/errors.ts';
-import { decode, decisions } from '../../search/space.ts';
+import { decode, decisions, spaceSize } from '../../search/space.ts';
 import { loadSpace, parseSpace } from '../../search/space-file.ts';
 
 const data = { channels: 3, classes: 4, nativeResolution: 48 };
@@ -13,6 +13,7 @@ stages:
   - {<<: *stage, stride: 2, activation: {oneOf: [relu, silu], tag: act}}
 head: {width: 16, activation: {oneOf: [relu, silu], tag: act}}
 `;
+const withStages = (stages: string) => parseSpace(good.replace(/  - &stage.*\n  -.*\n/, stages), 'my.yaml', data);
 const edited = (from: string, to: string): (() => unknown) => {
   expect(good).toContain(from);
   return () => parseSpace(good.replace(from, to), 'my.yaml', data);
@@ -49,5 +50,45 @@ describe('a space in YAML', () => {
 
   test('a missing file is bad input that names the file', async () => {
     await expect(loadSpace('/nowhere/space.yaml', data)).rejects.toThrow('/nowhere/space.yaml');
+  });
+
+  describe('over kinds of blocks', () => {
+    test('a whole stage may be an option, with the keys of its operator', () => {
+      const stages = `  - oneOf:
+      - {operator: mbconv, kernel: 3, stride: 1, expansion: 2, width: 8, repeats: 1, squeezeExcite: {oneOf: [0, 0.25]}}
+      - {operator: basic, kernel: 3, stride: 1, width: 8, repeats: 1}
+      - {operator: bottleneck, kernel: 3, stride: 1, width: 16, repeats: 1, groupWidth: {oneOf: [2, 4]}}
+    tag: block
+`;
+      const mixed = withStages(stages);
+      expect(spaceSize(mixed)).toBe(2n * 2n * (2n + 1n + 2n));
+      const spec = decode(mixed, { resolution: 24, act: 'relu', block: 2, 'stages[0].oneOf[2].groupWidth': 4 });
+      expect(spec.stages).toMatchObject([{ operator: 'bottleneck', groupWidth: 4, bottleneckRatio: 0.25 }]);
+      expect(decode(mixed, { resolution: 24, act: 'silu', block: 1 }).stages).toMatchObject([{ operator: 'basic' }]);
+    });
+
+    test('operators that share the keys of a stage may be a decision of their own', () => {
+      const stages = '  - {operator: {oneOf: [basic, bottleneck]}, kernel: 3, stride: 2, width: 16, repeats: 2}\n';
+      expect(
+        decode(withStages(stages), { resolution: 24, act: 'relu', 'stages[0].operator': 'basic' }).stages,
+      ).toHaveLength(1);
+    });
+
+    test('operators that do not share them are refused with the place and the keys', () => {
+      const stages =
+        '  - {operator: {oneOf: [mbconv, basic]}, kernel: 3, stride: 1, expansion: 2, width: 8, repeats: 1}\n';
+      expect(() => withStages(stages)).toThrow(ConfigError);
+      expect(() => withStages(stages)).toThrow(
+        'my.yaml: search space: not a network\nstages[0]: expected keys of a stage of basic, got expansion',
+      );
+    });
+
+    test('groups that do not divide are refused with the option', () => {
+      const stages =
+        '  - {operator: bottleneck, kernel: 3, stride: 1, width: 16, repeats: 1, groupWidth: {oneOf: [4, 3]}}\n';
+      expect(() => withStages(stages)).toThrow(
+        'stages[0].groupWidth.oneOf[1]: expected a divisor of the 4 channels it groups, got 3',
+      );
+    });
   });
 });

@@ -46,6 +46,16 @@ describe('study file', () => {
     [{ study: 'x', targets: {} }, /at least one target/],
     [{ study: 'x', search: { space: 'nope' } }, /search\.space|space/],
     [{ study: 'x', budget: { time: '10 parsecs' } }, /a duration/],
+    [{ study: 'x', trainer: { augmentation: { crop: {}, shift: 0.1 } } }, /either a crop or a shift.*shift/s],
+    [{ study: 'x', trainer: { augmentation: { randAugment: { operations: ['spin'] } } } }, /operations/],
+    [
+      { study: 'x', trainer: { batchSize: 1, augmentation: { cutmix: 1 } } },
+      /trainer: .* at least 2 examples .* got 1/,
+    ],
+    [{ study: 'x', data: { format: 'csv', path: 'a.csv', range: [16, 0] } }, /data\.range/],
+    [{ study: 'x', data: { format: 'mnist', path: 'a' } }, /expected one of rendered, .*idx, csv, .*got mnist.*data/s],
+    [{ study: 'x', data: { format: 'csv' } }, /path: expected a path or a list of paths.*data/s],
+    [{ study: 'x', data: 'renderd' }, /the path of a folder.*got "renderd".*data/s],
     [[], /study/],
   ])('names what is wrong in %j', (data, message) => {
     expect(() => resolveStudy(data, where)).toThrow(ConfigError);

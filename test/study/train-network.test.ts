@@ -1,0 +1,96 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ConfigError, InterruptedError } from '../../core/errors.ts';
+import { dataSourceSchema } from '../../data/source.ts';
+import { parseNetworkSpec } from '../../models/spec.ts';
+import { trainNetwork, type TrainNetworkRequest } from '../../study/train-network.ts';
+import { fileFolder } from '../cases/file-folder.ts';
+
+const network = parseNetworkSpec(
+  {
+    input: { channels: 3, resolution: 16 },
+    classes: 2,
+    stem: { kernel: 3, stride: 2, width: 8 },
+    stages: [{ operator: 'fused-mbconv', kernel: 3, stride: 2, expansion: 2, width: 8, repeats: 1 }],
+    head: { width: 0 },
+  },
+  'test network',
+);
+
+function requestFor(folder: string, overrides: Partial<TrainNetworkRequest> = {}): TrainNetworkRequest {
+  return {
+    network,
+    data: dataSourceSchema.parse({ format: 'rendered', classes: 2, train: 60, test: 20, resolution: 16 }),
+    baseDirectory: folder,
+    trainer: { batchSize: 8 },
+    fidelity: { examples: 960, seed: 1 },
+    threads: 1,
+    folder,
+    ...overrides,
+  };
+}
+
+const filesOf = (folder: string) => readdirSync(folder).toSorted();
+const exported = (folder: string) =>
+  ['model.onnx', 'weights.safetensors'].map((name) => readFileSync(join(folder, name)));
+
+/** Interrupts a training once it has told of progress. */
+async function interrupted(request: TrainNetworkRequest): Promise<string> {
+  const controller = new AbortController();
+  const running = trainNetwork({
+    ...request,
+    signal: controller.signal,
+    onProgress: ({ phase }) => phase === 'train' && controller.abort(),
+  });
+  return running.then(
+    () => 'not interrupted',
+    (error: unknown) => {
+      expect(error).toBeInstanceOf(InterruptedError);
+      return (error as Error).message;
+    },
+  );
+}
+
+describe('training one network', () => {
+  it('goes on where it was interrupted and delivers the same files', async () => {
+    const whole = join(fileFolder(), 'trained');
+    await trainNetwork(requestFor(whole));
+    expect(filesOf(whole)).toEqual(['metrics.json', 'model.onnx', 'weights.safetensors']);
+
+    const folder = join(fileFolder(), 'trained');
+    expect(await interrupted(requestFor(folder))).toBe(`interrupted; the same command goes on from ${folder}.part`);
+    expect(existsSync(folder)).toBe(false);
+    expect(filesOf(`${folder}.part`)).toEqual(['checkpoint.safetensors']);
+    const notices: string[] = [];
+    await trainNetwork(requestFor(folder, { onNotice: (text) => notices.push(text) }));
+    expect(notices).toEqual([expect.stringMatching(/^training goes on after \d+ of 960 examples$/)]);
+    expect(filesOf(dirname(folder))).toEqual(['trained']);
+    expect(exported(folder)).toEqual(exported(whole));
+    expect(filesOf(folder)).toEqual(filesOf(whole));
+  });
+
+  it('refuses to go on by another recipe, and keeps what is there', async () => {
+    const folder = join(fileFolder(), 'trained');
+    await interrupted(requestFor(folder));
+    const before = readFileSync(`${folder}.part/checkpoint.safetensors`);
+    const other = trainNetwork(requestFor(folder, { trainer: { batchSize: 8, schedule: { kind: 'constant' } } }));
+    await expect(other).rejects.toThrow(ConfigError);
+    await expect(other).rejects.toThrow(/one of another \(recipe\.schedule none instead of \{"kind":"constant"\}\)/);
+    expect(readFileSync(`${folder}.part/checkpoint.safetensors`)).toEqual(before);
+  });
+
+  it('leaves nothing behind when it diverged', async () => {
+    const folder = join(fileFolder(), 'trained');
+    const absurd = requestFor(folder, { trainer: { batchSize: 8, learningRate: 1e9, warmup: 0 }, checkpointEveryS: 0 });
+    await expect(trainNetwork(absurd)).rejects.toThrow(/training diverged after \d+ examples/);
+    expect(filesOf(dirname(folder))).toEqual([]);
+  });
+
+  it('refuses a folder that exists', async () => {
+    const folder = fileFolder();
+    writeFileSync(join(folder, 'precious'), '');
+    await expect(trainNetwork(requestFor(folder))).rejects.toThrow(/expected a folder that does not exist yet/);
+    expect(filesOf(folder)).toEqual(['precious']);
+  });
+});
