@@ -31,7 +31,7 @@ async function choose(accelerator: Accelerator): Promise<ChosenLowering> {
   if (accelerator.id !== 'cpu') return { lowering: plainLowering };
   const blocked = await tryBlocked(accelerator);
   if (typeof blocked !== 'string') return { lowering: blocked };
-  const notice = `training by standard operators, which takes two to three times as long: onnxruntime's blocked kernels ${blocked}`;
+  const notice = `training by standard operators, which takes about twice as long: onnxruntime's blocked kernels ${blocked}`;
   return { lowering: plainLowering, notice };
 }
 

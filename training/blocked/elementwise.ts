@@ -13,8 +13,12 @@ export function lowerRectifier(node: TrainingNodeOf<'relu' | 'relu6'>, graph: Bl
   if (!graph.fuseActivation(x, y, rectifiers[node.op])) lowerElementwise(node, graph);
 }
 
-/** The plain rule on blocked values: of a kind that leaves zeros zero. */
+/**
+ * The plain rule on blocked values: of a kind that leaves zeros zero. Inputs are made in their order, so
+ * that a slope is not computed, and kept, before the gradient it is to meet.
+ */
 export function lowerElementwise(node: TrainingNode, graph: BlockedGraph): void {
+  for (const input of node.inputs) graph.blocked(input);
   graph.inBlocks(() => lowerNode(node, graph));
 }
 
@@ -29,8 +33,10 @@ export function lowerSilu(node: TrainingNodeOf<'silu-training'>, graph: BlockedG
 /** dx = dy · gate · (1 + x − y): onnxruntime's binary operators never work in place, its convolution does. */
 export function lowerSiluGradient(node: TrainingNodeOf<'silu-gradient'>, graph: BlockedGraph): void {
   const [dy, y, gate] = node.inputs as [string, string, string];
-  const x = graph.keptInput(y);
-  if (x === undefined) return lowerElementwise(node, graph);
+  const input = graph.keptInput(y);
+  if (!input) return lowerElementwise(node, graph);
+  const gradient = graph.blocked(dy);
+  const x = input();
   const channels = graph.channels(y);
   const constants = (value: number): string =>
     graph.floats(`${channels} of ${value}`, [channels], () => new Float32Array(channels).fill(value));
@@ -41,7 +47,7 @@ export function lowerSiluGradient(node: TrainingNodeOf<'silu-gradient'>, graph: 
     group: channels,
   });
   const slope = graph.op('Mul', [gates, rest]);
-  graph.bindBlocked(node.outputs[0] as string, graph.op('Mul', [slope, graph.blocked(dy)]));
+  graph.bindBlocked(node.outputs[0] as string, graph.op('Mul', [slope, gradient]));
 }
 
 /** A sigmoid of padding is ½, and padding must be 0 wherever a weight's gradient is formed. */

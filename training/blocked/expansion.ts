@@ -1,6 +1,6 @@
 import type { TrainingGraph, TrainingNode, TrainingNodeOf } from '../training-graph.ts';
 import { bindNormalisation, channelMeans } from './batch-norm.ts';
-import type { BlockedGraph } from './graph.ts';
+import type { BlockedGraph, Fusion } from './graph.ts';
 import type { ConvKind } from './kinds.ts';
 import { inOutTiles, pixelProducts, transposedWeights } from './pointwise.ts';
 
@@ -30,6 +30,9 @@ export interface Expansion {
  * pays where h is this many times as wide.
  */
 const worthwhileExpansion = 2;
+
+/** Input channels whose multiply-adds take about as long as to write their result. */
+const channelsOfAPass = 64;
 
 /** All expansions of a graph, by the names of their nodes. */
 export function expansions(
@@ -113,7 +116,8 @@ function lowerForward(expansion: Expansion, graph: BlockedGraph): void {
   const factor = bindNormalisation(norm, variances, graph);
   const folded = graph.view(timesOutputs(graph, weights, factor), [-1, inward, 1, 1]);
   const shift = graph.blocked(norm.inputs[2] as string);
-  graph.bindDeferred(norm.outputs[0] as string, (fusion) => graph.conv(centred, folded, { ...fusion, bias: shift }));
+  const make = (fusion: Fusion): string => graph.conv(centred, folded, { ...fusion, bias: shift });
+  graph.bindDeferred(norm.outputs[0] as string, make, { isCheap: inward <= channelsOfAPass });
 }
 
 function lowerBackward(

@@ -4,16 +4,9 @@ import type { StoredParameter } from '../flat-parameters.ts';
 import { PlainGraph } from '../plain/graph.ts';
 import type { TrainingGraph } from '../training-graph.ts';
 import { blockedDomain } from './block-size.ts';
-import {
-  activationLayout,
-  channelLayout,
-  cutExtents,
-  type Layout,
-  padded,
-  paddedExtents,
-  storedExtents,
-  storedIn,
-} from './layout.ts';
+import { KnownExtents } from './known-extents.ts';
+import { activationLayout, channelLayout, type Layout, padded, paddedExtents, storedIn } from './layout.ts';
+import { fromBlocks, toBlocks } from './reorder.ts';
 
 /** What a kernel may do to its result before it is written. */
 export interface Fusion {
@@ -51,6 +44,8 @@ interface Deferred {
   readonly make: (fusion: Fusion) => string;
   /** Whether something may still be added. */
   readonly isOpen: boolean;
+  /** Whether it costs about a pass over memory, and may be made twice rather than kept. */
+  readonly isCheap: boolean;
   readonly affine?: Affine;
 }
 
@@ -68,7 +63,7 @@ export class BlockedGraph extends PlainGraph {
   readonly #blocked = new Map<string, string>();
   readonly #deferred = new Map<string, Deferred>();
   readonly #inputs = new Map<string, () => string>();
-  readonly #extents = new Map<string, readonly number[]>();
+  readonly #known = new KnownExtents();
   /** Of a view, what it is a view of. */
   readonly #sources = new Map<string, string>();
   #inBlocks = false;
@@ -113,7 +108,7 @@ export class BlockedGraph extends PlainGraph {
     const known = this.#blocked.get(tensor);
     if (known !== undefined) return known;
     const deferred = this.#deferred.get(tensor);
-    this.bindBlocked(tensor, deferred ? deferred.make({}) : this.#toBlocks(tensor));
+    this.bindBlocked(tensor, deferred ? deferred.make({}) : toBlocks(this, this.#layout(tensor), this.#plain(tensor)));
     return this.#blocked.get(tensor) as string;
   }
 
@@ -128,15 +123,15 @@ export class BlockedGraph extends PlainGraph {
   }
 
   /** Binds a value that is made when first read, with what its reader adds to it. */
-  bindDeferred(tensor: string, make: (fusion: Fusion) => string): void {
-    this.#deferred.set(tensor, { make, isOpen: true });
+  bindDeferred(tensor: string, make: (fusion: Fusion) => string, { isCheap = false } = {}): void {
+    this.#deferred.set(tensor, { make, isOpen: true, isCheap });
   }
 
   /** Binds a value that is an affine function of another; made when first read, in one pass. */
   bindAffine(tensor: string, { value, ...rest }: Affine): void {
     const affine = { ...rest, ...(value !== undefined && { value: this.view(value, this.#blockedExtents(tensor)) }) };
     const make = (fusion: Fusion): string => this.#affine(tensor, affine, fusion);
-    this.#deferred.set(tensor, { make, isOpen: true, affine });
+    this.#deferred.set(tensor, { make, isOpen: true, isCheap: true, affine });
   }
 
   /** A tensor as an affine function of another, if it is one that is not made yet. */
@@ -170,50 +165,55 @@ export class BlockedGraph extends PlainGraph {
       return true;
     }
     const plus = this.blocked(other);
-    this.#deferred.set(sum, { make: (fusion) => deferred.make({ ...fusion, plus }), isOpen: false });
+    const make = (fusion: Fusion): string => deferred.make({ ...fusion, plus });
+    this.#deferred.set(sum, { make, isOpen: false, isCheap: false });
     return true;
   }
 
   /**
-   * Notes what a function was applied to, for its way back; a value not made yet is made a second time
-   * there, which takes a pass and not the memory of all steps between.
+   * Notes what a function was applied to, for its way back; a value not made yet that is cheap is made a
+   * second time there, which takes a pass and not the memory of all steps between.
    * @returns how to get it, at the earliest when the way back begins.
    */
   keepInput(y: string, x: string): () => string {
     const deferred = this.#deferred.get(x);
     const again = (): string =>
-      deferred ? this.once(`${x} again`, () => this.view(deferred.make({}), this.#blockedExtents(x))) : this.blocked(x);
+      deferred?.isCheap
+        ? this.once(`${x} again`, () => this.view(deferred.make({}), this.#blockedExtents(x)))
+        : this.blocked(x);
     this.#inputs.set(y, again);
     return again;
   }
 
   /** What {@link keepInput} noted; undefined where the plain rule made `y`. */
-  keptInput(y: string): string | undefined {
-    return this.#inputs.get(y)?.();
+  keptInput(y: string): (() => string) | undefined {
+    return this.#inputs.get(y);
   }
 
-  /** The same memory with other extents, by no node where they are the value's own. */
+  /** The same memory with other extents, one of which may be −1; by no node where they are the value's own. */
   override view(value: string, extents: readonly number[]): string {
-    const own = this.#extents.get(value);
-    const wanted = extents.length === 1 && extents[0] === -1 && own ? [elements(own)] : extents;
-    if (own && own.join() === wanted.join()) return value;
-    const source = this.#sources.get(value) ?? value;
-    if (source !== value) return this.view(source, wanted);
+    const own = this.#known.of(value);
+    const rest = -elements(extents);
+    const wanted = own && rest > 0 ? extents.map((extent) => (extent < 0 ? elements(own) / rest : extent)) : extents;
+    if (own?.join() === wanted.join()) return value;
+    const source = this.#sources.get(value);
+    if (source !== undefined) return this.view(source, wanted);
     const viewed = super.view(value, wanted);
     this.#sources.set(viewed, value);
-    this.#extents.set(viewed, wanted);
+    if (elements(wanted) > 0) this.#known.set(viewed, wanted);
     return viewed;
   }
 
-  /** Notes the extents of a value where they follow from those of its operands. */
   override op(...[opType, inputs, attributes, domain]: Parameters<PlainGraph['op']>): string {
     const value = super.op(opType, inputs, attributes, domain);
-    const extents = inputs.map((input) => this.#extents.get(input)).filter((known) => known !== undefined);
-    const [first] = extents;
-    const isElementwise = elementwise.has(opType) && extents.every((others) => others.join() === first?.join());
-    const scalars = inputs.filter((input) => input.startsWith('constant.scalar')).length;
-    if (first && isElementwise && extents.length + scalars === inputs.length) this.#extents.set(value, first);
+    this.#known.derive(value, opType, inputs);
     return value;
+  }
+
+  override scalar(value: number): string {
+    const name = super.scalar(value);
+    this.#known.set(name, []);
+    return name;
   }
 
   /** Runs a plain rule that works element by element on blocked values. */
@@ -243,8 +243,10 @@ export class BlockedGraph extends PlainGraph {
   }
 
   protected override bindStored(parameter: string): void {
-    if (this.#layouts.has(parameter)) this.bindBlocked(parameter, parameter);
-    else super.bindStored(parameter);
+    const layout = this.#layouts.get(parameter);
+    if (!layout) return super.bindStored(parameter);
+    this.#known.set(parameter, [elements(paddedExtents(layout))]);
+    this.bindBlocked(parameter, parameter);
   }
 
   override value(tensor: string): string {
@@ -256,7 +258,10 @@ export class BlockedGraph extends PlainGraph {
     this.#inBlocks = false;
     if (!this.isBound(tensor)) {
       if (this.#images.has(tensor)) super.bindFed(tensor, this.shape(tensor));
-      else if (this.isBlocked(tensor)) super.bind(tensor, this.#fromBlocks(tensor));
+      else if (this.isBlocked(tensor)) {
+        const value = fromBlocks(this, this.#layout(tensor), this.blocked(tensor));
+        super.bind(tensor, this.view(value, this.extents(tensor)));
+      }
     }
     const value = super.value(tensor);
     this.#inBlocks = inBlocks;
@@ -279,45 +284,6 @@ export class BlockedGraph extends PlainGraph {
     return this.#layouts.get(tensor) ?? ofRank();
   }
 
-  #toBlocks(tensor: string): string {
-    const layout = this.#layout(tensor);
-    const { extents, order } = layout;
-    let value = this.view(this.#plain(tensor), extents);
-    const wide = paddedExtents(layout);
-    const missing = wide.map((extent, axis) => extent - (extents[axis] as number));
-    if (missing.some((count) => count > 0))
-      value = this.op('Pad', [value, this.ints([...missing.map(() => 0), ...missing])]);
-    if (order.length === 2) return value;
-    if (order.length === 4)
-      return this.op(
-        'ReorderInput',
-        [this.view(value, [1, wide[0] as number, 1, wide[1] as number])],
-        {},
-        blockedDomain,
-      );
-    return this.op('Transpose', [this.view(value, cutExtents(layout))], { perm: order });
-  }
-
-  #fromBlocks(tensor: string): string {
-    const layout = this.#layout(tensor);
-    const { extents, order } = layout;
-    const wide = paddedExtents(layout);
-    const stored = this.blocked(tensor);
-    const [channels] = extents as [number];
-    const inverse = order.map((_, axis) => order.indexOf(axis));
-    let value: string;
-    if (order.length === 4) {
-      const image = this.view(stored, [1, wide[0] as number, 1, wide[1] as number]);
-      return this.view(this.op('ReorderOutput', [image], { channels }, blockedDomain), this.extents(tensor));
-    }
-    if (order.length === 2) value = this.view(stored, wide);
-    else value = this.view(this.op('Transpose', [this.view(stored, storedExtents(layout))], { perm: inverse }), wide);
-    const axes = extents.map((_, axis) => axis);
-    if (wide.some((extent, axis) => extent > (extents[axis] as number)))
-      value = this.op('Slice', [value, this.ints(axes.map(() => 0)), this.ints(extents), this.ints(axes)]);
-    return this.view(value, this.extents(tensor));
-  }
-
   /** A convolution of `[batch, i, h, w]` by weights `[o, i ÷ group, kh, kw]`, both blocked (see layout.ts). */
   conv(x: string, weights: string, options: ConvOptions = {}): string {
     const { bias, plus, activation, group, strides, dilations, pads } = options;
@@ -327,8 +293,7 @@ export class BlockedGraph extends PlainGraph {
     const attributes = { group, strides, dilations, pads, ...activation };
     const given = Object.entries(attributes).filter(([, value]) => value !== undefined);
     const value = this.op('Conv', operands, Object.fromEntries(given) as Record<string, number>, blockedDomain);
-    const [image, kernels] = [this.#extents.get(x), this.#extents.get(weights)];
-    if (image && kernels) this.#extents.set(value, convolvedExtents(image, kernels, options));
+    this.#known.deriveConvolved(value, x, weights, options);
     return value;
   }
 
@@ -367,8 +332,7 @@ export class BlockedGraph extends PlainGraph {
   /** Mean over the last two axes of a blocked `[1, c, h, w]`, as a vector. */
   mean(image: string): string {
     const means = this.op('GlobalAveragePool', [image], {}, blockedDomain);
-    const extents = this.#extents.get(image);
-    if (extents) this.#extents.set(means, [...extents.slice(0, 2), 1, 1]);
+    this.#known.derivePooled(means, image);
     return this.view(means, [-1]);
   }
 }
@@ -383,22 +347,4 @@ function onlyNormed({ nodes }: TrainingGraph): ReadonlySet<string> {
   }
   for (const tensor of others) normed.delete(tensor);
   return normed;
-}
-
-/** Operators of one or two operands of equal extents, or of a scalar. */
-const elementwise: ReadonlySet<string> = new Set(
-  'Add Sub Mul Max Neg Sqrt Reciprocal Relu Clip Sigmoid HardSigmoid QuickGelu'.split(' '),
-);
-
-function convolvedExtents(
-  [batch, , ...image]: readonly number[],
-  [out, , ...kernel]: readonly number[],
-  { strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 0] }: ConvOptions,
-): number[] {
-  const spatial = image.map((extent, axis) => {
-    const span = ((kernel[axis] as number) - 1) * (dilations[axis] as number) + 1;
-    const padded = extent + (pads[axis] as number) + (pads[axis + 2] as number);
-    return Math.floor((padded - span) / (strides[axis] as number)) + 1;
-  });
-  return [batch as number, out as number, ...spatial];
 }

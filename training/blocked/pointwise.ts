@@ -59,8 +59,17 @@ export function pixelProducts(
     const sums = graph.conv(images, graph.view(y, [parts * block, examples, rows, 1]), { group: parts });
     return graph.op('ReduceSum', [graph.view(sums, [blocks, parts, block ** 2]), graph.ints([1])], { keepdims: 0 });
   }
-  const images = graph.view(x, [blocks, examples, parts * rows, block]);
-  return graph.conv(images, graph.view(y, [graph.channels(other), examples, parts * rows, 1]));
+  const correlate = (images: string, count: number, kernels: string, out: number): string =>
+    graph.conv(
+      graph.view(images, [count, examples, parts * rows, block]),
+      graph.view(kernels, [out, examples, parts * rows, 1]),
+    );
+  // onnxruntime shares images among threads: one block of x would leave all but one idle.
+  if (blocks === 1 && graph.blocks(other) > 1) {
+    const turned = graph.view(correlate(y, graph.blocks(other), x, block), [graph.blocks(other), block, block]);
+    return graph.matMul(identity(graph), turned, { transB: 1 });
+  }
+  return correlate(x, blocks, y, graph.channels(other));
 }
 
 /** `[i/B, o/B, k, Bi, Bo]` → `[o/B, i/B, k, Bi, Bo]` */
@@ -99,17 +108,24 @@ export function transposedWeights(
 ): string {
   const { block } = graph;
   const [outBlocks, inBlocks] = [out / block, inward / block];
-  const identity = graph.floats('identity', [block, block], () =>
-    Float32Array.from({ length: block * block }, (_, index) => (index % (block + 1) === 0 ? 1 : 0)),
-  );
   const diagonal =
-    factor === undefined ? identity : graph.op('Mul', [graph.view(factor, [outBlocks, 1, 1, block, 1]), identity]);
+    factor === undefined
+      ? identity(graph)
+      : graph.op('Mul', [graph.view(factor, [outBlocks, 1, 1, block, 1]), identity(graph)]);
   const tiles = graph.view(graph.blocked(weight), [outBlocks, inBlocks, taps, block, block]);
   let turned = graph.matMul(diagonal, tiles, { transB: 1 });
   if (taps > 1) turned = graph.op('Gather', [turned, reversed(graph, taps)], { axis: 2 });
   if (outBlocks === 1 || inBlocks === 1) return turned;
   const chunks = graph.view(turned, [outBlocks, inBlocks, taps * block * block]);
   return graph.op('Transpose', [chunks], { perm: [1, 0, 2] });
+}
+
+/** `[B, B]` */
+function identity(graph: BlockedGraph): string {
+  const { block } = graph;
+  return graph.floats('identity', [block, block], () =>
+    Float32Array.from({ length: block ** 2 }, (_, index) => (index % (block + 1) === 0 ? 1 : 0)),
+  );
 }
 
 /** Indices taps − 1 … 0. */
