@@ -1,5 +1,7 @@
 import type { ArgsDef } from 'citty';
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { parse as parseYaml } from 'yaml';
 import { ConfigError } from '../core/errors.ts';
 
 /** A flag's whole number of at least `min`. @throws {ConfigError} naming the flag. */
@@ -16,6 +18,20 @@ export function positiveArgument(flag: string, text: string): number {
   if (!(Number.isFinite(value) && value > 0))
     throw new ConfigError(`${flag}: expected a positive number, got ${JSON.stringify(text)}`);
   return value;
+}
+
+/**
+ * What `--data` names, unchecked: text as it is, `{format: …}` as the YAML it is, a `.yaml` file by its content.
+ * @throws {ConfigError} when the YAML cannot be read.
+ */
+export function dataArgument(text: string): unknown {
+  const isFile = /\.ya?ml$/.test(text);
+  if (!isFile && !text.trimStart().startsWith('{')) return text;
+  try {
+    return parseYaml(isFile ? readFileSync(text, 'utf8') : text) as unknown;
+  } catch (cause) {
+    throw new ConfigError(`--data: expected YAML, got ${text}: ${(cause as Error).message.split('\n')[0]}`, { cause });
+  }
 }
 
 /**

@@ -2,7 +2,7 @@ import { defineCommand } from 'citty';
 import { basename, join, resolve } from 'node:path';
 import { builtInNetwork, loadNetwork } from '../scaling/built-in-networks.ts';
 import { resolveStudy } from '../study/study-file.ts';
-import { listArgument, numberArgument } from './arguments.ts';
+import { dataArgument, listArgument, numberArgument } from './arguments.ts';
 import { runWithProgress } from './search.ts';
 
 /** `ridgepoint scale base.yaml --on cpu --size 2x`: scaling of a base the user already has, a study without a search. */
@@ -10,7 +10,11 @@ export const command = defineCommand({
   args: {
     base: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
     on: { type: 'string', description: 'accelerators, repeatable or comma-separated', default: 'cpu' },
-    data: { type: 'string', description: 'data set: rendered, a folder of images, …', default: 'rendered' },
+    data: {
+      type: 'string',
+      description: 'data set: rendered, a folder of images, {format: csv, path: …} or a YAML file with that',
+      default: 'rendered',
+    },
     sizes: {
       type: 'string',
       description: 'multiples of the base latency (2x) or latencies (1.5ms), comma-separated',
@@ -39,18 +43,19 @@ export const command = defineCommand({
     const sizes = listArgument(rawArgs, 'sizes', args.sizes);
     const examples = numberArgument('--examples', args.examples);
     const seeds = numberArgument('--seeds', args.seeds);
-    const data = {
+    const data = dataArgument(args.data);
+    const study = {
       study: args.name ?? `scale-${basename(args.base).replace(/\.ya?ml$/, '')}`,
       seed: numberArgument('--seed', args.seed),
       base: builtInNetwork(args.base) ? args.base : resolve(args.base),
-      data: args.data === 'rendered' ? args.data : resolve(args.data),
+      data: typeof data === 'string' && data !== 'rendered' ? resolve(data) : data,
       targets: Object.fromEntries(devices.map((device) => [device, { device, ...target }])),
       family: Object.fromEntries(devices.map((device) => [device, sizes])),
       search: { examples },
       scale: { rule: args.rule, trials: numberArgument('--trials', args.trials), examples },
       final: { examples: numberArgument('--final-examples', args['final-examples']), seeds },
     };
-    const config = resolveStudy(data, 'command line');
+    const config = resolveStudy(study, 'command line');
     await runWithProgress(config, {
       folder: join(args.runs, config.study),
       json: args.json ?? false,

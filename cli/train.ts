@@ -4,14 +4,18 @@ import { ConfigError } from '../core/errors.ts';
 import { dataSourceSchema } from '../data/source.ts';
 import { readRecipeFile } from '../study/recipe.ts';
 import { trainNetwork } from '../study/train-network.ts';
-import { numberArgument, positiveArgument } from './arguments.ts';
+import { dataArgument, numberArgument, positiveArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 
 /** `ridgepoint train resnet-18 --data rendered`: one network, trained, exported and verified. */
 export const command = defineCommand({
   args: {
     network: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
-    data: { type: 'string', description: 'data set: rendered, or a folder of images', default: 'rendered' },
+    data: {
+      type: 'string',
+      description: 'data set: rendered, a folder of images, {format: csv, path: …} or a YAML file with that',
+      default: 'rendered',
+    },
     examples: { type: 'string', description: 'training examples', default: '20000' },
     seed: { type: 'string', description: 'seed of weights, data order and augmentation', default: '0' },
     threads: { type: 'string', description: 'threads of the trainer', default: '1' },
@@ -26,7 +30,7 @@ export const command = defineCommand({
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
   async run({ args }) {
-    const parsed = dataSourceSchema.safeParse(args.data);
+    const parsed = dataSourceSchema.safeParse(dataArgument(args.data));
     if (!parsed.success) throw new ConfigError(`--data: ${parsed.error.issues[0]?.message}`);
     const reporter = openReporter({ json: args.json ?? false });
     const signal = interruptible(reporter, 'the same command goes on from the last update');

@@ -60,7 +60,7 @@ export async function loadIdx(source: IdxSource, options: LoadOptions): Promise<
 
 const extents = ({ channels, height, width }: ImageShape) => `${channels} × ${height} × ${width}`;
 
-/** `…/emnist-letters-train-images-idx3-ubyte.gz` → `emnist-letters`; a bare `train-images…` is called by its folder. */
+/** `…/emnist-digits-train-images-idx3-ubyte.gz` → `emnist-digits`; a bare `train-images…` is called by its folder. */
 function nameOf(images: string): string {
   const prefix = basename(images).replace(/[-_.]?(train[-_.]?)?images.*$/, '');
   return prefix === '' ? basename(join(images, '..')) : prefix;

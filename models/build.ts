@@ -14,6 +14,8 @@ type InvertedStage = StageOf<'mbconv' | 'fused-mbconv'>;
 /**
  * The network as a graph with fresh parameters: input `image` float32 `[batch, c, r, r]`, output
  * `logits` `[batch, classes]`.
+ * Stochastic depth falls to `survival` at the last block (Huang et al. 2016); the EfficientNet release stops one block
+ * short of it.
  * @param batch fixed for training, `'batch'` (symbolic) for files that are shipped.
  */
 export function buildNetwork(spec: NetworkSpec, batch: Dimension): Graph {

@@ -19,7 +19,7 @@ export const recipeSchema = z.strictObject({
   schedule: scheduleSchema.optional(),
   /** Share of the run in which the rate first rises to its peak. */
   warmup: z.number().min(0).max(1).optional(),
-  momentum: z.number().min(0).max(1).optional(),
+  momentum: z.number().min(0).lt(1).optional(),
   nesterov: z.boolean().optional(),
   weightDecay: z.number().min(0).optional(),
   /** Largest L2 norm of all gradients together. */

@@ -1,6 +1,9 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { listArgument, numberArgument, positiveArgument } from '../../cli/arguments.ts';
+import { dataArgument, listArgument, numberArgument, positiveArgument } from '../../cli/arguments.ts';
 import { ConfigError } from '../../core/errors.ts';
+import { fileFolder } from '../cases/file-folder.ts';
 
 describe('arguments', () => {
   it('lists take repeats and commas, each value once', () => {
@@ -8,6 +11,19 @@ describe('arguments', () => {
     expect(listArgument(raw, 'on', 'cpu')).toEqual(['cpu', 'webgpu']);
     expect(listArgument(['model.onnx'], 'on', 'cpu')).toEqual(['cpu']);
     expect(() => listArgument(['--on', 'cpu,'], 'on', 'cpu')).toThrow(/--on: expected values, got "cpu,"/);
+  });
+
+  it('data is text, YAML in braces, or a YAML file', () => {
+    expect(dataArgument('./photos')).toBe('./photos');
+    expect(dataArgument('{format: csv, path: digits.csv, range: [0, 16]}')).toEqual({
+      format: 'csv',
+      path: 'digits.csv',
+      range: [0, 16],
+    });
+    const file = join(fileFolder(), 'data.yaml');
+    writeFileSync(file, 'format: idx\npath: mnist\n');
+    expect(dataArgument(file)).toEqual({ format: 'idx', path: 'mnist' });
+    expect(() => dataArgument('{format: csv')).toThrow(/--data: expected YAML, got {format: csv:/);
   });
 
   it.each([
