@@ -1,0 +1,177 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
+import { buildNetwork } from '../../models/build.ts';
+import { elements, type TensorType } from '../../models/graph.ts';
+import { encodeOnnx, type OnnxValue } from '../../models/onnx.ts';
+import { differentiate } from '../../training/differentiate.ts';
+import { targetInput } from '../../training/image-task.ts';
+import type { TrainingGraph } from '../../training/training-graph.ts';
+import type { StoredProblem } from './compare.ts';
+import { Contender } from './contender.ts';
+import { ours } from './contenders.ts';
+import type { LoweringId } from './lowerings.ts';
+import type { Problem } from './problem.ts';
+
+/** Where the time of a step goes: one kind of work. */
+export interface ProfileRow {
+  readonly kind: string;
+  /** ONNX nodes a step. */
+  readonly nodes: number;
+  /** A step's share of this kind, in milliseconds. */
+  readonly ms: number;
+  /** Inputs read and outputs written, once each, in bytes a step; reshaping moves none. */
+  readonly bytes: number;
+  /** Floating-point operations a step, two a multiply-add, without padding; of convolutions only. */
+  readonly flops?: number;
+}
+
+/** One step by the runtime's own profile, largest first. */
+export interface Profile {
+  /** By operator of the training graph, e.g. `conv-weight-gradient`; `optimizer`, `gradients` and `input` are the step's own. */
+  readonly byTrainingOperator: readonly ProfileRow[];
+  /** By operator of the runtime. */
+  readonly byOnnxOperator: readonly ProfileRow[];
+  /** Mean time of a step with profiling on. */
+  readonly stepMs: number;
+  /** On as many threads. */
+  readonly attainable: Attainable;
+}
+
+const warmUpSteps = 5;
+const profiledSteps = 10;
+
+/** Trains some steps in a process of its own and adds up what the runtime recorded of them. */
+export async function profileStep(
+  { folder, problem }: StoredProblem,
+  threads: number,
+  lowering: LoweringId,
+): Promise<Profile> {
+  const prefix = join(folder, `profile-${lowering}-${threads}-`);
+  const contender = await Contender.open(ours(folder, threads, lowering, prefix));
+  await contender.run(warmUpSteps + profiledSteps);
+  await contender.close();
+  const events = await readEvents(prefix);
+  const runs = events.filter(({ name }) => name === 'model_run').slice(-profiledSteps);
+  const startUs = Math.min(...runs.map(({ ts }) => ts));
+  const nodes = events.filter(({ cat, ts, args }) => cat === 'Node' && ts >= startUs && args.op_name !== undefined);
+  const training = trainingGraph(problem);
+  const operators = new Map<string, string>(training.nodes.map(({ name, op }) => [name, op]));
+  const rows = addUp(nodes, ({ name }) => {
+    const scope = name.slice(0, name.lastIndexOf('/'));
+    return operators.get(scope) ?? (scope || 'parameters');
+  });
+  const flops = convolutionFlops(training);
+  return {
+    byTrainingOperator: rows.map((row) => ({ ...row, flops: flops.get(row.kind) })),
+    byOnnxOperator: addUp(nodes, ({ args }) => args.op_name as string),
+    stepMs: runs.reduce((sum, { dur }) => sum + dur, 0) / 1000 / profiledSteps,
+    attainable: await attainable(threads),
+  };
+}
+
+/** What is used of an event; times in microseconds, sizes in bytes as text. */
+interface ProfileEvent {
+  readonly cat: string;
+  readonly name: string;
+  readonly ts: number;
+  readonly dur: number;
+  readonly args: Readonly<Partial<Record<'op_name' | 'activation_size' | 'parameter_size' | 'output_size', string>>>;
+}
+
+/** The runtime adds a date to the prefix. */
+async function readEvents(prefix: string): Promise<readonly ProfileEvent[]> {
+  const folder = dirname(prefix);
+  const [file] = (await readdir(folder)).filter((name) => name.startsWith(basename(prefix))).toSorted();
+  if (!file) throw new Error(`expected a profile ${prefix}*, got none`);
+  return JSON.parse(await readFile(join(folder, file), 'utf8')) as ProfileEvent[];
+}
+
+function trainingGraph({ spec, recipe }: Problem): TrainingGraph {
+  const { batchSize, labelSmoothing } = recipe;
+  const kind = 'softmax-cross-entropy';
+  return differentiate(buildNetwork(spec, batchSize), { kind, labelSmoothing, targets: targetInput });
+}
+
+/** Operations by kind of node: every output value of the forward convolution takes one product a weight of its filter. */
+function convolutionFlops({ nodes, tensors }: TrainingGraph): ReadonlyMap<string, number> {
+  const flops = new Map<string, number>();
+  const shape = (name: string | undefined) => (tensors.get(name as string) as TensorType).shape;
+  const add = (kind: string, forwardOutput: string | undefined, weight: string | undefined): void => {
+    const products = elements(shape(forwardOutput)) * elements(shape(weight).slice(1));
+    flops.set(kind, (flops.get(kind) ?? 0) + 2 * products);
+  };
+  for (const { op, inputs, outputs } of nodes) {
+    if (op === 'conv') add(op, outputs[0], inputs[1]);
+    if (op === 'conv-input-gradient') add(op, inputs[0], inputs[1]);
+    if (op === 'conv-weight-gradient') add(op, inputs[1], outputs[0]);
+  }
+  return flops;
+}
+
+/** What operators can reach at most on this machine. */
+export interface Attainable {
+  /** Operations a second of a product of two matrices of 1024 × 1024. */
+  readonly flopsPerS: number;
+  /** Bytes a second, read and written, of adding two tensors of 64 MiB and then adding up all of the result. */
+  readonly bytesPerS: number;
+}
+
+const floatValue = (name: string, shape: readonly number[]): OnnxValue => ({ name, dtype: 'float32', shape });
+
+async function attainable(threads: number): Promise<Attainable> {
+  const side = 1024;
+  const count = 2 ** 24;
+  const productMs = await fastestMs([side, side], [side, side], ['MatMul'], threads);
+  // Reduced, because a new output a run would be a measure of page faults.
+  const sumMs = await fastestMs([count], [1], ['Add', 'ReduceSum'], threads);
+  return { flopsPerS: (2 * side ** 3 * 1000) / productMs, bytesPerS: (4 * 4 * count * 1000) / sumMs };
+}
+
+/** Best of ten runs of operators, the first on two tensors of the same extents, each later one on what came before. */
+async function fastestMs(
+  dims: readonly number[],
+  resultDims: readonly number[],
+  operators: readonly string[],
+  threads: number,
+): Promise<number> {
+  const model = encodeOnnx({
+    name: operators.join('-'),
+    inputs: [floatValue('a', dims), floatValue('b', dims)],
+    outputs: [floatValue(operators.at(-1) as string, resultDims)],
+    nodes: operators.map((opType, index) => {
+      return {
+        opType,
+        name: opType,
+        inputs: index === 0 ? ['a', 'b'] : [operators[index - 1] as string],
+        outputs: [opType],
+      };
+    }),
+    initializers: [],
+  });
+  const session = await onnxRuntimeAccelerator('cpu').open(model, { threads });
+  const fed = { dtype: 'float32' as const, dims, data: new Float32Array(elements(dims)).fill(0.5) };
+  let bestMs = Number.POSITIVE_INFINITY;
+  for (let run = 0; run < 10; run++) {
+    const startMs = performance.now();
+    await session.run({ a: fed, b: fed });
+    bestMs = Math.min(bestMs, performance.now() - startMs);
+  }
+  await session.close();
+  return bestMs;
+}
+
+function addUp(events: readonly ProfileEvent[], kindOf: (event: ProfileEvent) => string): ProfileRow[] {
+  const rows = new Map<string, { nodes: number; ms: number; bytes: number }>();
+  for (const event of events) {
+    const { activation_size: read = 0, parameter_size: constant = 0, output_size: written = 0 } = event.args;
+    const kind = kindOf(event);
+    const row = rows.get(kind) ?? { nodes: 0, ms: 0, bytes: 0 };
+    row.nodes += 1 / profiledSteps;
+    row.ms += event.dur / 1000 / profiledSteps;
+    if (event.args.op_name !== 'Reshape')
+      row.bytes += (Number(read) + Number(constant) + Number(written)) / profiledSteps;
+    rows.set(kind, row);
+  }
+  return [...rows].map(([kind, row]) => ({ kind, ...row })).toSorted((a, b) => b.ms - a.ms);
+}
