@@ -80,9 +80,7 @@ function create(
     enableMemPattern: options.optimization !== 'disabled',
     // Errors are thrown and quoted; warnings would land between a user's progress lines.
     logSeverityLevel: 4,
-    ...(options.profilePrefix === undefined
-      ? {}
-      : { enableProfiling: true, profileFilePrefix: options.profilePrefix }),
+    ...(options.profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: options.profilePrefix }),
     extra: {
       session: {
         set_denormal_as_zero: flag(options.flushDenormals ?? true),
