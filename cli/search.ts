@@ -40,6 +40,10 @@ export async function runWithProgress(
       folder: options.folder,
       signal,
       onProgress: reporter.progress,
+      onNotice: (text) => {
+        reporter.finish();
+        reporter.notice(text);
+      },
       onEvent: reporter.event,
     });
     reporter.finish();

@@ -17,6 +17,8 @@ export interface EvaluationRequest {
   /** Keep the trained weights as an artefact, named in the outcome's `checkpoint`. */
   readonly keepWeights: boolean;
   readonly onProgress?: (progress: EvaluationProgress) => void;
+  /** Hears what a person should know, e.g. that an interrupted training goes on. */
+  readonly onNotice?: (text: string) => void;
 }
 
 /**

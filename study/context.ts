@@ -50,4 +50,6 @@ export interface StudyContext {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: StudyProgress) => void;
+  /** Takes what a person should know of a trial. A text is passed on once a study run, with the first trial it is of. */
+  readonly onNotice: (trial: string, text: string) => void;
 }

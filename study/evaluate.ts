@@ -210,6 +210,7 @@ async function evaluateOne(
       fidelity: trial.fidelity,
       signal,
       keepWeights,
+      onNotice: (text) => context.onNotice(trial.id, text),
       onProgress: (progress) => say(`${trial.id} ${progressText(progress, trial.fidelity.examples)}`),
     });
     record.answer(

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -8,34 +9,34 @@ export class StudyBusyError extends EnvironmentError {
   override readonly code = 'study-busy';
 }
 
+/** Holds the lease of a folder, which it is in. */
+export const leaseFileName = 'lease.json';
+
 interface Holder {
   readonly host: string;
   readonly pid: number;
   /** When that process started, where the system tells: process numbers are used again. */
   readonly started: string | undefined;
+  /** Tells leases of one process apart. */
+  readonly token: string;
 }
 
-/** Folders this process holds: its own number in a lease file may be an earlier process's. */
-const heldHere = new Set<string>();
-
 /**
- * Takes the right to write a study's folder; the returned function gives it back. A lease left by a
- * process of this host that no longer lives is taken over.
+ * Takes the right to write a study's folder; the returned function gives it back, and only what it took: the folder may
+ * have been renamed and its name be another's. A lease left by a process of this host that no longer lives is taken over.
  * @throws {StudyBusyError} while another live process, or another host, holds it.
  */
 export function takeLease(folder: string): () => void {
   mkdirSync(folder, { recursive: true });
-  const path = join(resolve(folder), 'lease.json');
+  const path = join(resolve(folder), leaseFileName);
   const mine = `${path}.${process.pid}`;
-  writeFileSync(
-    mine,
-    JSON.stringify({ host: hostname(), pid: process.pid, started: startOf(process.pid) } satisfies Holder),
-  );
+  const token = randomUUID();
+  const holder: Holder = { host: hostname(), pid: process.pid, started: startOf(process.pid), token };
   try {
+    writeFileSync(mine, JSON.stringify(holder));
     if (!tryLink(mine, path)) {
-      const holder = readHolder(path);
-      if (holder && (heldHere.has(path) || holder.host !== hostname() || isAlive(holder)))
-        throw busy(folder, path, holder);
+      const other = readHolder(path);
+      if (other && (other.host !== hostname() || isAlive(other))) throw busy(folder, path, other);
       // Renamed away, not removed: of two who find the same dead holder, one renames it and the other fails here.
       renameSync(path, `${mine}.stale`);
       rmSync(`${mine}.stale`, { force: true });
@@ -47,10 +48,8 @@ export function takeLease(folder: string): () => void {
   } finally {
     rmSync(mine, { force: true });
   }
-  heldHere.add(path);
   return () => {
-    heldHere.delete(path);
-    rmSync(path, { force: true });
+    if (readHolder(path)?.token === token) rmSync(path, { force: true });
   };
 }
 

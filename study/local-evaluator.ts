@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, rm, rmdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, toWire } from '../core/errors.ts';
@@ -18,11 +18,22 @@ export interface LocalEvaluatorOptions {
   readonly recipe: Recipe;
   readonly augmentation: Augmentation;
   readonly artefacts: FolderArtefacts;
-  /** Folder where trainings under way are saved, a file each, and digest of the data they are on. */
+  /**
+   * Folder where trainings under way are saved, a file each, and digest of the data they are on. Nobody else writes
+   * there, and nothing is lost with it but time: what does not fit a training is replaced.
+   */
   readonly checkpoints: { readonly folder: string; readonly dataDigest: string };
   /** Candidates trained at once, one thread each. */
   readonly slots: number;
 }
+
+/** Where a trial's training is saved while it is under way. */
+export function checkpointFileOf(folder: string, trial: string): string {
+  return join(folder, `${trial}.safetensors`);
+}
+
+/** A checkpoint while it is written. */
+const unfinishedName = /\.safetensors\.[0-9a-f]+\.tmp$/;
 
 /**
  * Trains candidates on this machine, each in a process of its own, sharing the host lock so that
@@ -42,6 +53,26 @@ export class LocalEvaluator implements Evaluator {
     candidate: { readonly id: string; readonly spec: NetworkSpec },
     request: EvaluationRequest,
   ): Promise<Outcome> {
+    const outcome = await this.#attempt(candidate, request);
+    // One that may be tried again may go on from it.
+    if (!(outcome.status === 'failed' && outcome.retry))
+      await rm(checkpointFileOf(this.#options.checkpoints.folder, candidate.id), { force: true });
+    return outcome;
+  }
+
+  async close(): Promise<void> {
+    const { folder } = this.#options.checkpoints;
+    const names = await readdir(folder).catch(() => []);
+    // Nothing is being written any more: these are what killed trainings left.
+    for (const name of names) if (unfinishedName.test(name)) await rm(join(folder, name), { force: true });
+    // What is left in it are trainings to go on with.
+    await rmdir(folder).catch(() => {});
+  }
+
+  async #attempt(
+    candidate: { readonly id: string; readonly spec: NetworkSpec },
+    request: EvaluationRequest,
+  ): Promise<Outcome> {
     const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-train-'));
     try {
       return await withHostLock('shared', () => this.#train(candidate, request, join(folder, 'weights.safetensors')), {
@@ -56,11 +87,6 @@ export class LocalEvaluator implements Evaluator {
     }
   }
 
-  async close(): Promise<void> {
-    // What is left in it are trainings to go on with.
-    await rmdir(this.#options.checkpoints.folder).catch(() => {});
-  }
-
   async #train(
     { id, spec }: { readonly id: string; readonly spec: NetworkSpec },
     request: EvaluationRequest,
@@ -72,7 +98,6 @@ export class LocalEvaluator implements Evaluator {
         `expected to train at the network's own resolution of ${spec.input.resolution} px, got ${request.fidelity.resolution}`,
       );
     await mkdir(checkpoints.folder, { recursive: true });
-    const checkpointFile = join(checkpoints.folder, `${id}.safetensors`);
     const result = await trainInChild({
       spec,
       data: { file: dataFile, augmentation, scoredSplit: 'holdout' },
@@ -81,13 +106,16 @@ export class LocalEvaluator implements Evaluator {
       threads: 1,
       weightsFile,
       ...(request.from ? { initialWeightsFile: artefacts.path(request.from) } : {}),
-      checkpoint: { file: checkpointFile, dataDigest: checkpoints.dataDigest },
+      checkpoint: {
+        file: checkpointFileOf(checkpoints.folder, id),
+        dataDigest: checkpoints.dataDigest,
+        onMisfit: 'start-over',
+      },
       signal: request.signal,
       onProgress: ({ examples, loss, imagesPerS }) => request.onProgress?.({ examples, loss, imagesPerS }),
+      onNotice: request.onNotice,
     });
-    const done = await this.#outcomeOf(result, request, weightsFile);
-    await rm(checkpointFile, { force: true });
-    return done;
+    return this.#outcomeOf(result, request, weightsFile);
   }
 
   async #outcomeOf(

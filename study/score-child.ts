@@ -31,7 +31,6 @@ await serveChild<ScoreRequest, Score>(async ({ modelFile, dataFile, split, mean,
     resolution: height,
     scoredSplit: split,
     augmentation: noAugmentation,
-    labelSmoothing: 0,
   });
   let examples = 0;
   let right = 0;

@@ -15,7 +15,7 @@ import { remainingMs } from './estimate.ts';
 import type { JournalEvent } from './events.ts';
 import { Journal, journalPath, readJournal } from './journal.ts';
 import { takeLease } from './lease.ts';
-import { LocalEvaluator } from './local-evaluator.ts';
+import { checkpointFileOf, LocalEvaluator } from './local-evaluator.ts';
 import { openLatencyMeter } from './meter.ts';
 import { prepareData } from './prepare.ts';
 import { StudyRecord } from './record.ts';
@@ -34,10 +34,15 @@ export interface StudyOptions {
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: JournalEvent) => void;
   readonly onProgress?: (progress: StudyProgress) => void;
+  /** Hears what a person should know, e.g. that something faster could not be used; no text twice. */
+  readonly onNotice?: (text: string) => void;
   readonly clock?: Clock;
   /** Instead of training on this machine. */
   readonly makeEvaluator?: (data: DataDescription, artefacts: FolderArtefacts) => Evaluator;
 }
+
+/** Within a study's folder: trainings under way. */
+const checkpointsFolder = 'checkpoints';
 
 /**
  * Runs a study to its end, or on from where its journal stops: search → scale → allocate → train →
@@ -75,10 +80,15 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       clock,
       signal,
       onProgress: (progress) => options.onProgress?.({ ...progress, etaMs: remainingMs(context) }),
+      onNotice: toldOnce(options.onNotice),
     };
     await checkUserModels(context);
     await runPhases(context);
     record.append({ type: 'study', id: config.study, action: 'closed' });
+    // Those of trials that were given up: nothing will go on from them.
+    for (const event of record.events)
+      if (event.type === 'outcome')
+        rmSync(checkpointFileOf(join(folder, checkpointsFolder), event.id), { force: true });
     const summary = summarise(record.events);
     await writeResults(folder, config, record.events, summary);
     return summary;
@@ -92,6 +102,15 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     journal?.close();
     release();
   }
+}
+
+/** Trials of one machine meet the same obstacles. */
+function toldOnce(tell: StudyOptions['onNotice']): StudyContext['onNotice'] {
+  const told = new Set<string>();
+  return (trial, text) => {
+    if (!told.has(text)) tell?.(`${trial}: ${text}`);
+    told.add(text);
+  };
 }
 
 async function runPhases(context: StudyContext): Promise<void> {
@@ -153,6 +172,6 @@ function localEvaluator(
 ): Evaluator {
   const { recipe, augmentation } = resolveRecipe(trainer);
   const slots = trainer.parallel ?? availableParallelism();
-  const checkpoints = { folder: join(folder, 'checkpoints'), dataDigest: data.digest };
+  const checkpoints = { folder: join(folder, checkpointsFolder), dataDigest: data.digest };
   return new LocalEvaluator({ dataFile: data.file, recipe, augmentation, artefacts, checkpoints, slots });
 }

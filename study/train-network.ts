@@ -1,4 +1,4 @@
-import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, InterruptedError } from '../core/errors.ts';
@@ -16,7 +16,7 @@ import { trainInChild } from '../training/isolate.ts';
 import type { CurvePoint } from '../training/trainer.ts';
 import type { StudyProgress } from './context.ts';
 import { preprocessingOf } from './deliver-phase.ts';
-import { takeLease } from './lease.ts';
+import { leaseFileName, takeLease } from './lease.ts';
 import { describeData } from './prepare.ts';
 import { resolveRecipe, type TrainerConfig } from './recipe.ts';
 import { type Score, scoreFile } from './score.ts';
@@ -32,7 +32,8 @@ export interface TrainNetworkRequest {
   readonly threads: number;
   /**
    * New folder for `model.onnx`, `weights.safetensors` and `metrics.json`; appears whole or not at all. Until then the
-   * work is in a folder beside it that ends in `.part`, from which the same request goes on.
+   * work is in a folder beside it that ends in `.part`, from which the same request goes on, and in which nothing but
+   * files of this work is ever removed.
    */
   readonly folder: string;
   /** Seconds of training that a kill may cost; 30 by default. */
@@ -56,13 +57,15 @@ export interface TrainedNetwork {
 /**
  * Trains one network outside any study, exports it and scores the file in a fresh process.
  * Interrupted or killed, the same request goes on from its last checkpoint and ends as if nothing had happened.
- * @throws {ConfigError} when the spec does not fit the data, the folder exists, another training was begun for it, or
- * training diverged.
+ * @throws {ConfigError} when the spec does not fit the data, the folder exists, the one beside it holds other things,
+ * another training was begun for it, or training diverged.
  * @throws {InterruptedError} when aborted. @throws {StudyBusyError} while another process trains for this folder.
  */
 export async function trainNetwork(request: TrainNetworkRequest): Promise<TrainedNetwork> {
   const { network, folder, signal, onProgress } = request;
-  if (existsSync(folder)) throw new ConfigError(`--out: expected a folder that does not exist yet, got ${folder}`);
+  const work = `${folder}.part`;
+  expectNew(folder);
+  expectOwn(work);
   if (typeof network === 'string') loadNetwork(network); // A name or file that is wrong need not wait for the data.
   onProgress?.({ phase: 'prepare', text: 'preparing the data' });
   const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal });
@@ -75,28 +78,67 @@ export async function trainNetwork(request: TrainNetworkRequest): Promise<Traine
     throw new ConfigError(
       `spec: expected ${classes} classes and ${channels} channels as in ${dataset.name}, got ${spec.classes} and ${spec.input.channels}`,
     );
-  const work = `${folder}.part`;
+  expectOwn(work); // Preparing the data took its time.
   const release = takeLease(work);
-  const checkpointFile = join(work, 'checkpoint.safetensors');
+  const checkpointFile = join(work, checkpointName);
+  let trained: TrainedNetwork;
   try {
-    const trained = await trainInto(work, { ...request, spec, dataset, checkpointFile });
-    for (const file of [checkpointFile, join(work, dataFileName)]) rmSync(file, { force: true });
-    release();
+    expectNew(folder); // Another run of the same request may have ended meanwhile.
+    removeOwn(work, [checkpointName, leaseFileName]); // What a killed run left.
+    trained = await trainInto(work, { ...request, spec, dataset, checkpointFile });
+    removeOwn(work, [...delivered, checkpointName, leaseFileName]);
+    expectNew(folder);
     renameSync(work, folder);
-    return trained;
   } catch (error) {
-    rmSync(join(work, dataFileName), { force: true });
-    const resumable = existsSync(checkpointFile);
-    if (!resumable) rmSync(work, { recursive: true, force: true });
+    removeOwn(work, [checkpointName, leaseFileName]);
     if (!signal?.aborted) throw error;
-    const advice = resumable ? `the same command goes on from ${work}` : 'nothing was kept';
+    const advice = existsSync(checkpointFile) ? `the same command goes on from ${work}` : 'nothing was kept';
     throw new InterruptedError(`interrupted; ${advice}`, { cause: error });
   } finally {
     release();
+    removeIfEmpty(work);
   }
+  removeOwn(folder, delivered);
+  return trained;
 }
 
 const dataFileName = 'data.bin';
+const checkpointName = 'checkpoint.safetensors';
+const delivered = ['model.onnx', 'weights.safetensors', 'metrics.json'] as const;
+
+/** Every file of the work, and what they are called while they are written. */
+const ownName =
+  /^(?:(?:data\.bin|(?:checkpoint|weights)\.safetensors|model\.onnx|metrics\.json)(?:\.[0-9a-f-]+\.(?:part|tmp))?|lease\.json(?:\.\d+(?:\.stale)?)?)$/;
+
+function expectNew(folder: string): void {
+  if (existsSync(folder)) throw new ConfigError(`--out: expected a folder that does not exist yet, got ${folder}`);
+}
+
+/** @throws {ConfigError} when there is a folder of that name in which anything is not this command's. */
+function expectOwn(work: string): void {
+  if (!existsSync(work)) return;
+  const expected = '--out: expected the folder for unfinished work to be new or of an earlier run';
+  if (!statSync(work).isDirectory()) throw new ConfigError(`${expected}, got the file ${work}`);
+  const names = readdirSync(work);
+  // A run that was interrupted leaves its checkpoint, one that was killed its lease, too.
+  const isMarked = names.some((name) => name === checkpointName || name.startsWith(leaseFileName));
+  const foreign = isMarked ? names.find((name) => !ownName.test(name)) : names[0];
+  if (foreign !== undefined) throw new ConfigError(`${expected}, got ${join(work, foreign)}`);
+}
+
+function removeOwn(folder: string, kept: readonly string[]): void {
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder))
+    if (ownName.test(name) && !kept.includes(name)) rmSync(join(folder, name), { force: true });
+}
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // It is kept for what is in it, or has been renamed.
+  }
+}
 
 /** Trains, exports and scores, leaving every file in a folder that exists. */
 async function trainInto(

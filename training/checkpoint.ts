@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
@@ -60,25 +61,44 @@ const metadataSchema = z.strictObject({
   crc: z.string(),
 });
 
+/** What a {@link Checkpoint} saves and whom it tells. */
+export interface CheckpointRun {
+  readonly identity: RunIdentity;
+  /** Those that train. */
+  readonly parameters: readonly Parameter[];
+  readonly onNotice?: ((text: string) => void) | undefined;
+}
+
 /** Where one run is saved: a safetensors file, one tensor for each parameter of each vector. */
 export class Checkpoint {
-  readonly #file: string;
-  readonly #everyMs: number;
-  readonly #identity: RunIdentity;
-  readonly #parameters: readonly Parameter[];
-  #writtenMs = performance.now();
+  readonly #options: CheckpointOptions;
+  readonly #run: CheckpointRun;
+  #triedMs = performance.now();
+  #hasFailed = false;
 
-  /** @param parameters those that train. */
-  constructor({ file, everyS = 30 }: CheckpointOptions, identity: RunIdentity, parameters: readonly Parameter[]) {
-    this.#file = file;
-    this.#everyMs = 1000 * everyS;
-    this.#identity = identity;
-    this.#parameters = parameters;
+  constructor(options: CheckpointOptions, run: CheckpointRun) {
+    this.#options = options;
+    this.#run = run;
   }
 
-  /** Whether as much time has passed since the last write as a kill may cost. */
+  /** Whether as much time has passed since the last save as a kill may cost. */
   get isDue(): boolean {
-    return performance.now() - this.#writtenMs >= this.#everyMs;
+    return performance.now() - this.#triedMs >= 1000 * (this.#options.everyS ?? 30);
+  }
+
+  /** {@link write} as an insurance: that it fails is told, the first time, and costs the run nothing else. */
+  async save(state: TrainingState): Promise<void> {
+    try {
+      await this.write(state);
+    } catch (error) {
+      if (!this.#hasFailed)
+        this.#run.onNotice?.(
+          `${this.#options.file}: expected to save the training here, got ${(error as Error).message}; it goes on without`,
+        );
+      this.#hasFailed = true;
+    } finally {
+      this.#triedMs = performance.now();
+    }
   }
 
   /** Writes beside and renames. A run without an update has nothing to save. */
@@ -87,45 +107,73 @@ export class Checkpoint {
     const weights = new Map<string, Float32Array>([[updateTimes, Float32Array.from(updatesMs)]]);
     const shapes = new Map<string, readonly number[]>([[updateTimes, [updatesMs.length]]]);
     for (const [vector, values] of Object.entries(vectors))
-      for (const { name, shape } of this.#parameters) {
+      for (const { name, shape } of this.#run.parameters) {
         weights.set(`${vector}/${name}`, values.get(name) as Float32Array);
         shapes.set(`${vector}/${name}`, shape as readonly number[]);
       }
-    const { work, means } = this.#identity;
+    const { work, means } = this.#run.identity;
     const texts = { work: JSON.stringify(work), means: JSON.stringify(means), progress: JSON.stringify(progress) };
     const metadata = { format, ...texts };
     const crc = checksum({ weights, metadata });
-    await writeSafetensors(this.#file, { weights, shapes, metadata: { ...metadata, crc } });
-    this.#writtenMs = performance.now();
+    await writeSafetensors(this.#options.file, { weights, shapes, metadata: { ...metadata, crc } });
   }
 
   /**
-   * The state saved; undefined when there is none.
-   * @returns also which means it was computed by instead of these, in words; none where equal bits are promised.
-   * @throws {ConfigError} when it is of other work, naming each difference.
-   * @throws {InvalidFileError} when it is not a checkpoint, or was damaged.
+   * The state saved; undefined when there is none, or one that does not fit was removed.
+   * @throws {ConfigError} when it is of other work and refused, naming each difference.
+   * @throws {InvalidFileError} when it is not a checkpoint, or was damaged, and is refused.
    */
-  async read(): Promise<{ readonly state: TrainingState; readonly otherMeans: readonly string[] } | undefined> {
-    const file = this.#file;
+  async read(): Promise<SavedRun | undefined> {
+    const { file, onMisfit = 'refuse' } = this.#options;
     if (!existsSync(file)) return undefined;
+    try {
+      return await this.#readFitting();
+    } catch (error) {
+      const Misfit = misfits.find((kind) => error instanceof kind);
+      if (!Misfit) throw error;
+      const { message } = error as Error;
+      if (onMisfit === 'refuse') throw new Misfit(`${message}; delete it to start over`, { cause: error });
+      await rm(file);
+      this.#run.onNotice?.(`${message}; it was removed and the training starts over`);
+      return undefined;
+    }
+  }
+
+  async #readFitting(): Promise<SavedRun> {
+    const { file } = this.#options;
+    const { identity } = this.#run;
     const { weights, metadata } = await readSafetensors(file);
     const parsed = metadataSchema.safeParse(metadata);
     if (!parsed.success)
       throw new InvalidFileError(`${file}: expected a checkpoint of a training\n${z.prettifyError(parsed.error)}`);
     const { crc, ...described } = metadata;
     if (checksum({ weights, metadata: described }) !== crc)
-      throw new InvalidFileError(`${file}: expected an intact checkpoint, got a changed one; delete it to start over`);
+      throw new InvalidFileError(`${file}: expected an intact checkpoint, got a changed one`);
     const { work, means, progress } = parsed.data;
-    const otherWork = differences(work, this.#identity.work);
-    if (otherWork.length > 0)
+    const otherMeans = differences(means, identity.means);
+    const otherWork = differences(work, identity.work);
+    if (otherWork.length > 0) {
+      // Another version may describe the same work in other words.
+      const version = otherMeans.filter((difference) => difference.startsWith('ridgepoint '));
       throw new ConfigError(
-        `${file}: expected a checkpoint of this training, got one of another (${otherWork.join('; ')}); delete it to start over`,
+        `${file}: expected a checkpoint of this training, got one of another (${[...otherWork, ...version].join('; ')})`,
       );
+    }
     const updatesMs = [...(weights.get(updateTimes) ?? [])];
     const state = { ...progress, updatesMs, vectors: vectorsOf(weights) };
-    return { state, otherMeans: differences(means, this.#identity.means) };
+    return { state, otherMeans };
   }
 }
+
+/** A checkpoint that fits the run. */
+export interface SavedRun {
+  readonly state: TrainingState;
+  /** Which means it was computed by instead of these, in words; none where equal bits are promised. */
+  readonly otherMeans: readonly string[];
+}
+
+/** What says that a file is not this run's checkpoint; all else is the file system's trouble. */
+const misfits = [ConfigError, InvalidFileError] as const;
 
 /** Tensors `vector/parameter` by vector; vectors' names have no slash. */
 function vectorsOf(tensors: Weights): Record<string, Map<string, Float32Array>> {

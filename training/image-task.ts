@@ -16,7 +16,6 @@ export interface ImageTaskOptions {
   readonly resolution: number;
   readonly scoredSplit: 'holdout' | 'test';
   readonly augmentation: Augmentation;
-  readonly labelSmoothing: number;
 }
 
 /**
@@ -30,7 +29,7 @@ export interface ImageTaskOptions {
  * @throws {ConfigError} when the split to score is empty.
  */
 export function imageTask(dataset: Dataset, options: ImageTaskOptions): TrainingTask {
-  const { resolution: side, augmentation, labelSmoothing } = options;
+  const { resolution: side, augmentation } = options;
   const { channels, mean, std } = dataset;
   const classes = dataset.classNames.length;
   if (dataset.splits[options.scoredSplit].count === 0)
@@ -86,7 +85,7 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
   return {
     inputs: [{ name: imageInput, dtype: 'float32', shape }],
     targets: [{ name: targetInput, dtype: 'float32', shape: [classes] }],
-    loss: { kind: 'softmax-cross-entropy', labelSmoothing },
+    loss: { kind: 'softmax-cross-entropy' },
     trainingBatches: (batchSize, seed, skip = 0) => trainingBatches(batchSize, seed, skip, mixing),
     ...(mixing.mixup + mixing.cutmix > 0 && {
       statisticsBatches: (batchSize: number, seed: number, skip = 0) =>

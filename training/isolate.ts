@@ -2,7 +2,7 @@ import { childEntry, runChild } from '../core/child.ts';
 import type { Fidelity } from '../core/trial.ts';
 import type { Augmentation } from '../data/augment.ts';
 import type { NetworkSpec } from '../models/spec.ts';
-import type { CurvePoint, Recipe, TrainingResult } from './trainer.ts';
+import type { CheckpointOptions, CurvePoint, Recipe, TrainingRequest, TrainingResult } from './trainer.ts';
 
 /** What a child process needs to train one network: paths and plain data. */
 export interface TrainingAssignment {
@@ -23,13 +23,9 @@ export interface TrainingAssignment {
   /** Weights to start from (a lower rung's checkpoint); drawn from the fidelity's seed when absent. */
   readonly initialWeightsFile?: string;
   /** Makes the training survive its process: it is continued from the file when that is there. */
-  readonly checkpoint?: {
-    /** The caller deletes it when the result is safe. */
-    readonly file: string;
+  readonly checkpoint?: Omit<CheckpointOptions, 'task'> & {
     /** Digest of the data set: a training on other data is not continued. */
     readonly dataDigest: string;
-    /** Seconds of training that a kill may cost; 30 by default. */
-    readonly everyS?: number;
   };
 }
 
@@ -54,14 +50,14 @@ export type StoredTrainingResult =
  * Takes no lock: holding the host's lock in shared mode is the caller's part.
  * @throws {InterruptedError} when aborted, after the child has ended; its checkpoint is written by then.
  * @throws {ChildCrashedError} when the child ends without an answer.
- * @throws {ConfigError} when data and network do not fit, or the checkpoint is of another training. @throws {InvalidFileError} when a file is not what it should be.
+ * @throws {ConfigError} when data and network do not fit, or a checkpoint of another training is refused.
+ * @throws {InvalidFileError} when a file is not what it should be.
  */
 export async function trainInChild(
   request: TrainingAssignment & {
     readonly signal?: AbortSignal;
     readonly onProgress?: (progress: TrainingProgress) => void;
-    /** Hears what a person should know, e.g. that a checkpoint was continued. */
-    readonly onNotice?: (text: string) => void;
+    readonly onNotice?: TrainingRequest['onNotice'];
   },
 ): Promise<StoredTrainingResult> {
   const { signal, onProgress, onNotice, ...input } = request;

@@ -11,7 +11,7 @@ import { differentiate } from './differentiate.ts';
 import type { Lowering } from './lowering.ts';
 import { drawMasks } from './masks.ts';
 import { updateScalars } from './optimizer.ts';
-import { microBatchSize } from './recipe.ts';
+import { microBatchSize, updatesOf } from './recipe.ts';
 import { identityOf } from './run-identity.ts';
 import { estimateRunningStatistics } from './running-statistics.ts';
 import { learningRateAt } from './schedule.ts';
@@ -37,7 +37,7 @@ function onnxTrainerOn(accelerator: Accelerator): Trainer {
 
 async function train(accelerator: Accelerator, request: TrainingRequest): Promise<TrainingResult> {
   const startMs = performance.now();
-  const { graph, task, recipe, seed, threads } = request;
+  const { graph, task, recipe, seed, threads, signal } = request;
   expectBatch(graph, microBatchSize(recipe));
   const { lowering, notice } = await chooseLowering(accelerator);
   if (notice !== undefined) request.onNotice?.(notice);
@@ -50,7 +50,7 @@ async function train(accelerator: Accelerator, request: TrainingRequest): Promis
   const saved = await continued(checkpoint, request);
   const updater = await openUpdater(accelerator, training, { recipe, lowering, threads });
   const run = new TrainingRun(request, updater.flat, startMs, saved);
-  const batches = task.trainingBatches(microBatchSize(recipe), seed, run.updates * (recipe.microBatches ?? 1));
+  const batches = task.trainingBatches(microBatchSize(recipe), seed, run.microBatchesDone);
   const account = () => ({ curve: run.curve.points, cost: costOf(request, run), lowering: lowering.id });
   const diverged = (): TrainingResult => {
     return { status: 'diverged', atExamples: run.updates * recipe.batchSize, ...account() };
@@ -59,17 +59,22 @@ async function train(accelerator: Accelerator, request: TrainingRequest): Promis
   try {
     await runUpdates(updater, { request, training, run, batches, checkpoint });
     if (run.curve.diverged) return diverged();
+    await checkpoint?.save(run.state); // What follows may be killed, too.
     const learned = run.weights;
     const following = statisticsBatches(request, batches, run);
     const statistics = await estimateRunningStatistics(accelerator, graph, learned, following, { threads, lowering });
     const weights: Weights = new Map([...learned, ...statistics]);
     const batchSize = microBatchSize(recipe);
-    const { accuracy, crossEntropy } = await scoreGraph(accelerator, graph, weights, task, { batchSize, threads });
+    const score = await scoreGraph(accelerator, graph, weights, task, { batchSize, threads, signal });
+    const { accuracy, crossEntropy } = score;
     // Weights may overflow in the last steps, after the last loss that was looked at.
     if (!Number.isFinite(crossEntropy)) return diverged();
     return { status: 'trained', weights, metrics: { accuracy, crossEntropy }, ...account() };
   } catch (error) {
-    if (error instanceof InterruptedError) await checkpoint?.write(run.state);
+    if (error instanceof InterruptedError)
+      await checkpoint?.write(run.state).catch((cause: Error) => {
+        throw new InterruptedError(`${error.message}; it could not be saved: ${cause.message}`, { cause });
+      });
     throw error;
   }
 }
@@ -85,20 +90,19 @@ interface Progress {
 /** Runs a request's updates to their end, or until the loss diverges, and closes the updater. */
 async function runUpdates(updater: Updater, { request, training, run, batches, checkpoint }: Progress): Promise<void> {
   const { recipe, examples, seed, signal } = request;
-  const { microBatches = 1 } = recipe;
-  const steps = Math.ceil(examples / recipe.batchSize);
+  const updates = updatesOf(recipe, examples);
   try {
-    while (run.updates < steps && !run.curve.diverged) {
+    while (run.updates < updates && !run.curve.diverged) {
       interruptIfAborted(signal, `after ${run.updates * recipe.batchSize} examples`);
-      const learningRate = learningRateAt(recipe, run.updates, steps);
-      let part = run.updates * microBatches;
+      const learningRate = learningRateAt(recipe, run.updates, updates);
+      let part = run.microBatchesDone;
       const next = () => ({
         ...feedsOf(nextBatch(batches), training.inputs),
         ...drawMasks(training.masks, new Random(seed).child('masks', part++)),
       });
       const scalars = updateScalars(recipe, { learningRate, update: run.updates + 1 });
       await run.advance((vectors) => updater.update(vectors, { next, scalars }));
-      if (checkpoint?.isDue && !run.curve.diverged) await checkpoint.write(run.state);
+      if (checkpoint?.isDue && !run.curve.diverged) await checkpoint.save(run.state);
     }
   } finally {
     await updater.close();
@@ -110,7 +114,8 @@ function openCheckpoint(
   { parameters }: TrainingGraph,
   lowering: Lowering,
 ): Checkpoint | undefined {
-  return request.checkpoint && new Checkpoint(request.checkpoint, identityOf(request, lowering), parameters);
+  const { checkpoint, onNotice } = request;
+  return checkpoint && new Checkpoint(checkpoint, { identity: identityOf(request, lowering), parameters, onNotice });
 }
 
 /** Where the run stood when it was saved, telling so; undefined for one that begins. */
@@ -152,14 +157,13 @@ function nextBatch(batches: Iterator<Batch>): Batch {
  * @throws {InterruptedError} between two of them, once the signal has aborted.
  */
 function* statisticsBatches(
-  { task, recipe, examples, seed, signal }: TrainingRequest,
+  { task, recipe, seed, signal }: TrainingRequest,
   batches: Iterator<Batch>,
   run: TrainingRun,
 ): Generator<Batch> {
-  const steps = Math.ceil(examples / recipe.batchSize);
   const batchSize = microBatchSize(recipe);
-  const count = Math.min(steps * (recipe.microBatches ?? 1), Math.ceil(statisticsExamples / batchSize));
-  const whole = task.statisticsBatches?.(batchSize, seed, run.updates * (recipe.microBatches ?? 1)) ?? batches;
+  const count = Math.min(run.microBatchesDone, Math.ceil(statisticsExamples / batchSize));
+  const whole = task.statisticsBatches?.(batchSize, seed, run.microBatchesDone) ?? batches;
   for (let index = 0; index < count; index++) {
     interruptIfAborted(signal, 'while statistics were estimated');
     yield nextBatch(whole);

@@ -49,6 +49,11 @@ export function defaultRecipe(overrides: Partial<Recipe> = {}): Recipe {
   return recipe;
 }
 
+/** Updates in which so many examples are seen: the last batch is whole, too. */
+export function updatesOf({ batchSize }: Recipe, examples: number): number {
+  return Math.ceil(examples / batchSize);
+}
+
 /** Examples run at once: the batch that a recipe's graph is built with. @throws {ConfigError} unless they are whole. */
 export function microBatchSize({ batchSize, microBatches = 1 }: Recipe): number {
   if (batchSize % microBatches !== 0)

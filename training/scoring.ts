@@ -1,4 +1,5 @@
 import type { Accelerator, Session, TensorValue } from '../accelerators/accelerator.ts';
+import { InterruptedError } from '../core/errors.ts';
 import { foldForInference } from '../models/fold.ts';
 import type { Graph, Shape, Weights } from '../models/graph.ts';
 import { lowerInference } from '../models/lower.ts';
@@ -13,27 +14,36 @@ export interface Score {
   readonly crossEntropy: number;
 }
 
-/** Scores a network with its final weights by an optimised inference session, batch norm folded. */
+/**
+ * Scores a network with its final weights by an optimised inference session, batch norm folded.
+ * @throws {InterruptedError} after the batch under way, once the signal has aborted.
+ */
 export async function scoreGraph(
   accelerator: Accelerator,
   graph: Graph,
   weights: Weights,
   task: TrainingTask,
-  { batchSize, threads }: { batchSize: number; threads: number },
+  { batchSize, threads, signal }: { batchSize: number; threads: number; signal?: AbortSignal | undefined },
 ): Promise<Score> {
   const session = await accelerator.open(inferenceModel(graph, weights), { threads });
   try {
-    return await scoreSession(session, graph, task, batchSize);
+    return await scoreSession(session, graph, task, { batchSize, signal });
   } finally {
     await session.close();
   }
 }
 
-async function scoreSession(session: Session, graph: Graph, task: TrainingTask, batchSize: number): Promise<Score> {
+async function scoreSession(
+  session: Session,
+  graph: Graph,
+  task: TrainingTask,
+  { batchSize, signal }: { batchSize: number; signal: AbortSignal | undefined },
+): Promise<Score> {
   const targetName = task.targets[0]?.name as string;
   let [count, correct, sum] = [0, 0, 0];
   for (const batch of task.scoringBatches(batchSize)) {
     const outputs = await session.run(feedsOf(batch, graph.inputs));
+    if (signal?.aborted) throw new InterruptedError('training: interrupted while the network was scored');
     const logits = outputs[graph.outputs[0] as string]?.data as Float32Array;
     const tally = tallyScores(logits, batch[targetName] as BatchTensor);
     sum += tally.nats;

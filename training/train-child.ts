@@ -21,7 +21,7 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
   const resolution = data.resolution ?? fidelity.resolution ?? spec.input.resolution;
   const graph = buildNetwork({ ...spec, input: { ...spec.input, resolution } }, microBatchSize(recipe));
   const { augmentation, scoredSplit } = data;
-  const task = imageTask(dataset, { resolution, augmentation, scoredSplit, labelSmoothing: recipe.labelSmoothing });
+  const task = imageTask(dataset, { resolution, augmentation, scoredSplit });
   const start = assignment.initialWeightsFile;
 
   const result = await onnxTrainer.train({
@@ -48,10 +48,10 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
 
 /** Augmentation decides what batches hold as much as the data does. */
 function checkpointOf(
-  { file, dataDigest, everyS }: NonNullable<TrainingAssignment['checkpoint']>,
+  { dataDigest, ...options }: NonNullable<TrainingAssignment['checkpoint']>,
   augmentation: Augmentation,
 ): CheckpointOptions {
-  return { file, everyS, task: { data: dataDigest, augmentation: canonicalJson(augmentation) } };
+  return { ...options, task: { data: dataDigest, augmentation: canonicalJson(augmentation) } };
 }
 
 function expectFit(spec: NetworkSpec, dataset: Dataset): void {

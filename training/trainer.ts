@@ -20,7 +20,7 @@ export interface TrainingTask {
   /** Tensors a batch holds, without the batch axis; `inputs` feed the graph, `targets` the loss. */
   readonly inputs: readonly { readonly name: string; readonly dtype: DataType; readonly shape: readonly number[] }[];
   readonly targets: readonly { readonly name: string; readonly dtype: DataType; readonly shape: readonly number[] }[];
-  readonly loss: { readonly kind: 'softmax-cross-entropy'; readonly labelSmoothing: number };
+  readonly loss: { readonly kind: 'softmax-cross-entropy' };
   /**
    * Endless, seeded stream of training batches of exactly `batchSize`, each example once an epoch.
    * @param skip batches to leave out, so that a resumed run sees what the interrupted one would have.
@@ -48,6 +48,7 @@ export interface Recipe {
   readonly nesterov?: boolean;
   /** L2 penalty (SGD, RMSprop) or decoupled decay (AdamW); never on norms and biases. */
   readonly weightDecay: number;
+  /** Share of a target that is spread evenly over all classes, in training alone. */
   readonly labelSmoothing: number;
   /** Share of steps warming up linearly, whatever the schedule. */
   readonly warmup: number;
@@ -83,7 +84,7 @@ export interface TrainingRequest {
   readonly signal?: AbortSignal;
   /** @param imagesPerS examples a second since this call began, batches and updates included. */
   readonly onProgress?: (point: CurvePoint, imagesPerS: number) => void;
-  /** Hears what a person should know: that a checkpoint was continued, or that something faster could not be used. */
+  /** Hears what a person should know: how a checkpoint was used or why not, or that something faster could not be. */
   readonly onNotice?: (text: string) => void;
 }
 
@@ -95,6 +96,11 @@ export interface CheckpointOptions {
   readonly task: Readonly<Record<string, string>>;
   /** Seconds of training that a kill may cost; 30 by default. An interrupt costs none. */
   readonly everyS?: number;
+  /**
+   * What becomes of a file that is damaged or of another run: `refuse` (the default) throws and leaves it, for it may
+   * be all that is left of that run; `start-over` removes it, telling so, where the file is no more than a cache.
+   */
+  readonly onMisfit?: 'refuse' | 'start-over';
 }
 
 /** A finished run. Divergence is a result, not an exception. */
@@ -120,8 +126,10 @@ interface TrainingAccount {
 export interface Trainer {
   readonly id: string;
   /**
-   * @throws {InterruptedError} between two steps, when the signal aborts; a checkpoint asked for is written then.
-   * @throws {ConfigError} when the checkpoint is of another run. @throws {InvalidFileError} when it is damaged.
+   * @throws {InterruptedError} between two batches, when the signal aborts; a checkpoint asked for is written then, or
+   * the reason that it could not be is the error's cause.
+   * @throws {ConfigError} when the checkpoint is of another run and such are refused. @throws {InvalidFileError} when it
+   * is damaged, likewise.
    */
   train(request: TrainingRequest): Promise<TrainingResult>;
 }

@@ -5,6 +5,7 @@ import { averageInto, averagingShare } from './averaging.ts';
 import type { TrainingState } from './checkpoint.ts';
 import { TrainingCurve } from './curve.ts';
 import { type FlatParameters, packParameters, unpackParameters } from './flat-parameters.ts';
+import { updatesOf } from './recipe.ts';
 import { stepNames } from './step-names.ts';
 import type { CurvePoint, TrainingRequest } from './trainer.ts';
 import { initialVectors, type StateVectors, type Updated } from './updater.ts';
@@ -18,6 +19,7 @@ export class TrainingRun {
   /** Wall time of every update. */
   readonly updatesMs: number[];
   readonly #flat: FlatParameters;
+  readonly #microBatchesPerUpdate: number;
   readonly #emaDecay: number | undefined;
   readonly #average: Float32Array | undefined;
   /** When the run began, had it never been interrupted; by `performance.now`. */
@@ -30,18 +32,24 @@ export class TrainingRun {
     const { [averageName]: average, ...vectors } = saved ? packedVectors(flat, saved) : freshVectors(request, flat);
     this.#flat = flat;
     this.#vectors = vectors;
+    this.#microBatchesPerUpdate = recipe.microBatches ?? 1;
     this.#emaDecay = recipe.emaDecay;
     if (recipe.emaDecay !== undefined)
       this.#average = average ?? (vectors[stepNames.parameters] as Float32Array).slice();
     this.#startMs = startMs - 1000 * (saved?.trainS ?? 0);
     this.updatesMs = [...(saved?.updatesMs ?? [])];
     const report = progressReport(request, this.updates, startMs);
-    this.curve = new TrainingCurve(Math.ceil(examples / recipe.batchSize), recipe.batchSize, report, saved?.curve);
+    this.curve = new TrainingCurve(updatesOf(recipe, examples), recipe.batchSize, report, saved?.curve);
   }
 
   /** Updates made. */
   get updates(): number {
     return this.updatesMs.length;
+  }
+
+  /** Micro-batches that the updates made have used: where the stream of training batches stands. */
+  get microBatchesDone(): number {
+    return this.updates * this.#microBatchesPerUpdate;
   }
 
   /** Wall time of all parts of the run. */

@@ -29,6 +29,8 @@ export interface FakeEvaluatorOptions {
     call: number,
     candidate: { readonly id: string; readonly spec: NetworkSpec },
   ) => Outcome | undefined;
+  /** What it tells of a trial, each time that it is asked about one. */
+  readonly notices?: (trial: string) => readonly string[];
 }
 
 /** Scores of untrained networks, kept over evaluators: scoring a file takes a process. */
@@ -52,10 +54,11 @@ export class FakeEvaluator implements Evaluator {
 
   async evaluate(
     candidate: { readonly id: string; readonly spec: NetworkSpec },
-    { fidelity, keepWeights, signal }: EvaluationRequest,
+    { fidelity, keepWeights, signal, onNotice }: EvaluationRequest,
   ): Promise<Outcome> {
     if (signal.aborted) throw new InterruptedError(`${candidate.id}: interrupted`);
     this.calls.push(candidate.id);
+    for (const text of this.#options.notices?.(candidate.id) ?? []) onNotice?.(text);
     const { spec } = candidate;
     const random = new Random(fidelity.seed).child(specDigest(spec));
     // With several slots, candidates finish in another order than they began.

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
@@ -15,6 +15,20 @@ describe('lease of a study folder', () => {
     release();
     takeLease(folder)();
     expect(existsSync(join(folder, 'lease.json'))).toBe(false);
+  });
+
+  it('is given back once, and never another’s of the same name', () => {
+    const folder = fresh();
+    const release = takeLease(folder);
+    renameSync(folder, `${folder}.moved`);
+    const releaseOther = takeLease(folder);
+    release();
+    expect(existsSync(join(folder, 'lease.json'))).toBe(true);
+    releaseOther();
+    const releaseThird = takeLease(folder);
+    releaseOther();
+    expect(() => takeLease(folder)).toThrow(StudyBusyError);
+    releaseThird();
   });
 
   it('is taken over from a process of this host that died', () => {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InterruptedError } from '../../core/errors.ts';
@@ -9,7 +9,7 @@ import { dataSourceSchema } from '../../data/source.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import type { EvaluationRequest } from '../../search/evaluator.ts';
 import { FolderArtefacts } from '../../study/artefacts.ts';
-import { LocalEvaluator } from '../../study/local-evaluator.ts';
+import { LocalEvaluator, type LocalEvaluatorOptions } from '../../study/local-evaluator.ts';
 import { defaultRecipe } from '../../training/recipe.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 
@@ -24,7 +24,7 @@ const spec = parseNetworkSpec(
   'test network',
 );
 
-async function evaluatorIn(folder: string): Promise<LocalEvaluator> {
+async function evaluatorIn(folder: string, overrides: Partial<LocalEvaluatorOptions> = {}): Promise<LocalEvaluator> {
   const source = dataSourceSchema.parse({ format: 'rendered', classes: 2, train: 60, test: 10, resolution: 16 });
   const dataset = await loadDataset(source, { baseDirectory: folder });
   const dataFile = join(folder, 'data.bin');
@@ -36,6 +36,7 @@ async function evaluatorIn(folder: string): Promise<LocalEvaluator> {
     artefacts: new FolderArtefacts(join(folder, 'artefacts')),
     checkpoints: { folder: join(folder, 'checkpoints'), dataDigest: datasetDigest(dataset) },
     slots: 1,
+    ...overrides,
   });
 }
 
@@ -48,28 +49,76 @@ const request = (overrides: Partial<EvaluationRequest> = {}): EvaluationRequest 
   };
 };
 
+const candidate = { id: 't0001', spec };
+
+/** Interrupts the evaluation of the candidate once it has told of progress; its checkpoint is left. */
+async function interrupted(evaluator: LocalEvaluator): Promise<void> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const running = evaluator.evaluate(candidate, request({ signal, onProgress: () => controller.abort() }));
+  await expect(running).rejects.toThrow(InterruptedError);
+  await evaluator.close();
+}
+
 describe('evaluating on this machine', () => {
   it('goes on with a candidate whose training was interrupted, and leaves no checkpoint when it is done', async () => {
-    const whole = await (await evaluatorIn(fileFolder())).evaluate({ id: 't0001', spec }, request());
+    const whole = await (await evaluatorIn(fileFolder())).evaluate(candidate, request());
     const folder = fileFolder();
     const evaluator = await evaluatorIn(folder);
-    const controller = new AbortController();
-    const { signal } = controller;
-    const interrupted = evaluator.evaluate(
-      { id: 't0001', spec },
-      request({ signal, onProgress: () => controller.abort() }),
-    );
-    await expect(interrupted).rejects.toThrow(InterruptedError);
-    await evaluator.close();
+    await interrupted(evaluator);
     expect(readdirSync(join(folder, 'checkpoints'))).toEqual(['t0001.safetensors']);
 
     const seen: number[] = [];
     const onProgress = ({ examples }: { examples: number }) => seen.push(examples);
-    const outcome = await evaluator.evaluate({ id: 't0001', spec }, request({ onProgress }));
+    const notices: string[] = [];
+    const onNotice = (text: string) => notices.push(text);
+    const outcome = await evaluator.evaluate(candidate, request({ onProgress, onNotice }));
     await evaluator.close();
+    expect(notices).toEqual([expect.stringMatching(/^training goes on after \d+ of 640 examples$/)]);
     expect(seen[0]).toBeGreaterThan(24);
     expect({ ...outcome, cost: undefined }).toEqual({ ...whole, cost: undefined });
     expect(outcome).toMatchObject({ status: 'ok', cost: { examples: 640 } });
     expect(existsSync(join(folder, 'checkpoints'))).toBe(false);
+  });
+
+  const gentle = { recipe: defaultRecipe({ batchSize: 8, learningRate: 0.001 }) };
+  it.each([
+    ['stale', gentle, (bytes: Buffer) => bytes],
+    ['damaged', {}, (bytes: Buffer) => bytes.subarray(0, 100)],
+  ])('trains from the start where a %s checkpoint is in the way, saying so', async (_name, overrides, damage) => {
+    const whole = await (await evaluatorIn(fileFolder(), overrides)).evaluate(candidate, request());
+    const folder = fileFolder();
+    await interrupted(await evaluatorIn(folder));
+    const file = join(folder, 'checkpoints', 't0001.safetensors');
+    writeFileSync(file, damage(readFileSync(file)));
+
+    const evaluator = await evaluatorIn(folder, overrides);
+    const notices: string[] = [];
+    const outcome = await evaluator.evaluate(candidate, request({ onNotice: (text) => notices.push(text) }));
+    await evaluator.close();
+    expect(outcome).toMatchObject({ status: 'ok' });
+    expect({ ...outcome, cost: undefined }).toEqual({ ...whole, cost: undefined });
+    expect(notices).toEqual([expect.stringMatching(/t0001\.safetensors: expected .*the training starts over$/s)]);
+    expect(existsSync(join(folder, 'checkpoints'))).toBe(false);
+  });
+
+  it('leaves no checkpoint of a candidate that failed for good, and none that was half written', async () => {
+    const folder = fileFolder();
+    await interrupted(await evaluatorIn(folder));
+    const checkpoints = join(folder, 'checkpoints');
+    writeFileSync(join(checkpoints, 't0001.safetensors.0123456789ab.tmp'), '');
+    const evaluator = await evaluatorIn(folder, { dataFile: join(folder, 'gone') });
+    expect(await evaluator.evaluate(candidate, request())).toMatchObject({ status: 'failed', retry: false });
+    await evaluator.close();
+    expect(existsSync(checkpoints)).toBe(false);
+  });
+
+  it('keeps what it did not write', async () => {
+    const folder = fileFolder();
+    mkdirSync(join(folder, 'checkpoints'));
+    writeFileSync(join(folder, 'checkpoints', 'notes.tmp'), '');
+    const evaluator = await evaluatorIn(folder);
+    await evaluator.close();
+    expect(readdirSync(join(folder, 'checkpoints'))).toEqual(['notes.tmp']);
   });
 });

@@ -33,9 +33,10 @@ export function newFolder(): string {
 export async function runFake(
   config: StudyConfig,
   folder: string,
-  options: Omit<FakeEvaluatorOptions, 'data' | 'artefacts' | 'clock'> & Pick<StudyOptions, 'signal' | 'onEvent'> = {},
+  options: Omit<FakeEvaluatorOptions, 'data' | 'artefacts' | 'clock'> &
+    Pick<StudyOptions, 'signal' | 'onEvent' | 'onNotice'> = {},
 ): Promise<{ readonly summary: StudySummary; readonly calls: readonly string[] }> {
-  const { signal, onEvent, ...fake } = options;
+  const { signal, onEvent, onNotice, ...fake } = options;
   let lastMs = Date.UTC(2026, 0, 1);
   try {
     lastMs = eventsOf(folder).at(-1)?.tMs ?? lastMs;
@@ -49,6 +50,7 @@ export async function runFake(
     clock,
     signal,
     onEvent,
+    onNotice,
     makeEvaluator: (data, artefacts) => {
       evaluator = new FakeEvaluator({ ...fake, data, artefacts, clock });
       return evaluator;

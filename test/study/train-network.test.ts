@@ -1,4 +1,6 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, InterruptedError } from '../../core/errors.ts';
@@ -85,6 +87,74 @@ describe('training one network', () => {
     const absurd = requestFor(folder, { trainer: { batchSize: 8, learningRate: 1e9, warmup: 0 }, checkpointEveryS: 0 });
     await expect(trainNetwork(absurd)).rejects.toThrow(/training diverged after \d+ examples/);
     expect(filesOf(dirname(folder))).toEqual([]);
+  });
+
+  it.each([
+    ['a foreign file', ['notes.txt']],
+    ['a foreign file beside a checkpoint', ['checkpoint.safetensors', 'notes.txt']],
+    ['files of the same names that no training left', ['model.onnx', 'weights.safetensors']],
+  ])('refuses %s in the folder for unfinished work, and touches nothing', async (_name, names) => {
+    const folder = join(fileFolder(), 'trained');
+    mkdirSync(`${folder}.part`);
+    for (const name of names) writeFileSync(join(`${folder}.part`, name), name);
+    const running = trainNetwork(requestFor(folder));
+    await expect(running).rejects.toThrow(ConfigError);
+    await expect(running).rejects.toThrow(/unfinished work to be new or of an earlier run, got .*trained\.part/);
+    expect(filesOf(`${folder}.part`)).toEqual(names);
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  it('removes its own files alone when it fails', async () => {
+    const folder = join(fileFolder(), 'trained');
+    const foreign = join(`${folder}.part`, 'notes.txt');
+    const appearing = setInterval(() => existsSync(dirname(foreign)) && writeFileSync(foreign, ''), 1);
+    const running = trainNetwork(requestFor(folder, { trainer: { batchSize: 8, learningRate: 1e9, warmup: 0 } }));
+    await expect(running.finally(() => clearInterval(appearing))).rejects.toThrow(/training diverged/);
+    expect(filesOf(`${folder}.part`)).toEqual(['notes.txt']);
+  });
+
+  it('goes on after a kill, and delivers nothing of what that left half written', async () => {
+    const folder = join(fileFolder(), 'trained');
+    await interrupted(requestFor(folder));
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    const lease = JSON.stringify({ host: hostname(), pid, token: 'of the dead' });
+    const left = {
+      'lease.json': lease,
+      'lease.json.12345': lease,
+      'data.bin': '',
+      'data.bin.52b0a2a6-9d0c-4d4e-8f6a-0123456789ab.part': '',
+      'checkpoint.safetensors.0123456789ab.tmp': '',
+      'model.onnx': '',
+    };
+    for (const [name, text] of Object.entries(left)) writeFileSync(join(`${folder}.part`, name), text);
+    const notices: string[] = [];
+    let meanwhile: string[] = [];
+    const onProgress: TrainNetworkRequest['onProgress'] = ({ phase }) => {
+      if (phase === 'train') meanwhile = filesOf(`${folder}.part`);
+    };
+    await trainNetwork(requestFor(folder, { onProgress, onNotice: (text) => notices.push(text) }));
+    expect(notices).toEqual([expect.stringMatching(/^training goes on/)]);
+    expect(meanwhile).toEqual(['checkpoint.safetensors', 'data.bin', 'lease.json']);
+    expect(filesOf(folder)).toEqual(['metrics.json', 'model.onnx', 'weights.safetensors']);
+    expect(filesOf(dirname(folder))).toEqual(['trained']);
+  });
+
+  it('does not train again what another run delivered while it prepared the data', async () => {
+    const folder = join(fileFolder(), 'trained');
+    const running = trainNetwork(requestFor(folder));
+    mkdirSync(folder); // Its own check was before it first waited.
+    await expect(running).rejects.toThrow(/expected a folder that does not exist yet/);
+    expect(filesOf(dirname(folder))).toEqual(['trained']);
+  });
+
+  it('keeps its training when the folder appeared meanwhile', async () => {
+    const folder = join(fileFolder(), 'trained');
+    const running = trainNetwork({
+      ...requestFor(folder),
+      onProgress: ({ phase }) => phase === 'train' && mkdirSync(folder, { recursive: true }),
+    });
+    await expect(running).rejects.toThrow(/expected a folder that does not exist yet/);
+    expect(filesOf(`${folder}.part`)).toEqual(['checkpoint.safetensors']);
   });
 
   it('refuses a folder that exists', async () => {

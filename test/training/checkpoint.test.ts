@@ -1,16 +1,18 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, InterruptedError, InvalidFileError } from '../../core/errors.ts';
 import { Random } from '../../core/random.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { readSafetensors } from '../../models/safetensors.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
+import { Checkpoint, type RunIdentity } from '../../training/checkpoint.ts';
+import { TrainingCurve } from '../../training/curve.ts';
 import { onnxTrainer } from '../../training/onnx-trainer.ts';
 import { defaultRecipe, microBatchSize } from '../../training/recipe.ts';
 import type { Recipe, TrainingRequest, TrainingResult } from '../../training/trainer.ts';
 import { fileFolder } from '../cases/file-folder.ts';
-import { beforeBatch, stripesTask, syntheticClasses } from './synthetic-task.ts';
+import { beforeBatch, beforeScoring, stripesTask, syntheticClasses } from './synthetic-task.ts';
 
 const spec = parseNetworkSpec(
   {
@@ -70,6 +72,19 @@ describe('a training that is interrupted and resumed', () => {
     expect(notices.at(-1)).toBe(`training goes on after ${8 * updates} of ${8 * updates} examples`);
   });
 
+  it('ends the same when it was interrupted while it was scored', async () => {
+    const file = join(fileFolder(), 'checkpoint');
+    const request = requestOf({}, { checkpoint: checkpointAt(file) });
+    for (const batch of [0, 2]) {
+      const controller = new AbortController();
+      const task = beforeScoring(request.task, batch, () => controller.abort());
+      const running = onnxTrainer.train({ ...request, task, signal: controller.signal });
+      await expect(running).rejects.toThrow(InterruptedError);
+      expect((await readSafetensors(file)).weights.get('update-ms')).toHaveLength(updates);
+    }
+    expect(content(await onnxTrainer.train(request))).toEqual(content(await onnxTrainer.train(requestOf({}))));
+  });
+
   it('loses what came after the last checkpoint when it is killed, and ends the same', async () => {
     const request = requestOf({}, { checkpoint: checkpointAt(join(fileFolder(), 'checkpoint'), 0) });
     const killed = beforeBatch(request.task, 17, () => {
@@ -80,6 +95,17 @@ describe('a training that is interrupted and resumed', () => {
     const resumed = await onnxTrainer.train({ ...request, onNotice: (text) => seen.push(text) });
     expect(seen).toEqual([`training goes on after ${8 * 17} of ${8 * updates} examples`]);
     expect(content(resumed)).toEqual(content(await onnxTrainer.train(requestOf({}))));
+  });
+
+  it('loses no update when it is killed after the last one', async () => {
+    const file = join(fileFolder(), 'checkpoint');
+    const request = requestOf({}, { checkpoint: checkpointAt(file, 3600) });
+    const unsaved = beforeBatch(request.task, updates - 1, () => expect(existsSync(file)).toBe(false));
+    const killed = beforeScoring(unsaved, 0, () => {
+      throw new Error('killed');
+    });
+    await expect(onnxTrainer.train({ ...request, task: killed })).rejects.toThrow('killed');
+    expect((await readSafetensors(file)).weights.get('update-ms')).toHaveLength(updates);
   });
 
   it('adds up the wall time of its parts and counts every update once', async () => {
@@ -96,13 +122,43 @@ describe('a training that is interrupted and resumed', () => {
     expect(cost.examples).toBe(8 * updates);
   });
 
-  it('leaves no file when nothing was trained, and none unasked', async () => {
+  it('leaves no file when nothing was trained', async () => {
     const file = join(fileFolder(), 'checkpoint');
     const request = requestOf({}, { checkpoint: checkpointAt(file), signal: AbortSignal.abort() });
     await expect(onnxTrainer.train(request)).rejects.toThrow(InterruptedError);
     expect(existsSync(file)).toBe(false);
-    await onnxTrainer.train(requestOf({}, { checkpoint: checkpointAt(file, 3600) }));
-    expect(existsSync(file)).toBe(false);
+  });
+});
+
+describe('a training whose checkpoint cannot be written', () => {
+  it('goes on to the same end, saying so once', async () => {
+    const file = join(fileFolder(), 'no folder', 'checkpoint');
+    const notices: string[] = [];
+    const request = requestOf({}, { checkpoint: checkpointAt(file, 0), onNotice: (text) => notices.push(text) });
+    const result = await onnxTrainer.train(request);
+    expect(content(result)).toEqual(content(await onnxTrainer.train(requestOf({}))));
+    expect(notices).toEqual([expect.stringMatching(/checkpoint: expected to save the training here, got ENOENT/)]);
+  });
+
+  it('saves again as soon as it can', async () => {
+    const file = join(fileFolder(), 'later', 'checkpoint');
+    const request = requestOf({}, { checkpoint: checkpointAt(file, 0) });
+    const task = beforeBatch(request.task, 9, () => mkdirSync(dirname(file)));
+    await onnxTrainer.train({ ...request, task });
+    expect(existsSync(file)).toBe(true);
+  });
+
+  it('is still interrupted when asked, naming the cause', async () => {
+    const file = join(fileFolder(), 'no folder', 'checkpoint');
+    const controller = new AbortController();
+    const request = requestOf({}, { checkpoint: checkpointAt(file), signal: controller.signal });
+    const task = beforeBatch(request.task, 3, () => controller.abort());
+    const error: unknown = await onnxTrainer.train({ ...request, task }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(InterruptedError);
+    expect(error).toMatchObject({
+      message: expect.stringMatching(/interrupted after 32 examples; it could not be saved: ENOENT/) as string,
+      cause: { code: 'ENOENT' },
+    });
   });
 });
 
@@ -141,6 +197,19 @@ describe('a checkpoint', () => {
     expect(readFileSync(file)).toEqual(before);
   });
 
+  it('of another recipe and version is refused, naming both', async () => {
+    const file = join(fileFolder(), 'checkpoint');
+    const of = (identity: RunIdentity) => new Checkpoint({ file, task: {} }, { identity, parameters: [] });
+    const earlier = of({ work: { 'recipe.learningRate': '0.1' }, means: { threads: '1', ridgepoint: '0.0.1' } });
+    const curve = new TrainingCurve(2, 8, () => {}).state;
+    await earlier.write({ vectors: {}, updatesMs: [1], trainS: 1, curve });
+    const later = of({ work: { 'recipe.learningRate': '0.2' }, means: { threads: '2', ridgepoint: '0.0.2' } });
+    const reading = later.read();
+    await expect(reading).rejects.toThrow(
+      '(recipe.learningRate 0.1 instead of 0.2; ridgepoint 0.0.1 instead of 0.0.2); delete it to start over',
+    );
+  });
+
   it('written by other means is continued, saying so', async () => {
     const file = await interruptedFile();
     const notices: string[] = [];
@@ -150,6 +219,21 @@ describe('a checkpoint', () => {
     );
     expect((await onnxTrainer.train(request)).status).toBe('trained');
     expect(notices[1]).toContain('it was begun by other means (threads 1 instead of 2)');
+  });
+
+  it.each([
+    ['of another recipe', (file: string) => readFileSync(file), { learningRate: 0.01 }],
+    ['damaged', (file: string) => readFileSync(file).subarray(1), {}],
+  ])('%s gives way where starting over is asked for, saying so', async (_name, left, recipe) => {
+    const file = await interruptedFile();
+    writeFileSync(file, left(file));
+    const notices: string[] = [];
+    const checkpoint = { ...checkpointAt(file), onMisfit: 'start-over' } as const;
+    const result = await onnxTrainer.train(requestOf(recipe, { checkpoint, onNotice: (text) => notices.push(text) }));
+    expect(content(result)).toEqual(content(await onnxTrainer.train(requestOf(recipe))));
+    expect(notices).toEqual([
+      expect.stringMatching(/checkpoint: expected .*; it was removed and the training starts over$/s),
+    ]);
   });
 
   it.each([
@@ -164,6 +248,7 @@ describe('a checkpoint', () => {
     writeFileSync(file, damage(readFileSync(file)));
     const running = onnxTrainer.train(requestOf({}, { checkpoint: checkpointAt(file) }));
     await expect(running).rejects.toThrow(InvalidFileError);
-    await expect(running).rejects.toThrow(`${file}: expected`);
+    await expect(running).rejects.toThrow(new RegExp(`^${file}: expected .*; delete it to start over$`, 's'));
+    expect(existsSync(file)).toBe(true);
   });
 });

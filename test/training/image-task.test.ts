@@ -12,7 +12,6 @@ const options: ImageTaskOptions = {
   resolution: 8,
   scoredSplit: 'holdout',
   augmentation: noAugmentation,
-  labelSmoothing: 0.1,
 };
 const varied = { flip: true, shift: 0.25, cutout: 0.25 };
 
@@ -32,7 +31,7 @@ describe('imageTask', () => {
     const task = imageTask(dataset, options);
     expect(task.inputs).toEqual([{ name: 'image', dtype: 'float32', shape: [3, 8, 8] }]);
     expect(task.targets).toEqual([{ name: 'target', dtype: 'float32', shape: [2] }]);
-    expect(task.loss).toEqual({ kind: 'softmax-cross-entropy', labelSmoothing: 0.1 });
+    expect(task.loss).toEqual({ kind: 'softmax-cross-entropy' });
     const [batch] = draw(task.trainingBatches(4, 0), 1);
     expect(batch?.image?.shape).toEqual([4, 3, 8, 8]);
     expect(batch?.target?.shape).toEqual([4, 2]);

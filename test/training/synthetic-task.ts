@@ -27,7 +27,7 @@ export function stripesTask(scored = 96): TrainingTask {
   return {
     inputs: [{ name: 'image', dtype: 'float32', shape: [1, side, side] }],
     targets: [{ name: 'target', dtype: 'float32', shape: [syntheticClasses] }],
-    loss: { kind: 'softmax-cross-entropy', labelSmoothing: 0.1 },
+    loss: { kind: 'softmax-cross-entropy' },
     *trainingBatches(batchSize, seed, skip = 0) {
       for (let index = skip; ; index++) yield batch(batchSize, new Random(seed).child('train', index));
     },
@@ -57,6 +57,20 @@ export function beforeBatch(task: TrainingTask, batch: number, act: () => void):
     *trainingBatches(batchSize, seed, skip = 0) {
       let index = skip;
       for (const next of { [Symbol.iterator]: () => task.trainingBatches(batchSize, seed, skip) }) {
+        if (index++ === batch) act();
+        yield next;
+      }
+    },
+  };
+}
+
+/** Does something just before a scoring batch is handed out, counted from 0. */
+export function beforeScoring(task: TrainingTask, batch: number, act: () => void): TrainingTask {
+  return {
+    ...task,
+    *scoringBatches(batchSize) {
+      let index = 0;
+      for (const next of task.scoringBatches(batchSize)) {
         if (index++ === batch) act();
         yield next;
       }

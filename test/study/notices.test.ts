@@ -1,0 +1,35 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { InterruptedError } from '../../core/errors.ts';
+import { newFolder, runFake, smallStudy } from './small-study.ts';
+
+it('a study tells what its trainer tells, no text twice, with the trial it is of', async () => {
+  const controller = new AbortController();
+  const told: string[] = [];
+  const running = runFake(smallStudy(), newFolder(), {
+    notices: (trial) => ['the slower lowering is used', `${trial} goes on`],
+    onNotice: (text) => told.push(text),
+    onEvent: (event) => {
+      if (event.type === 'outcome' && event.id === 't0003') controller.abort();
+    },
+    signal: controller.signal,
+  });
+  await expect(running).rejects.toThrow(InterruptedError);
+  expect(told).toEqual([
+    't0001: the slower lowering is used',
+    't0001: t0001 goes on',
+    't0002: t0002 goes on',
+    't0003: t0003 goes on',
+  ]);
+});
+
+it('a study that is finished leaves no trainings to go on with', async () => {
+  const folder = newFolder();
+  const checkpoints = join(folder, 'checkpoints');
+  mkdirSync(checkpoints, { recursive: true });
+  writeFileSync(join(checkpoints, 't0001.safetensors'), 'of a trial that was given up');
+  writeFileSync(join(checkpoints, 'notes.txt'), 'of somebody else');
+  await runFake(smallStudy(), folder);
+  expect(readdirSync(checkpoints)).toEqual(['notes.txt']);
+});
