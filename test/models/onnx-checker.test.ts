@@ -13,8 +13,11 @@ import { blockKinds, endKinds, networkOf } from './block-kinds.ts';
 import { everyBlock } from './fixture.ts';
 
 // The format's own checker and shape inference, where Python has the package `onnx`.
-const hasChecker = spawnSync('python3', ['-c', 'import onnx']).status === 0;
-if (!hasChecker) console.warn('skipped: exported files against the ONNX checker (python3 has no package onnx)');
+/** A Python with the package `onnx`: the user's, or the system's, where Debian's python3-onnx is. */
+const python = ['python3', '/usr/bin/python3'].find(
+  (command) => spawnSync(command, ['-c', 'import onnx']).status === 0,
+);
+if (!python) console.warn('skipped: exported files against the ONNX checker (no python3 has the package onnx)');
 
 /** Checks files; prints, for each, the shape that it infers of every tensor. */
 const checker = `
@@ -27,7 +30,7 @@ for path in sys.argv[1:]:
     print(json.dumps({v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}))
 `;
 
-describe.skipIf(!hasChecker)('the ONNX checker', () => {
+describe.skipIf(!python !== undefined)('the ONNX checker', () => {
   const folder = fileFolder();
 
   it('accepts an exported file of every kind of block, stem and head, and infers the shapes that it was built with', () => {
@@ -44,7 +47,7 @@ describe.skipIf(!hasChecker)('the ONNX checker', () => {
       writeFileSync(file, exportOnnx(spec, initialWeights(buildNetwork(spec, 1), new Random(0)), 'batch'));
       return file;
     });
-    const lines = execFileSync('python3', ['-c', checker, ...files], { encoding: 'utf8' })
+    const lines = execFileSync(python as string, ['-c', checker, ...files], { encoding: 'utf8' })
       .trim()
       .split('\n');
     expect(lines).toHaveLength(specs.length);

@@ -43,7 +43,7 @@ describe('the lowering for an accelerator', () => {
     const without = cpuWith(() => Promise.reject(new Error('no opset import for domain com.microsoft.nchwc')));
     const { lowering, notice } = await chooseLowering(without);
     expect(lowering.id).toBe('plain');
-    expect(notice).toMatch(/times as long: .* did not run in a self-test \(no opset import/);
+    expect(notice).toMatch(/twice as long: .* did not run in a self-test \(no opset import/);
   });
 
   it.skipIf(blocked === undefined).each([
