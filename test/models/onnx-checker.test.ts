@@ -30,7 +30,7 @@ for path in sys.argv[1:]:
     print(json.dumps({v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}))
 `;
 
-describe.skipIf(!python !== undefined)('the ONNX checker', () => {
+describe.skipIf(python === undefined)('the ONNX checker', () => {
   const folder = fileFolder();
 
   it('accepts an exported file of every kind of block, stem and head, and infers the shapes that it was built with', () => {
