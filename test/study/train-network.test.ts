@@ -134,7 +134,9 @@ describe('training one network', () => {
     };
     await trainNetwork(requestFor(folder, { onProgress, onNotice: (text) => notices.push(text) }));
     expect(notices).toEqual([expect.stringMatching(/^training goes on/)]);
-    expect(meanwhile).toEqual(['checkpoint.safetensors', 'data.bin', 'lease.json']);
+    // A checkpoint may be in the writing just then, under a name of its own.
+    const settled = meanwhile.filter((name) => name in left || !name.endsWith('.tmp'));
+    expect(settled).toEqual(['checkpoint.safetensors', 'data.bin', 'lease.json']);
     expect(filesOf(folder)).toEqual(['metrics.json', 'model.onnx', 'weights.safetensors']);
     expect(filesOf(dirname(folder))).toEqual(['trained']);
   });
