@@ -203,5 +203,5 @@ function textOf(error: unknown): string {
 
 /** Without the source position of native errors, which helps nobody. */
 function firstLine(message: string): string {
-  return (message.split('\n')[0] ?? '').replace(/^\/\S+:\d+ .*?(?: was false\.|\) )\s*/, '');
+  return (message.split('\n')[0] ?? '').replace(/^\/\S+:\d+ (?:.* was false\.|.*?\) )\s*/, '');
 }
