@@ -3,6 +3,28 @@ import { DeviceLostError, explainRun, onnxRuntimeAccelerator } from '../../accel
 import { InfeasibleModelError, InvalidFileError } from '../../core/errors.ts';
 import { encodeOnnx } from '../../models/onnx.ts';
 
+/** One node that takes its shape from a constant. */
+const oneNode = (opType: string, shape: readonly number[]) =>
+  encodeOnnx({
+    name: opType,
+    inputs: [{ name: 'x', dtype: 'float32', shape: ['batch', 1] }],
+    outputs: [{ name: 'y', dtype: 'float32', shape: shape.map((_, axis) => `axis${axis}`) }],
+    nodes: [{ opType, name: 'node', inputs: ['x', 'shape'], outputs: ['y'] }],
+    initializers: [
+      { name: 'shape', dims: [shape.length], data: BigInt64Array.from(shape, (extent) => BigInt(extent)) },
+    ],
+  });
+
+/** Its run on one value. */
+const run = async (model: Uint8Array) => {
+  const session = await onnxRuntimeAccelerator('cpu').open(model, { threads: 1 });
+  try {
+    return await session.run({ x: { dtype: 'float32', dims: [1, 1], data: new Float32Array([2]) } });
+  } finally {
+    await session.close();
+  }
+};
+
 describe('a run that fails', () => {
   // Texts as onnxruntime, Dawn, CUDA and DirectX give them; the first three were seen on this project's machines.
   it.each([
@@ -45,24 +67,6 @@ describe('a run that fails', () => {
   });
 
   it('on the CPU for real: too large an allocation is infeasible, a reshape that cannot be is the file’s', async () => {
-    const oneNode = (opType: string, shape: readonly number[]) =>
-      encodeOnnx({
-        name: opType,
-        inputs: [{ name: 'x', dtype: 'float32', shape: ['batch', 1] }],
-        outputs: [{ name: 'y', dtype: 'float32', shape: shape.map((_, axis) => `axis${axis}`) }],
-        nodes: [{ opType, name: 'node', inputs: ['x', 'shape'], outputs: ['y'] }],
-        initializers: [
-          { name: 'shape', dims: [shape.length], data: BigInt64Array.from(shape, (extent) => BigInt(extent)) },
-        ],
-      });
-    const run = async (model: Uint8Array) => {
-      const session = await onnxRuntimeAccelerator('cpu').open(model, { threads: 1 });
-      try {
-        return await session.run({ x: { dtype: 'float32', dims: [1, 1], data: new Float32Array([2]) } });
-      } finally {
-        await session.close();
-      }
-    };
     // 6.4 petabytes.
     const vast = await run(oneNode('Expand', [40_000_000, 40_000_000])).catch((error: unknown) => error);
     expect(vast).toBeInstanceOf(InfeasibleModelError);

@@ -149,9 +149,9 @@ describe('a candidate that a device cannot run', () => {
 });
 
 it('a provider that is not here stops the study at once with the reason', async () => {
-  const absent = () => new AcceleratorUnavailableError('webgpu: expected a usable device, got: No supported adapters');
-  const { error, meter, outcomes } = await searched(absent);
-  expect(error).toMatchObject({ code: 'accelerator-unavailable', message: absent().message });
+  const absent = new AcceleratorUnavailableError('webgpu: expected a usable device, got: No supported adapters');
+  const { error, meter, outcomes } = await searched(() => absent);
+  expect(error).toMatchObject({ code: 'accelerator-unavailable', message: absent.message });
   expect(exitCodeOf(error)).toBe(5);
   expect([...meter.attempts.values()]).toEqual([1]);
   expect(outcomes).toEqual([]);
