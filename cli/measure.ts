@@ -1,5 +1,6 @@
 import { defineCommand } from 'citty';
 import { basename, extname } from 'node:path';
+import { emulated } from '../accelerators/software-driver.ts';
 import { type Command, commandNameOf, readCommand } from '../commands/declaration.ts';
 import { commandProtocols } from '../commands/sampling.ts';
 import { openCommandTarget } from '../commands/target.ts';
@@ -33,8 +34,12 @@ export const command = defineCommand({
     commands: { type: 'string', description: 'file that declares commands by name', default: 'commands.yaml' },
     precision: {
       type: 'string',
-      description: `${precisions.join(', ')}; others than fp32 of commands only`,
-      default: 'fp32',
+      description: `${precisions.join(', ')}; of a command, fp32 by default; a provider runs the file in its own`,
+    },
+    'allow-fallback': {
+      type: 'boolean',
+      description:
+        'measure a model with operators that the provider lacks; they run on the CPU, and the record says so',
     },
     batch: { type: 'string', description: 'extent of a symbolic batch axis', default: '1' },
     threads: { type: 'string', description: 'threads inside one inference', default: '1' },
@@ -46,7 +51,8 @@ export const command = defineCommand({
     const preset = protocolPresets.find((name) => name === args.protocol);
     if (!preset) throw new ConfigError(`--protocol: expected ${protocolPresets.join(' or ')}, got ${args.protocol}`);
     const precision = precisions.find((name) => name === args.precision);
-    if (!precision) throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${args.precision}`);
+    if (args.precision !== undefined && !precision)
+      throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${args.precision}`);
     const setting = {
       batch: numberArgument('--batch', args.batch, 1),
       threads: numberArgument('--threads', args.threads, 1),
@@ -66,12 +72,18 @@ export const command = defineCommand({
         const declared = commandOf(on, args.commands);
         if (declared) {
           const target = openCommandTarget(declared);
-          const request = { model, ...setting, precision, protocol: commandProtocols[preset] };
+          const request = { model, ...setting, precision: precision ?? 'fp32', protocol: commandProtocols[preset] };
           latencies.push(await target.measure(request, { signal, onProgress }).finally(() => target.close()));
           continue;
         }
-        if (precision !== 'fp32') throw new ConfigError(`--precision: expected fp32 on ${on}, got ${precision}`);
-        const request = { model, setting: { accelerator: on, ...setting }, protocol: protocols[preset] };
+        const allowFallback = args['allow-fallback'];
+        const request = {
+          model,
+          setting: { accelerator: on, ...setting },
+          protocol: protocols[preset],
+          ...(precision && { precision }),
+          ...(allowFallback && { allowFallback }),
+        };
         meter ??= openMeter();
         latencies.push(await meter.measure(request, { signal, onProgress }));
       }
@@ -114,5 +126,16 @@ function describe(latency: Latency): string {
     `${accelerator}, batch ${batch}, ${threads} thread${threads === 1 ? '' : 's'}: p50 ${ms(p50Ms)} (${100 * intervalMs.level} % interval ${ms(intervalMs.lo)} to ${ms(intervalMs.hi)}), p90 ${ms(p90Ms)}, p99 ${p99Ms === null ? (reported ? 'not reported' : 'not given below 300 samples') : ms(p99Ms)}`,
     `  ${stable ? 'stable' : 'UNSTABLE: do not rely on it'}; ${reported ? 'percentiles as the program reported them, unchecked' : `${samples} runs`} in ${sessions} sessions, ${rejectedBlocks} blocks rejected, reference drift ${(100 * drift).toFixed(1)} %, ${latency.includesIo ? 'copies in and out included' : 'device time only'}`,
     `  on ${latency.fingerprint?.cpu ?? 'unknown'}, ${latency.fingerprint?.runtime ?? ''} (${latency.fingerprint?.provider ?? ''})`,
+    ...caveats(latency),
   ].join('\n');
+}
+
+/** What makes the number another one than it seems. */
+function caveats({ accelerator, placement = {}, fingerprint }: Latency): string[] {
+  const isMixed = Object.keys(placement).some((provider) => provider !== accelerator);
+  const shares = Object.entries(placement).map(([provider, nodes]) => `${nodes} on ${provider}`);
+  return [
+    ...(isMixed ? [`  NOT ${accelerator} ALONE: of the nodes ran ${shares.join(', ')}`] : []),
+    ...(fingerprint?.software === undefined ? [] : [`  NO GPU: ${accelerator} ran ${emulated(fingerprint.software)}`]),
+  ];
 }

@@ -17,6 +17,7 @@ export interface MeterCall {
 export interface Meter {
   /**
    * @throws {InterruptedError} when aborted, waiting or measuring.
+   * @throws {EnvironmentError} with the code `device-lost` when the device went away; the next call has a new process.
    * @throws {ChildCrashedError} when the model or its driver took the measuring process down.
    * @throws {RidgepointError} for a model that does not open.
    */
@@ -39,9 +40,16 @@ export function openMeter(options: { readonly lockDirectory?: string } = {}): Me
     return child;
   };
 
+  /** A process whose device was lost holds what is left of it; a new one may find the device again. */
+  const dropLost = async (error: { readonly code?: string }): Promise<never> => {
+    if (error.code === 'device-lost') await child?.close();
+    throw error;
+  };
+
   return {
     measure(request, { signal, onProgress } = {}) {
-      const task = async (): Promise<Latency> => (await living().call(request, { signal, onEvent: onProgress })).output;
+      const task = async (): Promise<Latency> =>
+        (await living().call(request, { signal, onEvent: onProgress }).catch(dropLost)).output;
       return withHostLock('exclusive', task, { signal, directory: options.lockDirectory });
     },
     async close() {

@@ -125,9 +125,11 @@ function latencySection(latency: Latency): string {
         `comes from the spread between sessions. ${plural(latency.rejectedBlocks, 'block')} rejected, drift of the reference kernel ` +
         `${percent(latency.drift)}. Copies to and from the device are ${latency.includesIo ? '' : 'not '}included.`
       : `Predicted, not measured${latency.calibrated ? '' : '; the profile was never calibrated: good for ranking only'}.`;
+  const software = fingerprint?.software;
+  const emulation = software === undefined ? '' : ` (emulated on the CPU by ${inline(software)}: no GPU’s latency)`;
   const place = fingerprint
     ? `Where: ${inline(fingerprint.cpu)}${fingerprint.cores > 0 ? ` (${plural(fingerprint.cores, 'core')})` : ''}, ${inline(fingerprint.os)}, host ` +
-      `${inline(fingerprint.host)}; ${inline(fingerprint.runtime)}, provider ${inline(fingerprint.provider)}, Node ${inline(fingerprint.node)}.`
+      `${inline(fingerprint.host)}; ${inline(fingerprint.runtime)}, provider ${inline(fingerprint.provider)}${emulation}, Node ${inline(fingerprint.node)}.`
     : 'Where: no fingerprint was recorded.';
   return `${markdownTable(['', 'time of one run'], rows)}\n\n${protocol}\n\n${place}`;
 }

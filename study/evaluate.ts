@@ -45,8 +45,14 @@ export async function latencyOf(
   if (known) throw new InfeasibleModelError(known.message, known);
   try {
     return await record.measureOnce(id, targetName, async () => {
-      signal.throwIfAborted();
-      return meter.measureSpec(spec, target);
+      for (let attempt = 1; ; attempt++) {
+        signal.throwIfAborted();
+        try {
+          return await meter.measureSpec(spec, target);
+        } catch (error) {
+          if (!isPassing(error) || attempt >= maxAttempts) throw error;
+        }
+      }
     });
   } catch (error) {
     if (!(error instanceof InfeasibleModelError)) throw error;
@@ -57,6 +63,11 @@ export async function latencyOf(
     }));
     throw error;
   }
+}
+
+/** Whether another try may succeed: a lost device, a crashed driver. Commands try again by themselves. */
+function isPassing(error: unknown): error is EnvironmentError {
+  return error instanceof EnvironmentError && error.retry && !(error instanceof CommandError);
 }
 
 /** Whether a latency is within a limit; a p99 limit is judged on p90 until there are samples enough for a p99. */
@@ -117,18 +128,19 @@ async function firstBrokenBound(
 }
 
 /**
- * A user's program that could not measure one network, as the answer of its trial; other errors go on, as does
- * one that could measure none.
+ * A user's program or a device that could not measure one network, as the answer of its trial; other errors go on,
+ * as does one that could measure none.
  */
 function measuringFailed(error: unknown): Outcome {
-  if (!(error instanceof CommandError) || !['exit', 'noResult', 'overtime', 'silent', 'told'].includes(error.failure))
-    throw error;
+  const isOfOne =
+    error instanceof CommandError && ['exit', 'noResult', 'overtime', 'silent', 'told'].includes(error.failure);
+  if (!isOfOne && !isPassing(error)) throw error;
   // It was tried three times already; a study that is opened again tries anew.
   return { status: 'failed', code: error.code, retry: false, detail: error.message };
 }
 
 /** A network that a target cannot run, as the answer of its trial; other errors go on. */
-function infeasibleOutcome(error: unknown): Outcome {
+export function infeasibleOutcome(error: unknown): Outcome {
   if (!(error instanceof InfeasibleModelError)) throw error;
   const { reason, message, limit, observed } = error;
   return {

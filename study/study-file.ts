@@ -13,6 +13,7 @@ import {
 import { ConfigError } from '../core/errors.ts';
 import { bytesSchema, countSchema, durationSchema, parseDurationMs } from '../core/units.ts';
 import { dataSourceSchema } from '../data/source.ts';
+import { precisionRefusal } from '../latency/file-precision.ts';
 import { latencySchema } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
 import { parseRule } from '../scaling/rules.ts';
@@ -288,9 +289,7 @@ function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: str
     if (command !== undefined) return acceleratorOf(nameOf(command, `${place}.command`, name));
     if (named !== undefined) nameOf(named, `${place}.device`, name);
     else if (precision !== 'fp32')
-      throw new ConfigError(
-        `${where}: ${place}.precision: expected fp32, got ${precision}: other precisions are for commands`,
-      );
+      throw new ConfigError(`${where}: ${place}.precision: ${precisionRefusal(device as string, 'fp32', precision)}`);
     return device as string;
   };
   const named: Record<string, TargetConfig> = {};

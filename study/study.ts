@@ -39,6 +39,8 @@ export interface StudyOptions {
   readonly clock?: Clock;
   /** Instead of training on this machine. */
   readonly makeEvaluator?: (data: DataDescription, artefacts: FolderArtefacts) => Evaluator;
+  /** Instead of measuring on this machine. */
+  readonly makeMeter?: () => LatencyMeter;
 }
 
 /** Within a study's folder: trainings under way. */
@@ -68,7 +70,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       options.makeEvaluator?.(data, artefacts) ??
       commandEvaluator(config, folder, data, artefacts) ??
       localEvaluator(config, folder, data, artefacts);
-    meter = openLatencyMeter(config, signal);
+    meter = options.makeMeter?.() ?? openLatencyMeter(config, signal);
     const context: StudyContext = {
       config,
       folder,

@@ -1,3 +1,4 @@
+import { emulated } from '../accelerators/software-driver.ts';
 import type { Outcome } from '../core/trial.ts';
 import type { Latency } from '../latency/latency.ts';
 import { nonDominated } from '../search/pareto.ts';
@@ -301,9 +302,13 @@ class Summariser {
           `${name}: the base's latency, which sizes are multiples of, was unstable in every attempt: sizes may be off`,
         );
     }
-    for (const { name, lines } of targets)
-      if (lines.some(({ members }) => members.some(({ latency }) => !latency.calibrated)))
+    for (const { name, lines } of targets) {
+      const latencies = lines.flatMap(({ members }) => members.map(({ latency }) => latency));
+      if (latencies.some(({ calibrated }) => !calibrated))
         warnings.push(`${name}: latencies are predicted by a profile that was never calibrated: good for ranking only`);
+      const software = latencies.find(({ fingerprint }) => fingerprint?.software)?.fingerprint?.software;
+      if (software) warnings.push(`${name}: ran ${emulated(software)}`);
+    }
     const sizes = this.#record.trials.length > 0 ? this.#emptySizes() : [];
     return [...warnings, ...sizes];
   }

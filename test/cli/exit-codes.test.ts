@@ -39,6 +39,11 @@ describe('exit code', () => {
       ['measure', 'x.onnx', '--protocol', 'fast'],
       /--protocol: expected quick or thorough, got fast/,
     ],
+    [
+      'an unknown precision',
+      ['measure', 'x.onnx', '--precision', 'fp8'],
+      /--precision: expected fp32, .*int8, got fp8/,
+    ],
     ['a folder without a study', ['report', '.'], /expected the folder of a study/],
   ])('is 2 for %s', async (_what, args, message) => {
     const { code, stderr, stdout } = await ridgepoint(args, cwd);

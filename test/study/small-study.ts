@@ -34,9 +34,9 @@ export async function runFake(
   config: StudyConfig,
   folder: string,
   options: Omit<FakeEvaluatorOptions, 'data' | 'artefacts' | 'clock'> &
-    Pick<StudyOptions, 'signal' | 'onEvent' | 'onNotice'> = {},
+    Pick<StudyOptions, 'signal' | 'onEvent' | 'onNotice' | 'makeMeter'> = {},
 ): Promise<{ readonly summary: StudySummary; readonly calls: readonly string[] }> {
-  const { signal, onEvent, onNotice, ...fake } = options;
+  const { signal, onEvent, onNotice, makeMeter, ...fake } = options;
   let lastMs = Date.UTC(2026, 0, 1);
   try {
     lastMs = eventsOf(folder).at(-1)?.tMs ?? lastMs;
@@ -51,6 +51,7 @@ export async function runFake(
     signal,
     onEvent,
     onNotice,
+    ...(makeMeter && { makeMeter }),
     makeEvaluator: (data, artefacts) => {
       evaluator = new FakeEvaluator({ ...fake, data, artefacts, clock });
       return evaluator;
