@@ -12,7 +12,7 @@ import { parseRule, type ScalingRule } from '../scaling/rules.ts';
 import { solveRule, solveRuleMeasured } from '../scaling/solve-rule.ts';
 import { phaseTimeLeft } from './budget.ts';
 import type { StudyContext } from './context.ts';
-import { accuracyOf, admit, countSpec, evaluateAll, latencyOf, meetsLimit } from './evaluate.ts';
+import { accuracyOf, admit, countSpec, evaluateAll, latencyOf, meetsLimit, runBytes } from './evaluate.ts';
 import type { Base } from './search-phase.ts';
 import type { Size, TargetConfig } from './study-file.ts';
 
@@ -90,11 +90,7 @@ class TargetScaler {
     this.#config = config;
     this.#constraints = {
       maxResolution: Math.min(context.data.height, context.data.width),
-      admits: (spec) => {
-        if (config.memory === undefined) return true;
-        const count = countSpec(spec);
-        return count.weightBytes + count.peakBytes * config.batch <= config.memory;
-      },
+      admits: (spec) => config.memory === undefined || runBytes(countSpec(spec), config) <= config.memory,
     };
   }
 
@@ -313,13 +309,22 @@ class TargetScaler {
       await this.#measureScaled(scaled);
     }
     const elasticity = fitElasticity([...this.#measured.values()]);
-    const { observations, exponents, determined, residualSd, leaveOneOutError } = elasticity;
-    const { because } = await this.#context.record.decideOnce(elasticityId(this.#target), () => {
-      const text = `latency on ${this.#target} grows as ${powerLawText(elasticity)}`;
-      const value = { observations, exponents, determined, residualSd, leaveOneOutError, because: text };
-      return { value, because: `${text}, from ${observations} scalings` };
-    });
-    this.#say(because);
+    const { observations, exponents, determined, residualSd } = elasticity;
+    const text = `latency on ${this.#target} grows as ${powerLawText(elasticity)}`;
+    await this.#context.record.decideOnce(elasticityId(this.#target), () => ({
+      value: {
+        observations,
+        exponents: {
+          depth: { ...exponents.depth },
+          width: { ...exponents.width },
+          resolution: { ...exponents.resolution },
+        },
+        determined,
+        residualSd,
+      },
+      because: `${text}, from ${observations} scalings`,
+    }));
+    this.#say(text);
   }
 
   /** Trains scalings at the scaling fidelity; the base too, so that gains are known against it. */

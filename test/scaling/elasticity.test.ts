@@ -9,6 +9,7 @@ const designOf = (count: number) =>
   latencyDesign(smallBase(), { maxResolution: 64 }, 4, count).map(({ realised }) => realised);
 const design = designOf(15);
 const powerLaw = ({ depth, width, resolution }: Multipliers) => 0.8 * depth ** 0.9 * width ** 1.3 * resolution ** 1.9;
+const saturated = (multipliers: Multipliers) => Math.max(1.2, powerLaw(multipliers));
 const unseen: Multipliers = { depth: 2, width: 1.5, resolution: 1.4 };
 const truth = { depth: 0.9, width: 1.3, resolution: 1.9 };
 
@@ -86,9 +87,7 @@ describe('the elasticity of latency', () => {
   test('tells a bend from a straight line: launches that bound small inputs only', () => {
     const points = designOf(24);
     const straight = fitElasticity(noisy(points, 0.02, new Random('straight')));
-    const saturated = (multipliers: Multipliers) => Math.max(1.2, powerLaw(multipliers));
     const bent = fitElasticity(noisy(points, 0.02, new Random('bent'), saturated));
-    const bends = ({ curvature }: Elasticity) => Object.values(curvature).map((one) => one?.bends);
     expect(bends(straight)).toEqual([false, false, false]);
     expect(bent.curvature.resolution?.bends).toBe(true);
     expect(bent.curvature.resolution?.to.exponent).toBeGreaterThan(
@@ -119,6 +118,10 @@ describe('the elasticity of latency', () => {
     expect(() => fitElasticity([])).toThrow('at least one observed latency');
   });
 });
+
+function bends({ curvature }: Elasticity) {
+  return Object.values(curvature).map((one) => one?.bends);
+}
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
