@@ -191,8 +191,11 @@ export function studySummary(options: FixtureOptions = {}): StudySummary {
   };
 }
 
+/** A target that is measured, and nothing but measured. */
+const unpredicted = { predictedBy: null, prediction: null, elasticity: null };
+
 function emptyTarget(name: string): TargetSummary {
-  return { name, device: 'cpu', batch: 1, threads: 1, limit: { percentile: 50, ms: 2 }, lines: [] };
+  return { name, device: 'cpu', ...unpredicted, batch: 1, threads: 1, limit: { percentile: 50, ms: 2 }, lines: [] };
 }
 
 function target(name: string, index: number, members: 1 | 3, seeds: 1 | 3, rules: number): TargetSummary {
@@ -251,6 +254,7 @@ function target(name: string, index: number, members: 1 | 3, seeds: 1 | 3, rules
   return {
     name,
     device: index === 0 ? 'cpu' : 'cpu-2',
+    ...unpredicted,
     batch: 1,
     threads: 1,
     limit: { percentile: 50, ms: 2 * slower },
