@@ -15,7 +15,7 @@ const checkExamples = 256;
  */
 export async function checkStudy(
   config: StudyConfig,
-  options: Pick<StudyOptions, 'signal' | 'onProgress' | 'onNotice'> = {},
+  options: Omit<StudyOptions, 'folder'> = {},
 ): Promise<StudySummary> {
   await openProfiles(config); // With its limits, which the tiny study has none of.
   const folder = mkdtempSync(join(tmpdir(), 'ridgepoint-check-'));
