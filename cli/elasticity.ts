@@ -118,7 +118,7 @@ function observed(measured: readonly Measured[]) {
   return measured.map(({ point, latency }) => ({ multipliers: point.realised, latencyMs: latency.p50Ms }));
 }
 
-function record({ target, measured, left, elasticity: { predict: _, ...elasticity } }: Result) {
+function record({ target, measured, left, elasticity: { predict: _predict, ...elasticity } }: Result) {
   const { device, batch, threads, precision } = target;
   const first = measured[0]?.latency;
   return {
@@ -139,12 +139,15 @@ function record({ target, measured, left, elasticity: { predict: _, ...elasticit
   };
 }
 
+function spread(ms: readonly number[]): string {
+  return `${Math.min(...ms).toPrecision(3)} to ${Math.max(...ms).toPrecision(3)} ms`;
+}
+
 function describe(network: string, { target, measured, left, elasticity }: Result): string {
   const { exponents, determined, rSquared, residualSd, curvature, overhead, atBase, leaveOneOutError } = elasticity;
   const latencies = measured.map(({ latency }) => latency);
   const base = latencies[0];
   const unstable = latencies.filter(({ stable }) => !stable).length;
-  const spread = (ms: readonly number[]) => `${Math.min(...ms).toPrecision(3)} to ${Math.max(...ms).toPrecision(3)} ms`;
   const bends = axes.flatMap((axis) => {
     const curve = curvature[axis];
     if (!curve?.bends) return [];
@@ -160,7 +163,7 @@ function describe(network: string, { target, measured, left, elasticity }: Resul
       (axis) =>
         `    ${axis.padEnd(11)}${exponents[axis].value.toFixed(3).padStart(7)}  (95 % interval ${exponents[axis].lo.toFixed(3)} to ${exponents[axis].hi.toFixed(3)})`,
     ),
-    `  R² ${rSquared.toFixed(4)}, residual spread ${(100 * residualSd).toFixed(1)} %, left-out error ${(100 * leaveOneOutError).toFixed(1)} % with the overhead below`,
+    `  R² ${rSquared.toFixed(4)}, residual spread ${(100 * residualSd).toFixed(1)} %, left-out error of predictions ${(100 * leaveOneOutError).toFixed(1)} %`,
     ...bends,
     ...(bends.length === 0 ? ['  no bend shows within these scalings'] : []),
     overhead.ms === 0

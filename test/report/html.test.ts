@@ -63,15 +63,14 @@ describe('report', () => {
   });
 
   it('says of each latency whether it was measured, predicted, or only reported by a program', () => {
-    const of = (one: Partial<Latency>) => renderReport(mapMembers(studySummary(), { latency: latency(1, one) }));
-    expect(of({})).toContain('latency measured</small>');
-    expect(of({ source: 'command' })).toContain('latency measured by your program</small>');
-    const reported = of({ source: 'command', reported: true, p99Ms: null, samples: 0 });
+    expect(withLatency({})).toContain('latency measured</small>');
+    expect(withLatency({ source: 'command' })).toContain('latency measured by your program</small>');
+    const reported = withLatency({ source: 'command', reported: true, p99Ms: null, samples: 0 });
     expect(reported).toContain('latency reported by your program</small>');
     expect(reported).toContain('reported, unchecked');
     expect(reported).toContain('– (not reported)');
     expect(reported).not.toContain('under 300 runs');
-    const predicted = of({ source: 'predicted', accelerator: 'tpu-v5e', calibrated: false });
+    const predicted = withLatency({ source: 'predicted', accelerator: 'tpu-v5e', calibrated: false });
     expect(predicted).toContain('latency predicted by tpu-v5e, never calibrated</small>');
     expect(predicted).not.toContain('>stable<');
   });
@@ -124,6 +123,10 @@ function allKinds(): readonly StudySummary[] {
 function begun(): StudySummary {
   const zero = { trials: [], activeS: 0, phaseS: {}, trainS: 0, measureS: 0 };
   return { ...studySummary({ finished: false }), ...zero };
+}
+
+function withLatency(one: Partial<Latency>): string {
+  return renderReport(mapMembers(studySummary(), { latency: latency(1, one) }));
 }
 
 function mapTargets(summary: StudySummary, changes: Partial<StudySummary['targets'][number]>): StudySummary {
