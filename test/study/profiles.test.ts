@@ -3,12 +3,19 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, UnreachableLimitError } from '../../core/errors.ts';
 import { findProfile } from '../../accelerators/profile-file.ts';
+import { Random } from '../../core/random.ts';
 import { latencySchema } from '../../latency/latency.ts';
+import { buildNetwork } from '../../models/build.ts';
+import { exportOnnx } from '../../models/export.ts';
+import { initialWeights } from '../../models/initialise.ts';
+import { readOnnx } from '../../models/onnx.ts';
+import { loadNetwork } from '../../scaling/built-in-networks.ts';
 import type { JournalEvent } from '../../study/events.ts';
-import { openProfiles, predictSpec } from '../../study/profiles.ts';
+import { openProfiles, predictGraph, predictSpec } from '../../study/profiles.ts';
 import { resolveStudy, type TargetConfig } from '../../study/study-file.ts';
 import { summarise } from '../../study/summarise.ts';
 import { fileFolder } from '../cases/file-folder.ts';
+import { smallBase } from '../scaling/base.ts';
 import { eventsUntil, newFolder, runFake, smallStudy } from './small-study.ts';
 
 const folder = fileFolder();
@@ -127,6 +134,18 @@ describe('a study for a device that is not here', () => {
     }
     const [target] = summarise(events).targets;
     expect(target).toMatchObject({ predictedBy: { profile: 'tpu-v5e', calibrated: false }, prediction: null });
+  });
+
+  it('predicts a delivered file as it predicted its network', async () => {
+    const profile = await findProfile('tpu-v5e');
+    const target = config.targets['tpu'] as TargetConfig;
+    for (const spec of [smallBase(), { ...loadNetwork('mobilenet-v3-small'), classes: 10 }]) {
+      const name = spec.name ?? 'network';
+      const weights = initialWeights(buildNetwork(spec, 1), new Random(name));
+      const file = readOnnx(exportOnnx(spec, weights, 'batch'), name);
+      const fromFile = predictGraph(file, profile, target, name).latency;
+      expect(fromFile).toEqual(predictSpec(spec, profile, target).latency);
+    }
   });
 
   it('finds what does not fit the device infeasible, with both numbers', async () => {

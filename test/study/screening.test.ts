@@ -6,6 +6,7 @@ import type { DeviceProfile } from '../../accelerators/device-profile.ts';
 import { Random } from '../../core/random.ts';
 import { type NetworkSpec, specDigest } from '../../models/spec.ts';
 import type { EventOf, JournalEvent } from '../../study/events.ts';
+import { explainTrial } from '../../study/explain.ts';
 import { predictSpec } from '../../study/profiles.ts';
 import { predictionId, screeningId } from '../../study/screening.ts';
 import type { TargetConfig } from '../../study/study-file.ts';
@@ -131,6 +132,16 @@ describe('screening by prediction', () => {
       wronglyRefused: within.length,
       within10: 0,
     });
+  });
+
+  it('is part of a trial’s story', async () => {
+    const { events, issued, verdictOf } = await searched(1, limitMs);
+    const refused = issued.find(({ specDigest: digest }) => verdictOf(digest) === 'refused');
+    const { text } = explainTrial(events, refused?.id ?? '');
+    expect(text).toMatch(/predicted 0\.\d+ ms \(0\.\d+ to 0\.\d+\) on laptop by my-cpu/);
+    expect(text).toMatch(/decision "screened laptop .*": predicted .* on laptop, above 0\.100 ms/);
+    expect(text).toMatch(/infeasible by latency on laptop, predicted: 0\.\d+ against a limit of 0\.100/);
+    expect(text).not.toContain('stable');
   });
 
   it('asks the profile nothing but figures where there is no limit', async () => {
