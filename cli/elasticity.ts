@@ -1,7 +1,7 @@
 import { defineCommand } from 'citty';
 import { basename } from 'node:path';
 import { precisions } from '../accelerators/device-profile.ts';
-import { ConfigError, InfeasibleModelError } from '../core/errors.ts';
+import { ConfigError, InfeasibleModelError, InterruptedError } from '../core/errors.ts';
 import type { Latency } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
 import { axes, type Elasticity, fitElasticity } from '../scaling/elasticity.ts';
@@ -48,8 +48,9 @@ export const command = defineCommand({
     const base = loadNetwork(args.network);
     const points = numberArgument('--points', args.points, fewest);
     if (points > most) throw new ConfigError(`--points: expected at most ${most}, got ${points}`);
+    const own = base.input.resolution;
     const maxResolution =
-      args.resolution === undefined ? 4 * base.input.resolution : numberArgument('--resolution', args.resolution, 4);
+      args.resolution === undefined ? 4 * own : numberArgument('--resolution', args.resolution, own);
     const devices = listArgument(rawArgs, 'on', args.on);
     const setting = {
       batch: numberArgument('--batch', args.batch, 1),
@@ -57,9 +58,11 @@ export const command = defineCommand({
       precision: args.precision,
     };
     // Its targets and its meter are a study's: one way to say what is measured where.
-    const targets = Object.fromEntries(
-      devices.map((device, index) => [`${index}-${basename(device)}`, { device, ...setting }]),
-    );
+    const targets: Record<string, object> = {};
+    for (const device of devices) {
+      const name = basename(device).replaceAll(/[^\w.-]/g, '-');
+      targets[name in targets ? `${name}-${Object.keys(targets).length}` : name] = { device, ...setting };
+    }
     const config = resolveStudy({ study: 'elasticity', targets, latency: args.protocol }, 'command line');
     const profiles = await openProfiles(config);
     const design = latencyDesign(base, { maxResolution }, positiveArgument('--reach', args.reach), points);
@@ -69,26 +72,12 @@ export const command = defineCommand({
     const results: Result[] = [];
     try {
       for (const target of Object.values(config.targets)) {
-        const measured: Measured[] = [];
-        const left: string[] = [];
-        for (const [index, point] of design.entries()) {
-          signal.throwIfAborted();
-          const text = `${target.device}: ${index + 1}/${design.length} scalings`;
-          reporter.progress({ phase: 'measure', text });
-          try {
-            measured.push({ point, latency: await meter.measureSpec(point.spec, target) });
-          } catch (error) {
-            // The largest may not fit; the others tell all the same.
-            if (!(error instanceof InfeasibleModelError)) throw error;
-            left.push(error.message);
-          }
-        }
-        if (measured.length < fewest)
-          throw new ConfigError(
-            `${args.network} on ${target.device}: expected at least ${fewest} different scalings that can run, got ${measured.length}` +
-              (left[0] === undefined ? '; a larger --reach or --resolution makes more' : `: ${left[0]}`),
-          );
-        results.push({ target, measured, left, elasticity: fitElasticity(observed(measured)) });
+        const measure = (point: DesignPoint, index: number) => {
+          if (signal.aborted) throw new InterruptedError('interrupted; nothing was kept');
+          reporter.progress({ phase: 'measure', text: `${target.device}: ${index + 1}/${design.length} scalings` });
+          return meter.measureSpec(point.spec, target);
+        };
+        results.push({ target, ...(await measureAll(design, measure, `${args.network} on ${target.device}`)) });
       }
     } finally {
       reporter.finish();
@@ -114,8 +103,31 @@ interface Result {
   readonly elasticity: Elasticity;
 }
 
-function observed(measured: readonly Measured[]) {
-  return measured.map(({ point, latency }) => ({ multipliers: point.realised, latencyMs: latency.p50Ms }));
+async function measureAll(
+  design: readonly DesignPoint[],
+  measure: (point: DesignPoint, index: number) => Promise<Latency>,
+  where: string,
+): Promise<Omit<Result, 'target'>> {
+  const measured: Measured[] = [];
+  const left: string[] = [];
+  for (const [index, point] of design.entries())
+    try {
+      measured.push({ point, latency: await measure(point, index) });
+    } catch (error) {
+      // The largest may not fit; the others tell all the same.
+      if (!(error instanceof InfeasibleModelError)) throw error;
+      left.push(error.message);
+    }
+  if (measured.length < fewest)
+    throw new ConfigError(
+      `${where}: expected at least ${fewest} different scalings that can run, got ${measured.length}` +
+        (left[0] === undefined ? '; a larger --reach or --resolution makes more' : `: ${left[0]}`),
+    );
+  const observations = measured.map(({ point, latency }) => ({
+    multipliers: point.realised,
+    latencyMs: latency.p50Ms,
+  }));
+  return { measured, left, elasticity: fitElasticity(observations) };
 }
 
 function record({ target, measured, left, elasticity: { predict: _predict, ...elasticity } }: Result) {

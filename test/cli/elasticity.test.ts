@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { fileFolder } from '../cases/file-folder.ts';
 import { smallBase } from '../scaling/base.ts';
-import { ridgepoint } from './ridgepoint.ts';
+import { ridgepoint, startRidgepoint } from './ridgepoint.ts';
 
 const cwd = fileFolder();
 writeFileSync(join(cwd, 'base.yaml'), stringify(smallBase()));
@@ -54,20 +54,35 @@ describe('ridgepoint elasticity', () => {
     expect(Math.abs(launches.exponents.resolution.value)).toBeLessThan(0.1);
   });
 
-  it('measures on this machine, showing how far it is, and says it in words', async () => {
-    const args = ['elasticity', 'base.yaml', '--on', 'cpu', '--points', '8', '--reach', '2'];
+  it('says it in words, showing how far it is', async () => {
+    const args = ['elasticity', 'base.yaml', '--on', 'simulated', '--points', '8', '--reach', '2'];
     const { code, stdout, stderr } = await ridgepoint(args, cwd);
     expect(code).toBe(0);
-    expect(stderr).toMatch(/measure\s+cpu: 1\/8 scalings/);
-    expect(stdout).toMatch(/^base\.yaml on cpu, batch 1, fp32: 8 scalings, [\d.]+ to [\d.]+ ms, measured$/m);
+    expect(stderr).toMatch(/measure\s+simulated: 1\/8 scalings/);
+    expect(stdout).toMatch(
+      /^base\.yaml on simulated, batch 1, fp32: 8 scalings, [\d.]+ to [\d.]+ ms, predicted by simulated, never calibrated$/m,
+    );
     expect(stdout).toMatch(/latency ∝ depth\^-?[\d.]+ · width\^-?[\d.]+ · resolution\^-?[\d.]+/);
     expect(stdout).toMatch(/depth +-?[\d.]+ +\(95 % interval -?[\d.]+ to -?[\d.]+\)/);
     expect(stdout).toMatch(/R² [\d.-]+, residual spread [\d.]+ %/);
   });
 
+  it('is interrupted with exit code 130, and says that nothing was kept', async () => {
+    let sent = false;
+    const { ended } = startRidgepoint(['elasticity', 'base.yaml', '--points', '40'], cwd, (stderr, child) => {
+      if (sent || !stderr.includes('1/40 scalings')) return;
+      sent = true;
+      child.kill('SIGINT');
+    });
+    const { code, stdout, stderr } = await ended;
+    expect({ code, stdout, sent }).toEqual({ code: 130, stdout: '', sent: true });
+    expect(stderr).toContain('nothing was kept');
+  });
+
   it.each([
     ['too few points', ['--points', '3'], /--points: expected a whole number of at least 8, got "3"/],
     ['too many', ['--points', '1000'], /--points: expected at most 200, got 1000/],
+    ['sides below its own', ['--resolution', '16'], /--resolution: expected a whole number of at least 32, got "16"/],
     ['a device that is none', ['--on', 'gpu'], /expected a provider \(cpu, .*got "gpu"/],
     ['a precision the device lacks', ['--on', 'tpu-v5e'], /precision: expected one that tpu-v5e has a peak of/],
     ['a protocol that is none', ['--protocol', 'fast'], /latency/],

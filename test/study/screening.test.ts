@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { findProfile } from '../../accelerators/profile-file.ts';
@@ -7,13 +7,14 @@ import { Random } from '../../core/random.ts';
 import { type NetworkSpec, specDigest } from '../../models/spec.ts';
 import type { EventOf, JournalEvent } from '../../study/events.ts';
 import { explainTrial } from '../../study/explain.ts';
+import { journalPath } from '../../study/journal.ts';
 import { predictSpec } from '../../study/profiles.ts';
 import { predictionId, screeningId } from '../../study/screening.ts';
 import type { TargetConfig } from '../../study/study-file.ts';
 import { summarise } from '../../study/summarise.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { FakeMeter } from './fake-meter.ts';
-import { eventsUntil, smallStudy } from './small-study.ts';
+import { eventsUntil, newFolder, smallStudy, story } from './small-study.ts';
 
 const profilePath = join(fileFolder(), 'cpu.yaml');
 const search = { scale: 'tiny', controller: 'random', trials: 40, round: 10, examples: 100, finalists: 1, seeds: 1 };
@@ -58,6 +59,8 @@ async function searched(factor: number, limitMs: number, runs?: string) {
 }
 
 const limitMs = 0.1;
+
+const storyToBase = (events: readonly JournalEvent[]) => story(events.slice(0, events.findIndex(isBase) + 1));
 
 describe('screening by prediction', () => {
   it('refuses beyond doubt without measuring, measures the rest, and trains nothing that was not measured', async () => {
@@ -132,6 +135,25 @@ describe('screening by prediction', () => {
       wronglyRefused: within.length,
       within10: 0,
     });
+  });
+
+  it('is the same in a study that was killed in the middle and resumed, measuring nothing again', async () => {
+    const runs = newFolder();
+    const { events, meter } = await searched(1, limitMs, runs);
+    const path = journalPath(runs);
+    const lines = readFileSync(path, 'utf8').split('\n');
+    const kept = Math.floor(events.length / 2);
+    writeFileSync(
+      path,
+      lines
+        .slice(0, kept)
+        .map((line) => `${line}\n`)
+        .join(''),
+    );
+    const resumed = await searched(1, limitMs, runs);
+    expect(storyToBase(resumed.events)).toEqual(storyToBase(events));
+    const before = events.slice(0, kept).filter(({ type, id }) => type === 'measured' && id.startsWith('laptop '));
+    expect(resumed.meter.calls).toEqual(meter.calls.slice(before.length));
   });
 
   it('is part of a trial’s story', async () => {
