@@ -182,7 +182,11 @@ function describe(network: string, { target, measured, left, elasticity }: Resul
       ? '  no fixed time shows'
       : `  ${overhead.ms.toPrecision(3)} ms of the base does not grow with width and resolution${overhead.grows === 'with-depth' ? ', but with depth' : ''}; at the base itself ${axes.map((axis) => `${axis}^${atBase[axis].toFixed(2)}`).join(' · ')}`,
     ...(determined ? [] : ['  the scalings do not tell the exponents apart: priors of 1, 1.5 and 1.8 are in them']),
-    ...(unstable > 0 ? [`  ${unstable} of ${measured.length} latencies are UNSTABLE`] : []),
+    ...(unstable > 0
+      ? [
+          `  ${unstable} of ${measured.length} latencies are UNSTABLE: measure again on a calm machine before relying on these exponents`,
+        ]
+      : []),
     ...(left.length > 0 ? [`  ${left.length} more could not run: ${left[0]}`] : []),
   ].join('\n');
 }
