@@ -2,13 +2,15 @@ import { CommandError } from '../commands/run.ts';
 import { ConfigError, EnvironmentError, InfeasibleModelError, InterruptedError } from '../core/errors.ts';
 import type { Metrics, Outcome } from '../core/trial.ts';
 import { percentileMs, type Latency } from '../latency/latency.ts';
+import { bytesOf } from '../latency/roofline.ts';
 import { buildNetwork } from '../models/build.ts';
 import { countGraph, type NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { EvaluationProgress } from '../search/evaluator.ts';
 import type { StudyContext } from './context.ts';
 import type { Proposal, Trial } from './record.ts';
-import type { Limit } from './study-file.ts';
+import { predictionOf, refusedBy } from './screening.ts';
+import { isProfile, type Limit, type TargetConfig } from './study-file.ts';
 
 /** Attempts before an evaluation that keeps failing is given up. */
 const maxAttempts = 3;
@@ -43,6 +45,7 @@ export async function latencyOf(
   const unable = `unable ${id}`;
   const known = record.decision(unable) as Inability | undefined;
   if (known) throw new InfeasibleModelError(known.message, known);
+  await predictionOf(context, { spec, specDigest: digest }, targetName);
   try {
     return await record.measureOnce(id, targetName, async () => {
       for (let attempt = 1; ; attempt++) {
@@ -83,7 +86,7 @@ export interface Bounds {
 
 /**
  * Issues proposals and answers at once those that cannot meet a hard limit or run on a target: memory from
- * counts, then latency, measured. Latencies are measured one after the other, nothing training beside them.
+ * counts, then latency, predicted and measured. Latencies are measured one after the other, nothing training beside them.
  * @returns the trials, in order, without duplicates; feasible ones have no outcome yet.
  */
 export async function admit(
@@ -105,17 +108,30 @@ export async function admit(
   return [...trials.values()];
 }
 
+/** What is counted or predicted costs nothing, so it goes first; only what passes that on every target is measured. */
 async function firstBrokenBound(
   context: StudyContext,
   trial: Trial,
   bounds: readonly Bounds[],
 ): Promise<Outcome | undefined> {
+  const { targets } = context.config;
   const count = countSpec(trial.spec);
+  for (const { target } of bounds) {
+    const { memory, ...config } = targets[target] as TargetConfig;
+    const bytes = runBytes(count, config);
+    if (memory !== undefined && bytes > memory)
+      return { status: 'infeasible', reason: 'memory', detail: `on ${target}`, limit: memory, observed: bytes };
+  }
   for (const { target, limit } of bounds) {
-    const config = context.config.targets[target];
-    const bytes = count.weightBytes + count.peakBytes * (config?.batch ?? 1);
-    if (config?.memory !== undefined && bytes > config.memory)
-      return { status: 'infeasible', reason: 'memory', detail: `on ${target}`, limit: config.memory, observed: bytes };
+    const prediction = limit && (await refusedBy(context, trial, target, limit));
+    if (!limit || !prediction) continue;
+    const detail = `on ${target}, predicted`;
+    const metrics = { ...countMetrics(count), [`predictedMs.${target}`]: prediction.p50Ms };
+    const observed = percentileMs(prediction, limit.percentile);
+    return { status: 'infeasible', reason: 'latency', detail, limit: limit.ms, observed, metrics };
+  }
+  const isMeasured = ({ target }: Bounds) => Number(!isProfile(targets[target]?.device ?? ''));
+  for (const { target, limit } of bounds.toSorted((a, b) => isMeasured(a) - isMeasured(b))) {
     const latency = await latencyOf(context, trial.spec, trial.specDigest, target).catch(infeasibleOutcome);
     if ('status' in latency) return latency;
     if (limit && !meetsLimit(latency, limit)) {
@@ -125,6 +141,14 @@ async function firstBrokenBound(
     }
   }
   return undefined;
+}
+
+/** Weights and most activations alive at once, of a whole batch in the target's precision. */
+export function runBytes(
+  { weightBytes, peakBytes }: NetworkCount,
+  { batch, precision }: Pick<TargetConfig, 'batch' | 'precision'>,
+): number {
+  return ((weightBytes + peakBytes * batch) * bytesOf[precision]) / bytesOf.fp32;
 }
 
 /**

@@ -64,7 +64,7 @@ describe('exit code', () => {
     const { code, stderr } = await ridgepoint(['search', absent], cwd);
     expect(code).toBe(2);
     expect(stderr).toContain('absent');
-    const targets = { edge: { device: 'simulated', limit: 'p50 < 1us' } };
+    const targets = { edge: { device: 'simulated', allow: 'predicted', limit: 'p50 < 1us' } };
     expect((await ridgepoint(['search', studyFile('data', { targets })], cwd)).code).toBe(4);
   });
 
@@ -87,7 +87,7 @@ describe('exit code', () => {
 
   it('is 4 for a limit nothing can meet, and the nearest is named', async () => {
     // The largest size is 2x, so the base may have half of it.
-    const targets = { edge: { device: 'simulated', limit: 'p50 < 1us' } };
+    const targets = { edge: { device: 'simulated', allow: 'predicted', limit: 'p50 < 1us' } };
     const { code, stderr, stdout } = await ridgepoint(['search', studyFile('fast', { targets }), '--json'], cwd);
     expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
     expect(stderr).toMatch(/the nearest, t\d{4}, has latency 0\.\d+ against 0\.000500 on edge/);

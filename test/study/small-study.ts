@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { InterruptedError } from '../../core/errors.ts';
 import { SimulatedClock } from '../../core/clock.ts';
 import { journalPath, readJournal } from '../../study/journal.ts';
 import type { JournalEvent } from '../../study/events.ts';
@@ -58,6 +59,24 @@ export async function runFake(
     },
   });
   return { summary, calls: evaluator?.calls ?? [] };
+}
+
+/** Runs a study with fakes up to the first event that `last` picks, which ends it; its events. */
+export async function eventsUntil(
+  config: StudyConfig,
+  last: (event: JournalEvent) => boolean,
+  options: Parameters<typeof runFake>[2] & { readonly folder?: string } = {},
+): Promise<readonly JournalEvent[]> {
+  const { folder = newFolder(), onEvent, ...rest } = options;
+  const controller = new AbortController();
+  const stop = (event: JournalEvent) => {
+    onEvent?.(event);
+    if (last(event)) controller.abort();
+  };
+  await runFake(config, folder, { ...rest, signal: controller.signal, onEvent: stop }).catch((error: unknown) => {
+    if (!(error instanceof InterruptedError)) throw error;
+  });
+  return eventsOf(folder);
 }
 
 export function eventsOf(folder: string): readonly JournalEvent[] {
