@@ -64,11 +64,11 @@ export const command = defineCommand({
       targets[name in targets ? `${name}-${Object.keys(targets).length}` : name] = { device, ...setting };
     }
     const config = resolveStudy({ study: 'elasticity', targets, latency: args.protocol }, 'command line');
-    const profiles = await openProfiles(config);
+    await openProfiles(config);
     const design = latencyDesign(base, { maxResolution }, positiveArgument('--reach', args.reach), points);
     const reporter = openReporter({ json: args.json ?? false });
     const signal = interruptible(reporter, 'nothing was kept');
-    const meter = openLatencyMeter(config, profiles, signal);
+    const meter = openLatencyMeter(config, signal);
     const results: Result[] = [];
     try {
       for (const target of Object.values(config.targets)) {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import type { DeviceProfile } from '../accelerators/device-profile.ts';
 import { commandNameOf } from '../commands/declaration.ts';
 import { commandProtocols } from '../commands/sampling.ts';
 import { type CommandTarget, openCommandTarget } from '../commands/target.ts';
@@ -12,17 +13,26 @@ import { initialWeights } from '../models/initialise.ts';
 import { readOnnx } from '../models/onnx.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { LatencyMeter } from './context.ts';
-import { fitting, predictGraph, predictSpec, type StudyProfiles } from './profiles.ts';
-import { type StudyConfig, studyCommand, type TargetConfig } from './study-file.ts';
+import { fitting, predictGraph, predictSpec, readProfile } from './profiles.ts';
+import { isProfile, type StudyConfig, studyCommand, type TargetConfig } from './study-file.ts';
 
 /**
  * Latency for a study: measured in a process of its own under the host lock, by the user's own program
  * where a target's device is a command, or predicted where it is a profile. Candidates are measured
  * with untrained weights of trained scale.
  */
-export function openLatencyMeter(config: StudyConfig, profiles: StudyProfiles, signal: AbortSignal): LatencyMeter {
+export function openLatencyMeter(config: StudyConfig, signal: AbortSignal): LatencyMeter {
   let meter: Meter | undefined;
   const commands = new Map<string, CommandTarget>();
+  const profiles = new Map<string, Promise<DeviceProfile>>();
+
+  /** Undefined where a device is measured. */
+  const profileOf = ({ device }: TargetConfig): Promise<DeviceProfile> | undefined => {
+    if (!isProfile(device)) return undefined;
+    const profile = profiles.get(device) ?? readProfile(device, config.baseDirectory);
+    profiles.set(device, profile);
+    return profile;
+  };
 
   const measure = (
     model: Uint8Array,
@@ -47,13 +57,13 @@ export function openLatencyMeter(config: StudyConfig, profiles: StudyProfiles, s
 
   return {
     measureSpec: async (spec, target, protocol = config.latency) => {
-      const profile = profiles.get(target.device);
+      const profile = await profileOf(target);
       if (profile) return fitting(predictSpec(spec, profile, target)).latency;
       const weights = initialWeights(buildNetwork(spec, 1), new Random('latency'));
       return measure(exportOnnx(spec, weights, target.batch), spec, target, protocol);
     },
     measureFile: async (path, target, spec) => {
-      const profile = profiles.get(target.device);
+      const profile = await profileOf(target);
       if (!profile) return measure(await readFile(path), spec, target, 'thorough');
       return fitting(predictGraph(readOnnx(await readFile(path), path), profile, target, path)).latency;
     },

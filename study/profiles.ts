@@ -25,8 +25,7 @@ export async function openProfiles({ targets, family, baseDirectory }: StudyConf
     const [key, source] = isProfile(target.device) ? ['device', target.device] : ['profile', target.profile];
     if (source === undefined) continue;
     const place = `targets.${name}`;
-    const path = /\.ya?ml$/i.test(source) ? resolve(baseDirectory, source) : source;
-    const profile = await findProfile(path).catch((cause: Error) => {
+    const profile = await readProfile(source, baseDirectory).catch((cause: Error) => {
       throw new ConfigError(`${place}.${key}: ${cause.message}`, { cause });
     });
     profiles.set(source, profile);
@@ -41,6 +40,11 @@ export async function openProfiles({ targets, family, baseDirectory }: StudyConf
       );
   }
   return profiles;
+}
+
+/** The profile that a study file names: of the table by its id, or a file whose path starts at the study file's folder. */
+export function readProfile(source: string, baseDirectory: string): Promise<DeviceProfile> {
+  return findProfile(/\.ya?ml$/i.test(source) ? resolve(baseDirectory, source) : source);
 }
 
 /** What a journal keeps of a profile. */

@@ -18,7 +18,7 @@ import { takeLease } from './lease.ts';
 import { checkpointFileOf, LocalEvaluator } from './local-evaluator.ts';
 import { openLatencyMeter } from './meter.ts';
 import { prepareData } from './prepare.ts';
-import { openProfiles, rememberProfiles, type StudyProfiles } from './profiles.ts';
+import { openProfiles, rememberProfiles } from './profiles.ts';
 import { StudyRecord } from './record.ts';
 import { resolveRecipe } from './recipe.ts';
 import { writeResults } from './results.ts';
@@ -41,7 +41,7 @@ export interface StudyOptions {
   /** Instead of training on this machine. */
   readonly makeEvaluator?: (data: DataDescription, artefacts: FolderArtefacts) => Evaluator;
   /** Instead of measuring on this machine. */
-  readonly makeMeter?: (profiles: StudyProfiles) => LatencyMeter;
+  readonly makeMeter?: () => LatencyMeter;
 }
 
 /** Within a study's folder: trainings under way. */
@@ -73,7 +73,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       options.makeEvaluator?.(data, artefacts) ??
       commandEvaluator(config, folder, data, artefacts) ??
       localEvaluator(config, folder, data, artefacts);
-    meter = options.makeMeter?.(profiles) ?? openLatencyMeter(config, profiles, signal);
+    meter = options.makeMeter?.() ?? openLatencyMeter(config, signal);
     const context: StudyContext = {
       config,
       folder,
