@@ -3,26 +3,40 @@ import { serveChild } from '../core/child.ts';
 import { systemClock } from '../core/clock.ts';
 import { ConfigError } from '../core/errors.ts';
 import { fingerprint } from './fingerprint.ts';
+import { hostLoad } from './host-load.ts';
 import type { Latency } from './latency.ts';
 import { measure, type MeasureProgress, type MeasureRequest, steadyClock } from './measure.ts';
 import { modelBytes } from './model-file.ts';
+import { measureOffline } from './offline.ts';
 import { openReference, type Reference } from './reference.ts';
+import type { Offline, Server, ServerQuestion } from './scenario.ts';
+import { measureServer } from './server.ts';
 
 /** A measurement whose model may be named by its path. */
-export type MeasureTask = Omit<MeasureRequest, 'model'> & { readonly model: string | Uint8Array };
+export type MeasureTask = Omit<MeasureRequest, 'model'> & {
+  readonly model: string | Uint8Array;
+  /** The reference's time in earlier quiet measurements, where a ledger knows it. */
+  readonly quietReferenceMs?: number;
+  /** A single stream when left out. */
+  readonly scenario?: 'offline' | ServerQuestion;
+};
 
+const load = hostLoad();
 const clock = steadyClock(systemClock);
 const references = new Map<string, Reference>();
 
-serveChild<MeasureTask, Latency, MeasureProgress>(async (task, { emit, signal }) => {
+serveChild<MeasureTask, Latency | Offline | Server, MeasureProgress>(async (task, { emit, signal }) => {
   const { accelerator: id, threads } = task.setting;
   if (!isProvider(id)) throw new ConfigError(`expected an accelerator among ${providerIds.join(', ')}, got '${id}'`);
   const accelerator = onnxRuntimeAccelerator(id);
   const model = await modelBytes(task.model);
   const reference = references.get(`${id} ${threads}`) ?? (await openReference(accelerator, threads, clock));
   references.set(`${id} ${threads}`, reference);
-  const context = { accelerator, reference, clock, fingerprint: fingerprint(id), signal, onProgress: emit };
-  return measure({ ...task, model }, context);
+  const { quietReferenceMs, scenario, ...request } = { ...task, model };
+  const witnesses = { reference, load, clock, signal, ...(quietReferenceMs === undefined ? {} : { quietReferenceMs }) };
+  const context = { ...witnesses, accelerator, fingerprint: fingerprint(id), onProgress: emit };
+  if (scenario === undefined) return measure(request, context);
+  return scenario === 'offline' ? measureOffline(request, context) : measureServer(request, context, scenario);
 });
 
 function isProvider(id: string): id is ProviderId {
