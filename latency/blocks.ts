@@ -133,10 +133,7 @@ export class Blocks {
 }
 
 /** Sleeps, unless aborted. @throws {InterruptedError} when aborted before or meanwhile. */
-export async function pause(
-  { clock, signal }: Pick<Witnesses, 'clock' | 'signal'>,
-  ms: number,
-): Promise<void> {
+export async function pause({ clock, signal }: Pick<Witnesses, 'clock' | 'signal'>, ms: number): Promise<void> {
   // An abort ends the sleep; what is thrown is ours.
   if (ms > 0 && !signal?.aborted) await clock.sleep(ms, signal).catch(() => {});
   if (signal?.aborted) throw new InterruptedError('measuring latency: interrupted');

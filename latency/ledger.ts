@@ -46,6 +46,9 @@ export function ledgerKey(identity: LedgerIdentity, fingerprint: Fingerprint): s
   return digestJson({ identity, fingerprint });
 }
 
+/** Name of the ledger of a folder of studies. */
+export const ledgerName = 'ledger.ndjson';
+
 /** Entries of this host that the reference's quiet time is taken from, whatever their verdict: a host may change for good. */
 const quietMemory = 24;
 /** Fewer say nothing. */

@@ -62,7 +62,9 @@ export async function measure(request: MeasureRequest, context: MeasureContext):
   const { interval, sessions } = protocol;
   const goal: Goal = {
     ...boundsOf(protocol, percentile),
-    samplesPerSession: Math.ceil(leastSamples(percentile / 100, interval.level, sessions.min) / sessions.min),
+    // A median's interval is of the sessions' medians; a tail's is of samples, which must be enough to bound it.
+    samplesPerSession:
+      percentile === 50 ? 1 : Math.ceil(leastSamples(percentile / 100, interval.level, sessions.min) / sessions.min),
     intervalOf: (samples) => percentileInterval(samples, percentile, interval.level),
   };
   return summarise(request, context, await sampleSessions(request, context, goal));
@@ -172,8 +174,7 @@ async function sampleBlock(
   for (let dropped = 0; dropped < block.discard; dropped++) await run();
   const startMs = clock.now();
   const samples: number[] = [];
-  const full = (): boolean =>
-    samples.length >= block.minSamples && (overtime() || clock.now() - startMs >= block.ms);
+  const full = (): boolean => samples.length >= block.minSamples && (overtime() || clock.now() - startMs >= block.ms);
   while (samples.length < block.maxSamples && !full()) samples.push(await run());
   return samples;
 }

@@ -39,8 +39,7 @@ export async function openReference(accelerator: Accelerator, threads: number, c
       if (observations.length > memory) observations.shift();
       return observedMs;
     },
-    departure: (observedMs) =>
-      Math.abs(observedMs / quantile(Float64Array.from(observations).sort(), quietShare) - 1),
+    departure: (observedMs) => Math.abs(observedMs / quantile(Float64Array.from(observations).sort(), quietShare) - 1),
     close: () => session.close(),
   };
   // Something to compare with from the first block on.

@@ -1,6 +1,13 @@
 import { Random } from '../core/random.ts';
 import { Blocks, pause } from './blocks.ts';
-import { leastForP99, measure, type MeasureContext, type MeasureRequest, type TimedRun, withSession } from './measure.ts';
+import {
+  leastForP99,
+  measure,
+  type MeasureContext,
+  type MeasureRequest,
+  type TimedRun,
+  withSession,
+} from './measure.ts';
 import type { Server, ServerPoint, ServerQuestion } from './scenario.ts';
 import { quantile, quantileInterval } from './statistics.ts';
 

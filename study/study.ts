@@ -1,10 +1,11 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { stringify as toYaml } from 'yaml';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { canonicalJson } from '../core/digest.ts';
 import { ConfigError, InterruptedError } from '../core/errors.ts';
+import { Ledger, ledgerName } from '../latency/ledger.ts';
 import type { Evaluator } from '../search/evaluator.ts';
 import { FolderArtefacts } from './artefacts.ts';
 import { environmentOf } from './environment.ts';
@@ -68,7 +69,8 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       options.makeEvaluator?.(data, artefacts) ??
       commandEvaluator(config, folder, data, artefacts) ??
       localEvaluator(config, folder, data, artefacts);
-    meter = openLatencyMeter(config, signal);
+    // Beside the studies of one folder: what one has measured, the next need not.
+    meter = openLatencyMeter(config, signal, { ledger: new Ledger(join(dirname(resolve(folder)), ledgerName)), clock });
     const context: StudyContext = {
       config,
       folder,
