@@ -130,7 +130,9 @@ export function summariseSessions(
     if (sessions.some(({ answer }) => answer[key] !== first?.[key]))
       throw new Error(`expected ${key} to be the same in all sessions, got several`);
   const tail = (ms: number): number => Math.max(ms, centre);
-  const slowestMs = Math.max(...sessions.map(({ samplesMs, p90Ms }) => (samplesMs ? Math.max(...samplesMs) : p90Ms)));
+  const extremes = sessions.flatMap(({ samplesMs, p50Ms, p90Ms }) =>
+    samplesMs ? [Math.min(...samplesMs), Math.max(...samplesMs)] : [p50Ms, p90Ms],
+  );
   const shared = {
     source: 'command',
     ...context,
@@ -138,9 +140,9 @@ export function summariseSessions(
     intervalMs: {
       percentile,
       level: protocol.interval.level,
-      lo: interval.lo,
-      // Too few samples to bound a tail: it ends at the slowest, and the verdict is unstable.
-      hi: Number.isFinite(interval.hi) ? interval.hi : slowestMs,
+      // Too few samples to bound a tail: it ends at the extreme ones, and the verdict is unstable.
+      lo: interval.lo > 0 ? interval.lo : Math.min(...extremes),
+      hi: Number.isFinite(interval.hi) ? interval.hi : Math.max(...extremes),
     },
     sessions: sessions.length,
     stable: isTight && context.drift <= protocol.reference.tolerance,

@@ -182,10 +182,9 @@ describe('a percentile that is asked for', () => {
 
   it('is unstable when its interval stays wide, however well the median is known', async () => {
     // Only every other session has slow runs at all.
-    const modelMs = (session: number, run: number): number => (session % 2 && run % 20 === 0 ? 40 : 10);
     const [asked, median] = [new ScriptedAccelerator(), new ScriptedAccelerator()];
-    asked.modelMs = modelMs;
-    median.modelMs = modelMs;
+    for (const accelerator of [asked, median])
+      accelerator.modelMs = (session, run) => (session % 2 && run % 20 === 0 ? 40 : 10);
     expect(await measureOn(asked, {}, {}, 99)).toMatchObject({ stable: false, sessions: 6 });
     expect(await measureOn(median)).toMatchObject({ stable: true, intervalMs: { percentile: 50 } });
   });
@@ -214,14 +213,14 @@ function scriptedLoad({ clock }: ScriptedAccelerator, busy: (atMs: number) => nu
   };
 }
 
-describe('other processes that the reference does not feel', () => {
-  /** The model takes twice as long while a neighbour is busy; the reference never changes. */
-  function neighbour(busy: (atMs: number) => number): { accelerator: ScriptedAccelerator; load: HostLoad } {
-    const accelerator = new ScriptedAccelerator();
-    accelerator.modelMs = () => (busy(accelerator.clock.now()) > 0.1 ? 20 : 10);
-    return { accelerator, load: scriptedLoad(accelerator, busy) };
-  }
+/** The model takes twice as long while a neighbour is busy; the reference never changes. */
+function neighbour(busy: (atMs: number) => number): { accelerator: ScriptedAccelerator; load: HostLoad } {
+  const accelerator = new ScriptedAccelerator();
+  accelerator.modelMs = () => (busy(accelerator.clock.now()) > 0.1 ? 20 : 10);
+  return { accelerator, load: scriptedLoad(accelerator, busy) };
+}
 
+describe('other processes that the reference does not feel', () => {
   it('make a measurement unstable when they stay for all of it', async () => {
     const { accelerator, load } = neighbour(() => 0.5);
     const latency = await measureOn(accelerator, {}, { load });

@@ -92,6 +92,10 @@ describe('the interval of a tail from order statistics', () => {
   });
 });
 
+/** Eight sessions of so many values, all different. */
+const eightAlike = (count: number): number[][] =>
+  Array.from({ length: 8 }, (_, session) => Array.from({ length: count }, (__, run) => 1 + run + session / 10));
+
 describe('the interval of a tail over sessions', () => {
   it('is that of independent samples, but for the few degrees of freedom, when sessions are alike', () => {
     // 40 sessions that are each the same 25 values: no spread between them at all.
@@ -154,9 +158,7 @@ describe('the interval of a tail over sessions', () => {
     // 368 independent ones; t of 7 degrees of freedom is 2.365 instead of 1.96.
     expect(least).toBeGreaterThan(368 * 1.44);
     expect(least).toBeLessThan(368 * 1.47);
-    const sessions = (count: number): number[][] =>
-      Array.from({ length: 8 }, (_, session) => Array.from({ length: count }, (__, run) => 1 + run + session / 10));
-    expect(quantileInterval(sessions(Math.ceil(least / 8)), 0.99, 0.95).hi).toBeLessThan(1e6);
-    expect(quantileInterval(sessions(Math.floor(least / 8) - 2), 0.99, 0.95).hi).toBe(Number.POSITIVE_INFINITY);
+    expect(quantileInterval(eightAlike(Math.ceil(least / 8)), 0.99, 0.95).hi).toBeLessThan(1e6);
+    expect(quantileInterval(eightAlike(Math.floor(least / 8) - 2), 0.99, 0.95).hi).toBe(Number.POSITIVE_INFINITY);
   });
 });

@@ -53,9 +53,10 @@ const latencyOf = (lo: number, hi: number, stable = true): Latency => ({
   stable,
 });
 
-describe('measuring an entry again', () => {
-  const path = (): string => join(folder, 'm.onnx');
+const path = (): string => join(folder, 'm.onnx');
+const never = () => Promise.reject(new Error('expected no measurement'));
 
+describe('measuring an entry again', () => {
   it.each([
     ['agrees', 'overlap', latencyOf(0.42, 0.45)],
     ['agrees', 'are within 5 % of each other', latencyOf(0.43 * 1.04, 0.5)],
@@ -74,8 +75,6 @@ describe('measuring an entry again', () => {
     expect(verified).toMatchObject({ verdict, latency: now });
     expect(asked).toEqual([entry.identity]);
   });
-
-  const never = () => Promise.reject(new Error('expected no measurement'));
 
   it('is impossible, and says why, where the file is gone, changed, or was never known', async () => {
     expect(await verifyEntry(ledger, added({ path: path() }), never)).toMatchObject({

@@ -41,7 +41,7 @@ function meterOn(ledger: Ledger | undefined, answers: Partial<Latency>[] = [{}])
     meter: {
       measure: async (request) => {
         asked.push(request);
-        return { ...fixture, fingerprint: fingerprint('cpu'), ...(waiting.shift() ?? {}) };
+        return { ...fixture, fingerprint: fingerprint('cpu'), ...waiting.shift() };
       },
       close: async () => {},
     },
