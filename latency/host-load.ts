@@ -13,26 +13,38 @@ export interface HostLoad {
 
 /**
  * This host's. On Linux from /proc/stat, time that a hypervisor gave to other machines included; elsewhere what
- * Node knows of each core. A container sees its whole host, which is what disturbs it.
+ * Node knows of each core. A container sees its whole host, which is what disturbs it. Undefined where the system's
+ * count does not even hold this process's own time: some sandboxes show zeros.
  */
-export function hostLoad(): HostLoad {
-  const busyMs = process.platform === 'linux' ? linuxBusyMs : portableBusyMs;
-  return {
-    // Not availableParallelism: that is this process's share, and others run on all.
-    cores: Math.max(1, cpus().length),
-    stepMs: 10,
-    otherCpuMs() {
-      const { user, system } = process.cpuUsage();
-      return busyMs() - (user + system) / 1e3;
-    },
+export function hostLoad(): HostLoad | undefined {
+  const countedMs = process.platform === 'linux' ? linuxBusyMs : portableBusyMs;
+  const otherCpuMs = (): number => {
+    const { user, system } = process.cpuUsage();
+    return countedMs() - (user + system) / 1e3;
   };
+  // Not availableParallelism: that is this process's share, and others run on all.
+  return otherCpuMs() < -stepMs ? undefined : { cores: Math.max(1, cpus().length), stepMs, otherCpuMs };
 }
 
-/** proc(5), `stat`: user, nice, system, idle, iowait, irq, softirq, steal, in hundredths of a second (USER_HZ). */
+/** Linux counts in hundredths of a second (USER_HZ); others are no finer. */
+const stepMs = 10;
+
 function linuxBusyMs(): number {
-  const line = /^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1] ?? '';
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softIrq = 0, steal = 0] = line.split(' ').map(Number);
-  return 10 * (user + nice + system + irq + softIrq + steal);
+  try {
+    return busyMs(readFileSync('/proc/stat', 'utf8'));
+  } catch {
+    return 0;
+  }
+}
+
+/**
+ * Time in milliseconds that all cores together were not idle, of the text of /proc/stat.
+ * @see proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guests are in user and nice already.
+ */
+export function busyMs(stat: string): number {
+  const fields = /^cpu +(.*)$/m.exec(stat)?.[1] ?? '';
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softIrq = 0, steal = 0] = fields.split(' ').map(Number);
+  return stepMs * (user + nice + system + irq + softIrq + steal);
 }
 
 function portableBusyMs(): number {

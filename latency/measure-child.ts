@@ -33,7 +33,8 @@ serveChild<MeasureTask, Latency | Offline | Server, MeasureProgress>(async (task
   const reference = references.get(`${id} ${threads}`) ?? (await openReference(accelerator, threads, clock));
   references.set(`${id} ${threads}`, reference);
   const { quietReferenceMs, scenario, ...request } = { ...task, model };
-  const witnesses = { reference, load, clock, signal, ...(quietReferenceMs === undefined ? {} : { quietReferenceMs }) };
+  const quiet = quietReferenceMs === undefined ? {} : { quietReferenceMs };
+  const witnesses = { reference, ...(load ? { load } : {}), clock, signal, ...quiet };
   const context = { ...witnesses, accelerator, fingerprint: fingerprint(id), onProgress: emit };
   if (scenario === undefined) return measure(request, context);
   return scenario === 'offline' ? measureOffline(request, context) : measureServer(request, context, scenario);
