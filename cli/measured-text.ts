@@ -56,7 +56,11 @@ export function describeServer({ service, points, limit, highestRatePerS, seed }
   const answer = !limit
     ? []
     : highestRatePerS === null
-      ? [`  no rate that was tried surely meets ${asked}`]
+      ? [
+          points.at(-1)?.intervalMs.hi === null && !points.at(-1)?.saturated
+            ? `  whether ${asked} holds is not known: too few requests arrive in the time there is`
+            : `  no rate that was tried surely meets ${asked}`,
+        ]
       : [`  ${asked} holds at ${highestRatePerS.toPrecision(3)} requests/s`];
   return [
     `server, Poisson arrivals (seed ${seed}); one request alone: ${describeLatency(service)}`,

@@ -90,7 +90,7 @@ export const protocols: Readonly<Record<ProtocolPreset, Protocol>> = {
     sessions: { min: 5, max: 10, blocks: 1, gapMs: 20 },
     interval: { level: 0.95, tolerance: 0.1 },
     tail: { tolerance: 0.25, capMs: 10_000 },
-    server: { sessions: 5, arrivals: 160, rampUp: 0.1, rates: 5, capMs: 10_000 },
+    server: { sessions: 5, arrivals: 160, rampUp: 0.1, rates: 5, capMs: 30_000 },
     capMs: 3000,
   },
   thorough: {
@@ -100,7 +100,7 @@ export const protocols: Readonly<Record<ProtocolPreset, Protocol>> = {
     sessions: { min: 8, max: 24, blocks: 2, gapMs: 200 },
     interval: { level: 0.95, tolerance: 0.03 },
     tail: { tolerance: 0.1, capMs: 90_000 },
-    server: { sessions: 8, arrivals: 250, rampUp: 0.1, rates: 7, capMs: 60_000 },
+    server: { sessions: 8, arrivals: 250, rampUp: 0.1, rates: 7, capMs: 120_000 },
     capMs: 30_000,
   },
 };

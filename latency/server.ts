@@ -13,6 +13,8 @@ import { quantile, quantileInterval } from './statistics.ts';
 
 /** Waiting so many times the limit (or a tenth as many services, without one) is a queue that only grows. */
 const hopeless = 10;
+/** A disturbed session of arrivals is repeated, but so often at most at one rate: it takes as long as its arrivals. */
+const mostRepeated = 2;
 /** The search for the highest rate ends when it is known to this share of what the device could serve at most. */
 const rateResolution = 0.02;
 
@@ -34,10 +36,10 @@ export async function measureServer(
   const service = await measure(single, context);
   const { ratePerS, limit, seed } = question;
   const points: ServerPoint[] = [];
-  const attempt = async (rate: number): Promise<boolean> => {
+  const attempt = async (rate: number): Promise<ServerPoint> => {
     const point = await serveAt(rate, request, context, question, service.p50Ms);
     points.push(point);
-    return point.meets === true;
+    return point;
   };
   if (ratePerS !== undefined) await attempt(ratePerS);
   else if (limit && service.p50Ms < limit.ms) await bisect(1e3 / service.p50Ms, request.protocol.server.rates, attempt);
@@ -54,13 +56,18 @@ export async function measureServer(
   };
 }
 
-/** Halves the range that holds the highest rate that passes. */
-async function bisect(most: number, steps: number, passes: (rate: number) => Promise<boolean>): Promise<void> {
+/**
+ * Halves the range that holds the highest rate that meets the limit. It ends where a rate brings too few arrivals in
+ * its time to be judged: lower ones bring fewer.
+ */
+async function bisect(most: number, steps: number, attempt: (rate: number) => Promise<ServerPoint>): Promise<void> {
   let [lo, hi] = [0, most];
   for (let step = 0; step < steps && hi - lo > rateResolution * most; step++) {
     const middle = (lo + hi) / 2;
-    if (await passes(middle)) lo = middle;
-    else hi = middle;
+    const { meets, saturated, intervalMs } = await attempt(middle);
+    if (meets) lo = middle;
+    else if (saturated || intervalMs.hi !== null) hi = middle;
+    else return;
   }
 }
 
@@ -84,7 +91,9 @@ async function serveAt(
   const { server, interval } = protocol;
   const startMs = context.clock.now();
   const overtime = (): boolean => context.clock.now() - startMs > server.capMs;
-  const blocks = new Blocks(protocol, context, setting.threads, overtime);
+  const { reference } = protocol;
+  const patient = { ...reference, maxRejected: Math.min(reference.maxRejected, mostRepeated) };
+  const blocks = new Blocks({ ...protocol, reference: patient }, context, setting.threads, overtime);
   const giveUpMs = hopeless * (limit?.ms ?? hopeless * serviceMs);
   const sessions: Served[] = [];
   while (sessions.length < server.sessions && !sessions.some(({ saturated }) => saturated)) {

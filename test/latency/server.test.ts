@@ -98,6 +98,14 @@ describe('the highest rate within a limit', () => {
     expect(await served({ limit: { percentile: 99, ms: 1.5 } })).toMatchObject({ points: [], highestRatePerS: null });
   });
 
+  it('is not looked for below a rate that brings too few arrivals in its time', async () => {
+    // 250 a second for half a second are some 125 arrivals: no interval of a p99 has an upper end.
+    const { points, highestRatePerS } = await served({ limit: { percentile: 99, ms: 1e3 } }, { capMs: 500 });
+    expect(points).toHaveLength(1);
+    expect(points[0]).toMatchObject({ meets: false, saturated: false, intervalMs: { hi: null } });
+    expect(highestRatePerS).toBeNull();
+  });
+
   it('is not claimed on arrivals too few to bound the percentile', async () => {
     const { points } = await served({ ratePerS: 10, limit: { percentile: 99, ms: 1e3 } }, { arrivals: 20 });
     expect(points[0]).toMatchObject({ meets: false, p99Ms: null, intervalMs: { hi: null } });
