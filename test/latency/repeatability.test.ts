@@ -31,7 +31,8 @@ async function measured(machine: Machine, seed: string): Promise<Latency> {
   const pass = (ms: number): void => {
     clock.advance(ms);
     if (there) otherCpuMs += ms;
-    while (neighbour && clock.now() >= untilMs) {
+    if (!neighbour) return;
+    while (clock.now() >= untilMs) {
       there = !there;
       untilMs += -Math.log(1 - random.uniform()) * (there ? neighbour.thereMs : neighbour.awayMs);
     }
