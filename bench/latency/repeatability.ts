@@ -84,7 +84,7 @@ const tell = (name: string, condition: string, { p50Ms, intervalMs, stable, drif
       `±${(100 * (intervalMs.hi / p50Ms - 1)).toFixed(1)} %`.padEnd(8),
       stable ? 'stable  ' : 'unstable',
       `others ${(100 * (otherLoad ?? Number.NaN)).toFixed(0)} % of the host`,
-      `drift ${(100 * drift).toFixed(0)} %`,
+      `drift ${(100 * drift).toFixed(0)} %, reference ${latency.referenceMs?.toPrecision(3)} ms`,
       `${latency.sessions} sessions, ${latency.rejectedBlocks} rejected`,
     ].join('  '),
   );
