@@ -28,7 +28,7 @@ export const latencySchema = z.strictObject({
   sessions: z.int().nonnegative(),
   samples: z.int().nonnegative(),
   stable: z.boolean(),
-  /** Largest relative departure of the reference kernel from its median over accepted blocks. */
+  /** Largest relative departure of the reference kernel, over accepted blocks, from its time when the host is quiet. */
   drift: z.number().nonnegative(),
   rejectedBlocks: z.int().nonnegative(),
   /** Share of the host's cores that other processes used during accepted blocks. */

@@ -27,7 +27,7 @@ export const protocolSchema = z.strictObject({
   reference: z.strictObject({
     /** Runs of one observation; their median counts. */
     runs: z.int().positive(),
-    /** A block is rejected when an observation beside it departs by more from the running median. */
+    /** A block is rejected when an observation beside it departs by more from the fast end of what is remembered. */
     tolerance: share,
     /** Rejected blocks are repeated up to so many in all; then blocks count as they are, and `stable` is false. */
     maxRejected: z.int().nonnegative(),

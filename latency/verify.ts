@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { canonicalJson, digestBytes } from '../core/digest.ts';
+import { InterruptedError, RidgepointError } from '../core/errors.ts';
 import type { Fingerprint, Latency } from './latency.ts';
 import { type Ledger, type LedgerEntry, type LedgerIdentity } from './ledger.ts';
 import { candidateModel } from './model-file.ts';
@@ -32,11 +33,18 @@ export function verifiable(
   return [...newest.values()].toSorted((a, b) => (a.at < b.at ? 1 : -1));
 }
 
-/** Measures an entry's model again. What cannot be had with the same bytes is not measured. */
+/**
+ * Measures an entry's model again. What cannot be had with the same bytes, or no longer runs here, is said to be.
+ * @throws {InterruptedError} when aborted.
+ */
 export async function verifyEntry(ledger: Ledger, entry: LedgerEntry, measure: MeasureAgain): Promise<Verified> {
   const found = await modelOf(ledger, entry);
   if (typeof found === 'string') return { entry, verdict: 'impossible', because: found };
-  const latency = await measure(found, entry.identity);
+  const latency = await measure(found, entry.identity).catch((error: unknown) => {
+    if (!(error instanceof RidgepointError) || error instanceof InterruptedError) throw error;
+    return error.message;
+  });
+  if (typeof latency === 'string') return { entry, verdict: 'impossible', because: latency };
   return { entry, latency, verdict: latency.stable ? compare(entry.latency, latency) : 'unstable' };
 }
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestBytes } from '../../core/digest.ts';
+import { EnvironmentError, InterruptedError } from '../../core/errors.ts';
 import { type Latency, latencySchema } from '../../latency/latency.ts';
 import { Ledger, type LedgerEntry, type LedgerIdentity, type ModelOrigin } from '../../latency/ledger.ts';
 import { candidateModel } from '../../latency/model-file.ts';
@@ -86,6 +87,15 @@ describe('measuring an entry again', () => {
       because: expect.stringContaining('another model'),
     });
     expect(await verifyEntry(ledger, added({}), never)).toMatchObject({ because: expect.stringContaining('neither') });
+  });
+
+  it('is impossible where the model no longer runs, and goes on to the next; an interruption ends it', async () => {
+    writeFileSync(path(), bytes);
+    const entry = added({ path: path() });
+    const gone = await verifyEntry(ledger, entry, () => Promise.reject(new EnvironmentError('no device')));
+    expect(gone).toMatchObject({ verdict: 'impossible', because: 'no device' });
+    const stopped = verifyEntry(ledger, entry, () => Promise.reject(new InterruptedError('stopped')));
+    await expect(stopped).rejects.toBeInstanceOf(InterruptedError);
   });
 
   it('builds a candidate again from its spec, and only measures the very same bytes', async () => {
