@@ -202,7 +202,7 @@ function tell(reporter: Reporter, what: string): (progress: MeasureProgress) => 
   return ({ session, p50Ms, rejectedBlocks, at }) =>
     reporter.progress({
       phase: 'measure',
-      text: `${what}${at ? `, ${at}` : ''}: session ${session}, p50 ${p50Ms.toPrecision(3)} ms, ${rejectedBlocks} blocks rejected`,
+      text: `${what}${at ? `, ${at}` : ''}: ${session} sessions${p50Ms === null ? '' : `, p50 ${p50Ms.toPrecision(3)} ms`}, ${rejectedBlocks} blocks rejected`,
     });
 }
 

@@ -15,6 +15,8 @@ export interface Witnesses {
   /** Its `now` must be monotonic and finer than a microsecond. */
   readonly clock: Clock;
   readonly signal?: AbortSignal;
+  /** Hears of each block that is to be repeated. */
+  readonly onRejected?: () => void;
 }
 
 /** How quiet the machine was while blocks were taken. */
@@ -92,6 +94,7 @@ export class Blocks {
         return result;
       }
       this.#rejected++;
+      this.#witnesses.onRejected?.();
       // What disturbed it may pass.
       await pause(this.#witnesses, this.#protocol.sessions.gapMs);
     }

@@ -29,11 +29,12 @@ export interface MeasureRequest {
 
 /** How far a measurement is. */
 export interface MeasureProgress {
+  /** Sessions that are done. */
   readonly session: number;
   readonly blocks: number;
   readonly rejectedBlocks: number;
-  /** Of the sessions so far. */
-  readonly p50Ms: number;
+  /** Of the sessions so far; null before the first is done. */
+  readonly p50Ms: number | null;
   /** What is being measured, where it is not a single stream: e.g. `120/s`. */
   readonly at?: string;
 }
@@ -96,8 +97,14 @@ export async function sampleSessions(request: MeasureRequest, context: MeasureCo
   const { protocol, setting } = request;
   const startMs = context.clock.now();
   const overtime = (): boolean => context.clock.now() - startMs > goal.capMs;
-  const blocks = new Blocks(protocol, context, setting.threads, overtime);
   const sessions: number[][] = [];
+  const tell = (): void => {
+    const logs = sessions.map((session) => Math.log(median(session)));
+    const p50Ms = logs.length === 0 ? null : Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+    const { accepted, rejected } = blocks;
+    context.onProgress?.({ session: sessions.length, blocks: accepted, rejectedBlocks: rejected, p50Ms });
+  };
+  const blocks = new Blocks(protocol, { ...context, onRejected: tell }, setting.threads, overtime);
   const enough = (): boolean => {
     if (sessions.length < protocol.sessions.min) return false;
     return relativeHalfWidth(goal.intervalOf(sessions)) <= goal.tolerance || overtime();
@@ -114,12 +121,7 @@ export async function sampleSessions(request: MeasureRequest, context: MeasureCo
       return taken;
     });
     sessions.push(samples);
-    context.onProgress?.({
-      session: sessions.length,
-      blocks: blocks.accepted,
-      rejectedBlocks: blocks.rejected,
-      p50Ms: Math.exp(sessions.reduce((sum, session) => sum + Math.log(median(session)), 0) / sessions.length),
-    });
+    tell();
   }
   return { sessions, quietness: blocks.quietness };
 }

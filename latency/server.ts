@@ -15,6 +15,8 @@ import { quantile, quantileInterval } from './statistics.ts';
 const hopeless = 10;
 /** A disturbed session of arrivals is repeated, but so often at most at one rate: it takes as long as its arrivals. */
 const mostRepeated = 2;
+/** Between two reports of progress in a session of arrivals. */
+const tellEveryMs = 2000;
 /** The search for the highest rate ends when it is known to this share of what the device could serve at most. */
 const rateResolution = 0.02;
 
@@ -93,7 +95,16 @@ async function serveAt(
   const overtime = (): boolean => context.clock.now() - startMs > server.capMs;
   const { reference } = protocol;
   const patient = { ...reference, maxRejected: Math.min(reference.maxRejected, mostRepeated) };
-  const blocks = new Blocks({ ...protocol, reference: patient }, context, setting.threads, overtime);
+  const tell = (): void =>
+    context.onProgress?.({
+      session: sessions.length,
+      blocks: blocks.accepted,
+      rejectedBlocks: blocks.rejected,
+      p50Ms: serviceMs,
+      at: `${ratePerS.toPrecision(3)} requests/s`,
+    });
+  const witnesses = { ...context, onRejected: tell };
+  const blocks = new Blocks({ ...protocol, reference: patient }, witnesses, setting.threads, overtime);
   const giveUpMs = hopeless * (limit?.ms ?? hopeless * serviceMs);
   const sessions: Served[] = [];
   while (sessions.length < server.sessions && !sessions.some(({ saturated }) => saturated)) {
@@ -102,16 +113,10 @@ async function serveAt(
     const gaps = (): Random => new Random(seed).child('arrivals', sessions.length);
     sessions.push(
       await withSession(request, context, (run) =>
-        blocks.take(() => serve(run, context, { ratePerS, gaps: gaps(), giveUpMs, overtime, ...server })),
+        blocks.take(() => serve(run, context, { ratePerS, gaps: gaps(), giveUpMs, overtime, tell, ...server })),
       ),
     );
-    context.onProgress?.({
-      session: sessions.length,
-      blocks: blocks.accepted,
-      rejectedBlocks: blocks.rejected,
-      p50Ms: serviceMs,
-      at: `${ratePerS.toPrecision(3)} requests/s`,
-    });
+    tell();
   }
   const responses = sessions.map(({ responsesMs }) => responsesMs);
   const sorted = Float64Array.from(responses.flat()).sort();
@@ -148,22 +153,30 @@ interface Traffic {
   /** A request that waited longer ends the session. */
   readonly giveUpMs: number;
   readonly overtime: () => boolean;
+  /** Called every two seconds. */
+  readonly tell: () => void;
 }
 
 /** One session: requests are served in the order of their arrival, whose times the device has no say in. */
 async function serve(run: TimedRun, context: MeasureContext, traffic: Traffic): Promise<Served> {
   const { clock } = context;
-  const { ratePerS, gaps, arrivals, rampUp, giveUpMs, overtime } = traffic;
+  const { ratePerS, gaps, arrivals, rampUp, giveUpMs, overtime, tell } = traffic;
   const ramp = Math.ceil(rampUp * arrivals);
   const served: Served = { responsesMs: [], waitMs: 0, busyMs: 0, wallMs: 0, saturated: false };
   const startMs = clock.now();
   let arrivalMs = startMs;
+  let toldMs = startMs;
   for (let request = 0; request < ramp + arrivals; request++) {
     arrivalMs += (-Math.log(1 - gaps.uniform()) * 1e3) / ratePerS;
     await pause(context, arrivalMs - clock.now());
     const waitMs = Math.max(0, clock.now() - arrivalMs);
     served.busyMs += await run();
-    const responseMs = clock.now() - arrivalMs;
+    const endMs = clock.now();
+    const responseMs = endMs - arrivalMs;
+    if (endMs - toldMs > tellEveryMs) {
+      tell();
+      toldMs = endMs;
+    }
     // One request at least, or there would be nothing to tell of.
     if (request >= ramp || waitMs > giveUpMs || overtime()) {
       served.responsesMs.push(responseMs);

@@ -119,6 +119,18 @@ describe('a measurement on a quiet machine', () => {
   });
 });
 
+it('reports every rejected block, so that a long disturbance is not a long silence', async () => {
+  const accelerator = new ScriptedAccelerator();
+  const load = scriptedLoad(accelerator, () => 0.5);
+  const seen: string[] = [];
+  await measureOn(
+    accelerator,
+    {},
+    { load, onProgress: ({ session, rejectedBlocks }) => seen.push(`${session} ${rejectedBlocks}`) },
+  );
+  expect(seen.slice(0, 5)).toEqual(['0 1', '0 2', '0 3', '0 4', '1 4']);
+});
+
 describe('sessions that differ', () => {
   it('are added until the interval between them is tight enough', async () => {
     const accelerator = new ScriptedAccelerator();
