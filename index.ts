@@ -40,6 +40,7 @@ export { builtInSpace } from './search/spaces.ts';
 export { applyMultipliers } from './scaling/apply.ts';
 export { builtInNetwork, builtInNetworkNames, loadNetwork } from './scaling/built-in-networks.ts';
 export { activationsRatio, compose, macsRatio, type Multipliers, paramsRatio } from './scaling/multipliers.ts';
+export { type Elasticity, fitElasticity } from './scaling/elasticity.ts';
 export { latencyDesign } from './scaling/latency-design.ts';
 export { proposeScalings } from './scaling/optimizer.ts';
 export { compoundRule, fastScalingRule, parseRule, type ScalingRule } from './scaling/rules.ts';

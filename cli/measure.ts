@@ -41,8 +41,12 @@ export const command = defineCommand({
     commands: { type: 'string', description: 'file that declares commands by name', default: 'commands.yaml' },
     precision: {
       type: 'string',
-      description: `${precisions.join(', ')}; others than fp32 of commands only`,
-      default: 'fp32',
+      description: `${precisions.join(', ')}; of a command, fp32 by default; a provider runs the file in its own`,
+    },
+    'allow-fallback': {
+      type: 'boolean',
+      description:
+        'measure a model with operators that the provider lacks; they run on the CPU, and the record says so',
     },
     batch: { type: 'string', description: 'extents of a symbolic batch axis, comma-separated', default: '1' },
     threads: { type: 'string', description: 'threads inside one inference', default: '1' },
@@ -68,7 +72,8 @@ export const command = defineCommand({
     const preset = protocolPresets.find((name) => name === args.protocol);
     if (!preset) throw new ConfigError(`--protocol: expected ${protocolPresets.join(' or ')}, got ${args.protocol}`);
     const precision = precisions.find((name) => name === args.precision);
-    if (!precision) throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${args.precision}`);
+    if (args.precision !== undefined && !precision)
+      throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${args.precision}`);
     const scenario = scenarioNames.find((name) => name === args.scenario);
     if (!scenario) throw new ConfigError(`--scenario: expected ${scenarioNames.join(', ')}, got ${args.scenario}`);
     const limit = args.limit === undefined ? undefined : limitArgument(args.limit);
@@ -103,15 +108,30 @@ export const command = defineCommand({
             if (scenario !== 'single-stream')
               throw new ConfigError(`--scenario: expected single-stream on ${on}, got ${scenario}`);
             const target = openCommandTarget(declared);
-            const request = { model, batch, threads, precision, percentile, protocol: commandProtocols[preset] };
+            const request = {
+              model,
+              batch,
+              threads,
+              precision: precision ?? 'fp32',
+              percentile,
+              protocol: commandProtocols[preset],
+            };
             results.push(await target.measure(request, call).finally(() => target.close()));
             continue;
           }
-          if (precision !== 'fp32') throw new ConfigError(`--precision: expected fp32 on ${on}, got ${precision}`);
           const setting = { accelerator: on, batch, threads };
           const quietReferenceMs = ledger?.quietReferenceMs(on, threads, fingerprint(on));
           const quiet = quietReferenceMs === undefined ? {} : { quietReferenceMs };
-          const request: MeterRequest = { model, setting, protocol: protocols[preset], percentile, ...quiet };
+          const allowFallback = args['allow-fallback'];
+          const request: MeterRequest = {
+            model,
+            setting,
+            protocol: protocols[preset],
+            percentile,
+            ...(precision && { precision }),
+            ...(allowFallback && { allowFallback }),
+            ...quiet,
+          };
           if (scenario === 'offline') results.push(await open().offline(request, call));
           else if (scenario === 'server')
             results.push(
@@ -124,7 +144,8 @@ export const command = defineCommand({
           else {
             const latency = await open().measure(request, call);
             results.push(latency);
-            if (ledger) await note(ledger, model, { ...setting, percentile, preset }, latency);
+            // What ran elsewhere in part is no latency of this accelerator.
+            if (ledger && !allowFallback) await note(ledger, model, { ...setting, percentile, preset }, latency);
           }
         }
     } catch (error) {
@@ -220,7 +241,7 @@ async function note(
   const identity: LedgerIdentity = {
     ...asked,
     model: digestBytes(await modelBytes(model)),
-    precision: 'fp32',
+    precision: latency.precision,
     scenario: 'single-stream',
     protocol: protocols[preset],
   };

@@ -1,3 +1,4 @@
+import { emulated } from '../accelerators/software-driver.ts';
 import type { Latency } from '../latency/latency.ts';
 import type { Offline, Server, ServerPoint } from '../latency/scenario.ts';
 import type { Verified } from '../latency/verify.ts';
@@ -29,7 +30,18 @@ export function describeLatency(latency: Latency): string {
     `${accelerator}, batch ${batch}, ${threads} thread${threads === 1 ? '' : 's'}: ${with50(50, `p50 ${ms(p50Ms)}`)}, ${with50(90, `p90 ${ms(p90Ms)}`)}, ${with50(99, `p99 ${p99}`)}`,
     `  ${stable ? 'stable' : 'UNSTABLE: do not rely on it'}; ${reported ? 'percentiles as the program reported them, unchecked' : `${samples} runs`} in ${sessions} sessions, ${disturbanceText(latency)}; ${clockText(latency)}`,
     `  on ${latency.fingerprint?.cpu ?? 'unknown'}, ${latency.fingerprint?.runtime ?? ''} (${latency.fingerprint?.provider ?? ''})`,
+    ...caveats(latency),
   ].join('\n');
+}
+
+/** What makes the number another one than it seems. */
+function caveats({ accelerator, placement = {}, fingerprint }: Latency): string[] {
+  const isMixed = Object.keys(placement).some((provider) => provider !== accelerator);
+  const shares = Object.entries(placement).map(([provider, nodes]) => `${nodes} on ${provider}`);
+  return [
+    ...(isMixed ? [`  NOT ${accelerator} ALONE: of the nodes ran ${shares.join(', ')}`] : []),
+    ...(fingerprint?.software === undefined ? [] : [`  NO GPU: ${accelerator} ran ${emulated(fingerprint.software)}`]),
+  ];
 }
 
 function disturbanceText({

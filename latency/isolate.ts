@@ -18,6 +18,7 @@ export interface MeterCall {
 export interface Meter {
   /**
    * @throws {InterruptedError} when aborted, waiting or measuring.
+   * @throws {EnvironmentError} with the code `device-lost` when the device went away; the next call has a new process.
    * @throws {ChildCrashedError} when the model or its driver took the measuring process down.
    * @throws {RidgepointError} for a model that does not open.
    */
@@ -44,11 +45,18 @@ export function openMeter(options: { readonly lockDirectory?: string } = {}): Me
     return child;
   };
 
+  /** A process whose device was lost holds what is left of it; a new one may find the device again. */
+  const dropLost = async (error: { readonly code?: string }): Promise<never> => {
+    if (error.code === 'device-lost') await child?.close();
+    throw error;
+  };
+
   const run = (task: MeasureTask, { signal, onProgress }: MeterCall = {}): Promise<Latency | Offline | Server> =>
-    withHostLock('exclusive', async () => (await living().call(task, { signal, onEvent: onProgress })).output, {
-      signal,
-      directory: options.lockDirectory,
-    });
+    withHostLock(
+      'exclusive',
+      async () => (await living().call(task, { signal, onEvent: onProgress }).catch(dropLost)).output,
+      { signal, directory: options.lockDirectory },
+    );
 
   // What the child answers follows from the scenario asked for.
   return {

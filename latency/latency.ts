@@ -9,6 +9,10 @@ export const fingerprintSchema = z.strictObject({
   runtime: z.string().describe('e.g. onnxruntime-node 1.30.0'),
   provider: z.string().describe('execution provider every node ran on'),
   node: z.string(),
+  software: z
+    .string()
+    .optional()
+    .describe("software driver that computed on the CPU in a GPU's place: no GPU's latency"),
 });
 export type Fingerprint = z.infer<typeof fingerprintSchema>;
 
@@ -42,6 +46,8 @@ export const latencySchema = z.strictObject({
   /** False for a prediction by a profile that no measurement backs: good for ranking only. */
   calibrated: z.boolean(),
   fingerprint: fingerprintSchema.nullable(),
+  /** Nodes by the execution provider that the runtime's profile saw them on; of providers other than the CPU. */
+  placement: z.record(z.string(), z.int()).optional(),
   /** True where a command gave percentiles only, not the samples they are of: hearsay that nobody can check. */
   reported: z.boolean().optional(),
   /** Session medians and a thinned sample of single runs, for plots. */

@@ -1,5 +1,4 @@
 import { type DeviceProfile, type Precision, precisions } from '../accelerators/device-profile.ts';
-import { simulatedLatencyMs, simulatedProfile, type Work } from '../accelerators/simulated.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { KernelProgram } from '../models/kernels.ts';
 import type { Latency, LatencySetting } from './latency.ts';
@@ -65,19 +64,6 @@ export function predictLatency(program: KernelProgram, profile: DeviceProfile, p
     footprint: footprintOf(program, profile, precision),
     unknown: unknownOf(profile),
   };
-}
-
-/**
- * Latency of a simulated device as the record that measuring gives: one exact value, so every
- * percentile and both ends of the interval are equal. It stands on no measurement: `calibrated` is
- * false and it serves to rank, and to test.
- */
-export function predictedLatency(
-  work: Work,
-  setting: Omit<LatencySetting, 'accelerator'>,
-  profile: DeviceProfile = simulatedProfile,
-): Latency {
-  return exactly(simulatedLatencyMs(work, setting.batch, profile), profile.id, setting);
 }
 
 function exactly(ms: number, accelerator: string, { batch, threads }: Omit<LatencySetting, 'accelerator'>): Latency {

@@ -1,26 +1,21 @@
 import { readFile } from 'node:fs/promises';
-import type { Work } from '../accelerators/simulated.ts';
 import { commandNameOf } from '../commands/declaration.ts';
 import { commandProtocols } from '../commands/sampling.ts';
 import { type CommandTarget, openCommandTarget } from '../commands/target.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { digestBytes } from '../core/digest.ts';
-import { ConfigError } from '../core/errors.ts';
+import { precisionOn } from '../latency/file-precision.ts';
 import { fingerprint } from '../latency/fingerprint.ts';
 import type { Latency, Percentile } from '../latency/latency.ts';
 import { type Meter, openMeter } from '../latency/isolate.ts';
 import type { Ledger, LedgerIdentity, ModelOrigin } from '../latency/ledger.ts';
 import { candidateModel } from '../latency/model-file.ts';
-import { predictedLatency } from '../latency/predicted.ts';
 import { type ProtocolPreset, protocols } from '../latency/protocol.ts';
-import { buildNetwork } from '../models/build.ts';
+import { readOnnx } from '../models/onnx.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { LatencyMeter } from './context.ts';
-import { countSpec } from './evaluate.ts';
+import { fitting, predictGraph, predictSpec, type StudyProfiles } from './profiles.ts';
 import { type StudyConfig, studyCommand, type TargetConfig } from './study-file.ts';
-
-/** The device that is computed, not measured: for tests and for trying a study without its accelerator. */
-export const simulatedDevice = 'simulated';
 
 export interface LatencyMeterOptions {
   /**
@@ -44,11 +39,12 @@ interface Subject {
 
 /**
  * Latency for a study: measured in a process of its own under the host lock, by the user's own program
- * where a target's device is a command, or computed where it is `simulated`. Candidates are measured
+ * where a target's device is a command, or predicted where it is a profile. Candidates are measured
  * with untrained weights of trained scale.
  */
 export function openLatencyMeter(
   config: StudyConfig,
+  profiles: StudyProfiles,
   signal: AbortSignal,
   { ledger, meter: given, clock = systemClock }: LatencyMeterOptions = {},
 ): LatencyMeter {
@@ -64,7 +60,7 @@ export function openLatencyMeter(
     const identity: LedgerIdentity = {
       ...setting,
       model: digestBytes(model),
-      precision: 'fp32',
+      precision: precisionOn(device, model, undefined),
       scenario: 'single-stream',
       percentile,
       protocol,
@@ -94,34 +90,21 @@ export function openLatencyMeter(
 
   return {
     measureSpec: async (spec, target, preset = config.latency) => {
-      if (target.device === simulatedDevice) return simulate(spec, target);
+      const profile = profiles.get(target.device);
+      if (profile) return fitting(predictSpec(spec, profile, target)).latency;
       const model = candidateModel(spec, target.batch);
       return measure({ model, spec, origin: { spec }, preset, percentile: 50 }, target);
     },
     measureFile: async (path, target, spec) => {
-      if (target.device !== simulatedDevice) {
-        const percentile = target.limit?.percentile ?? 50;
-        const model = await readFile(path);
-        return measure({ model, spec, origin: { path }, preset: 'thorough', percentile }, target);
-      }
-      if (!spec)
-        throw new ConfigError(`${path}: expected a network with a spec on the simulated device, got a bare file`);
-      return simulate(spec, target);
+      const profile = profiles.get(target.device);
+      const model = await readFile(path);
+      if (profile) return fitting(predictGraph(readOnnx(model, path), profile, target, path)).latency;
+      const percentile = target.limit?.percentile ?? 50;
+      return measure({ model, spec, origin: { path }, preset: 'thorough', percentile }, target);
     },
     close: async () => {
       for (const target of commands.values()) target.close();
       await meter?.close();
     },
   };
-}
-
-function simulate(spec: NetworkSpec, target: TargetConfig): Latency {
-  return predictedLatency(workOf(spec), { batch: target.batch, threads: target.threads });
-}
-
-/** Work after fusion: every convolution writes its output once and the next reads it. */
-function workOf(spec: NetworkSpec): Work {
-  const { macs, activations, weightBytes } = countSpec(spec);
-  const convolutions = buildNetwork(spec, 1).nodes.filter(({ op }) => op === 'conv' || op === 'dense').length;
-  return { macs, activationBytes: 2 * 4 * activations, weightBytes, kernels: convolutions };
 }

@@ -19,6 +19,7 @@ import { takeLease } from './lease.ts';
 import { checkpointFileOf, LocalEvaluator } from './local-evaluator.ts';
 import { openLatencyMeter } from './meter.ts';
 import { prepareData } from './prepare.ts';
+import { openProfiles, rememberProfiles, type StudyProfiles } from './profiles.ts';
 import { StudyRecord } from './record.ts';
 import { resolveRecipe } from './recipe.ts';
 import { writeResults } from './results.ts';
@@ -42,6 +43,8 @@ export interface StudyOptions {
   readonly clock?: Clock;
   /** Instead of training on this machine. */
   readonly makeEvaluator?: (data: DataDescription, artefacts: FolderArtefacts) => Evaluator;
+  /** Instead of measuring on this machine. */
+  readonly makeMeter?: (profiles: StudyProfiles) => LatencyMeter;
 }
 
 /** Within a study's folder: trainings under way. */
@@ -55,6 +58,7 @@ const checkpointsFolder = 'checkpoints';
  */
 export async function runStudy(config: StudyConfig, options: StudyOptions): Promise<StudySummary> {
   const { folder, clock = systemClock, signal = new AbortController().signal } = options;
+  const profiles = await openProfiles(config);
   const release = takeLease(folder);
   let journal: Journal | undefined;
   let evaluator: Evaluator | undefined;
@@ -64,6 +68,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     journal = new Journal(journalPath(folder), clock);
     const record = new StudyRecord(journal, options.onEvent);
     await openRecord(record, config, folder);
+    rememberProfiles(record, profiles);
     options.onProgress?.({ phase: 'prepare', text: 'preparing the data' });
     const data = await prepareData(config, folder, record, signal);
     const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
@@ -72,7 +77,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       commandEvaluator(config, folder, data, artefacts) ??
       localEvaluator(config, folder, data, artefacts);
     const ledger = options.ledger === undefined ? {} : { ledger: new Ledger(options.ledger) };
-    meter = openLatencyMeter(config, signal, { ...ledger, clock });
+    meter = options.makeMeter?.(profiles) ?? openLatencyMeter(config, profiles, signal, { ...ledger, clock });
     const context: StudyContext = {
       config,
       folder,
@@ -80,6 +85,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       record,
       evaluator,
       meter,
+      profiles,
       artefacts,
       clock,
       signal,

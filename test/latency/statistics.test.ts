@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../core/random.ts';
+import { studentT } from '../../core/student-t.ts';
 import {
   geometricInterval,
   leastSamples,
@@ -8,7 +9,6 @@ import {
   orderStatisticInterval,
   quantile,
   quantileInterval,
-  studentT,
 } from '../../latency/statistics.ts';
 
 describe('quantiles', () => {
@@ -31,17 +31,6 @@ describe('quantiles', () => {
       }),
     );
   });
-});
-
-it.each([
-  [1, 12.7062],
-  [2, 4.30265],
-  [3, 3.18245],
-  [4, 2.77645],
-  [7, 2.36462],
-  [30, 2.04227],
-])('Student’s t at 95 %% with %i degrees of freedom is the tables’ %f', (degrees, expected) => {
-  expect(studentT(0.95, degrees)).toBeCloseTo(expected, 4);
 });
 
 describe('the interval of session medians', () => {

@@ -9,6 +9,7 @@ import { type Latency, latencySchema } from '../../latency/latency.ts';
 import { Ledger } from '../../latency/ledger.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
 import type { LatencyMeter } from '../../study/context.ts';
+import { openProfiles } from '../../study/profiles.ts';
 import { openLatencyMeter } from '../../study/meter.ts';
 import { resolveStudy, type TargetConfig } from '../../study/study-file.ts';
 
@@ -23,6 +24,7 @@ const config = resolveStudy(
   },
   'study.yaml',
 );
+const profiles = await openProfiles(config);
 const target = (name: string): TargetConfig => config.targets[name] as TargetConfig;
 
 let folder: string;
@@ -35,7 +37,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 function meterOn(ledger: Ledger | undefined, answers: Partial<Latency>[] = [{}]) {
   const asked: MeterRequest[] = [];
   const waiting = [...answers];
-  const meter: LatencyMeter = openLatencyMeter(config, new AbortController().signal, {
+  const meter: LatencyMeter = openLatencyMeter(config, profiles, new AbortController().signal, {
     ...(ledger ? { ledger } : {}),
     clock: new SimulatedClock(Date.UTC(2026, 10, 21)),
     meter: {
