@@ -52,8 +52,10 @@ export { deviceProfiles } from './accelerators/profiles.ts';
 export { calibrateProfile, type CalibrationPoint } from './latency/calibrate-profile.ts';
 export { measureInChild, type Meter, openMeter } from './latency/isolate.ts';
 export type { Latency } from './latency/latency.ts';
+export { Ledger } from './latency/ledger.ts';
 export { type Prediction, predictLatency } from './latency/predicted.ts';
 export { type Protocol, protocols } from './latency/protocol.ts';
+export type { Offline, Server, ServerQuestion } from './latency/scenario.ts';
 
 export { type Command, readCommand } from './commands/declaration.ts';
 export { type CommandProtocol, commandProtocols } from './commands/sampling.ts';

@@ -83,6 +83,7 @@ function exactly(ms: number, accelerator: string, { batch, threads }: Omit<Laten
     drift: 0,
     rejectedBlocks: 0,
     includesIo: false,
+    clock: 'device',
     calibrated: false,
     fingerprint: null,
   };

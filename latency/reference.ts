@@ -1,16 +1,18 @@
 import type { Accelerator } from '../accelerators/accelerator.ts';
 import { convolutionKernel } from '../accelerators/probe.ts';
 import type { Clock } from '../core/clock.ts';
-import { median } from './statistics.ts';
+import { median, quantile } from './statistics.ts';
 
-/** Observations the running median looks back on. A host that changed for good is believed after half of them. */
+/** Observations that are remembered. A host that became slower for good is believed after most of them. */
 const memory = 64;
+/** Of what is remembered, the share that is at least this host undisturbed: a disturbance only slows it down. */
+const quietShare = 0.1;
 
 /** A fixed kernel on an accelerator: its time tells whether the machine is the one it was. */
 export interface Reference {
   /** Median time of `runs` runs, in milliseconds; remembered. Two runs before them are not counted. */
   observe(runs: number): Promise<number>;
-  /** Relative departure of an observation from the median of what is remembered. */
+  /** Relative departure of an observation from the fast end (the tenth percentile) of what is remembered. */
   departure(observedMs: number): number;
   close(): Promise<void>;
 }
@@ -36,10 +38,10 @@ export async function openReference(accelerator: Accelerator, threads: number, c
       if (observations.length > memory) observations.shift();
       return observedMs;
     },
-    departure: (observedMs) => Math.abs(observedMs / median(observations) - 1),
+    departure: (observedMs) => Math.abs(observedMs / quantile(Float64Array.from(observations).sort(), quietShare) - 1),
     close: () => session.close(),
   };
-  // A median to compare with from the first block on.
+  // Something to compare with from the first block on.
   for (let seen = 0; seen < 5; seen++) await reference.observe(11);
   return reference;
 }

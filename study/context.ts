@@ -26,7 +26,7 @@ export interface DataDescription extends Pick<
 export interface LatencyMeter {
   /** A network with untrained weights; by the study's protocol unless one is asked for. */
   measureSpec(spec: NetworkSpec, target: TargetConfig, protocol?: ProtocolPreset): Promise<Latency>;
-  /** A file, by the thorough protocol. */
+  /** A file, by the thorough protocol; the percentile of the target's limit decides when it is known well enough. */
   measureFile(path: string, target: TargetConfig, spec: NetworkSpec | null): Promise<Latency>;
   close(): Promise<void>;
 }

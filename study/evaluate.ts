@@ -74,7 +74,7 @@ function isPassing(error: unknown): error is EnvironmentError {
 }
 
 /** Whether a latency is within a limit; a p99 limit is judged on p90 until there are samples enough for a p99. */
-export function meetsLimit(latency: Latency, limit: Limit): boolean {
+export function meetsLimit(latency: Latency, limit: { readonly percentile: number; readonly ms: number }): boolean {
   return percentileMs(latency, limit.percentile) <= limit.ms;
 }
 

@@ -16,21 +16,21 @@ import { ConfigError } from '../core/errors.ts';
 import { bytesSchema, countSchema, durationSchema, parseDurationMs } from '../core/units.ts';
 import { dataSourceSchema } from '../data/source.ts';
 import { precisionRefusal } from '../latency/file-precision.ts';
-import { latencySchema } from '../latency/latency.ts';
+import { latencySchema, type Percentile } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
 import { parseRule } from '../scaling/rules.ts';
 import { builtInSpaceNames } from '../search/spaces.ts';
 import { resolveRecipe, type TrainerConfig, trainerSchema } from './recipe.ts';
 
 /** `p50 < 2ms` */
-const limitSchema = z.string().transform((text, context) => {
+export const limitSchema = z.string().transform((text, context) => {
   const match = /^\s*p(50|90|99)\s*<=?\s*(\S+)\s*$/.exec(text);
   if (!match) {
     context.addIssue({ code: 'custom', message: `expected a limit such as "p50 < 2ms", got ${JSON.stringify(text)}` });
     return z.NEVER;
   }
   try {
-    return { percentile: Number(match[1]), ms: parseDurationMs(match[2] as string) };
+    return { percentile: Number(match[1]) as Percentile, ms: parseDurationMs(match[2] as string) };
   } catch (error) {
     context.addIssue({ code: 'custom', message: (error as Error).message });
     return z.NEVER;

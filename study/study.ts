@@ -5,6 +5,7 @@ import { stringify as toYaml } from 'yaml';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { canonicalJson } from '../core/digest.ts';
 import { ConfigError, InterruptedError } from '../core/errors.ts';
+import { Ledger } from '../latency/ledger.ts';
 import type { Evaluator } from '../search/evaluator.ts';
 import { FolderArtefacts } from './artefacts.ts';
 import { environmentOf } from './environment.ts';
@@ -32,6 +33,8 @@ import { allocate, trainFamily } from './train-phase.ts';
 export interface StudyOptions {
   /** Where the study lives, `runs/<study>` by convention. An existing one is resumed. */
   readonly folder: string;
+  /** File of latencies shared with other studies, `runs/ledger.ndjson` by convention; without one everything is measured. */
+  readonly ledger?: string;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: JournalEvent) => void;
   readonly onProgress?: (progress: StudyProgress) => void;
@@ -73,7 +76,8 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       options.makeEvaluator?.(data, artefacts) ??
       commandEvaluator(config, folder, data, artefacts) ??
       localEvaluator(config, folder, data, artefacts);
-    meter = options.makeMeter?.() ?? openLatencyMeter(config, signal);
+    const ledger = options.ledger === undefined ? {} : { ledger: new Ledger(options.ledger) };
+    meter = options.makeMeter?.() ?? openLatencyMeter(config, signal, { ...ledger, clock });
     const context: StudyContext = {
       config,
       folder,
