@@ -118,8 +118,7 @@ function updateOutputs(
 function concatGradients(graph: TrainingGraph, plain: PlainGraph): string {
   const { gradients } = lossOf(graph);
   plain.enter('gradients');
-  const vectors = graph.parameters.map(({ name }) => plain.storedGradient(name, gradients.get(name) as string));
-  return plain.op('Concat', vectors, { axis: 0 });
+  return plain.joinGradients(gradients);
 }
 
 interface Output {

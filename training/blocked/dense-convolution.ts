@@ -17,6 +17,7 @@ export function lowerDenseConv(node: TrainingNodeOf<'conv'>, graph: BlockedGraph
   const [inward, out] = [graph.channels(x), graph.channels(y)];
   const kernels = graph.view(graph.blocked(weight), [out, inward, g.kernelHeight, g.kernelWidth]);
   const window = {
+    batch: g.batch,
     height: g.height,
     width: g.width,
     inward,
@@ -26,9 +27,8 @@ export function lowerDenseConv(node: TrainingNodeOf<'conv'>, graph: BlockedGraph
     pads: g.pads,
     outExtents: [g.outHeight, g.outWidth],
   } as const;
-  bindConvolved(node, graph, (value, batch, { bias }) =>
-    windowed(graph, value, kernels, { ...window, batch }, { bias }),
-  );
+  const value = graph.blocked(x);
+  bindConvolved(node, graph, { kernels, convolve: ({ bias }) => windowed(graph, value, kernels, window, { bias }) });
 }
 
 /** y of the image as it is fed. */
@@ -39,15 +39,14 @@ export function lowerImageConv(node: TrainingNodeOf<'conv'>, graph: BlockedGraph
   const kernels = graph.view(graph.blocked(weight), [graph.channels(y), g.inChannels, g.kernelHeight, g.kernelWidth]);
   const size = g.outHeight * g.outWidth * graph.block;
   const strides = [g.stride, g.stride];
-  bindConvolved(
-    node,
-    graph,
-    (value, batch, { bias }) => {
-      const convolved = graph.conv(value, kernels, { bias, strides, pads: g.pads });
-      return swapped(graph, convolved, [batch, graph.blocks(y), size]);
+  bindConvolved(node, graph, {
+    kernels,
+    convolve: ({ bias }) => {
+      const convolved = graph.conv(x, kernels, { bias, strides, pads: g.pads });
+      return swapped(graph, convolved, [g.batch, graph.blocks(y), size]);
     },
-    { asFed: true },
-  );
+    asFed: true,
+  });
 }
 
 /**

@@ -12,20 +12,22 @@ export function lowerDepthwise(node: TrainingNodeOf<'conv'>, graph: BlockedGraph
   const [x, weight] = node.inputs as [string, string];
   const g = convGeometry(graph.shape(x), graph.shape(weight), graph.shape(node.outputs[0] as string), node.attributes);
   const pixel = { ...g, kernelHeight: 1, kernelWidth: 1 };
-  bindConvolved(
-    node,
-    graph,
-    (value, batch, { bias, ...fusion }) => {
-      const group = graph.channels(x) * batch;
+  const channels = graph.channels(x);
+  const group = channels * g.batch;
+  const value = graph.blocked(x);
+  bindConvolved(node, graph, {
+    kernels: graph.view(graph.blocked(weight), [channels, 1, g.kernelHeight, g.kernelWidth]),
+    group: channels,
+    convolve: ({ bias, ...fusion }) => {
       const image = graph.view(value, [1, group, g.height, g.width]);
-      const kernels = repeated(graph, graph.blocked(weight), { ...g, batch });
-      const biases = bias && graph.view(repeated(graph, bias, { ...pixel, batch }), [group]);
+      const kernels = repeated(graph, graph.blocked(weight), g);
+      const biases = bias && repeated(graph, bias, pixel);
       const plus = fusion.plus && graph.view(fusion.plus, [1, group, g.outHeight, g.outWidth]);
       const options = { ...fusion, plus, bias: biases, group, strides: [g.stride, g.stride], pads: g.pads };
       return graph.conv(image, kernels, options);
     },
-    { fuses: true },
-  );
+    fuses: true,
+  });
 }
 
 /** Pads for the way back, where dx is a convolution of dy, spread by the stride, by the kernel turned about. */

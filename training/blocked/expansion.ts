@@ -102,15 +102,15 @@ function timesOutputs(graph: BlockedGraph, weights: string, values: string): str
   return graph.op('Mul', [weights, graph.view(values, [-1, 1, graph.block])]);
 }
 
-/** Sum over inputs of `[o/B, i, Bo]`, a vector. */
-function sumOverInputs(graph: BlockedGraph, products: string): string {
-  return graph.view(graph.op('ReduceSum', [products, graph.ints([1])], { keepdims: 0 }), [-1]);
+/** Sum over inputs of `[o/B, i, Bo]`, a vector of `out`. */
+function sumOverInputs(graph: BlockedGraph, products: string, out: number): string {
+  return graph.view(graph.op('ReduceSum', [products, graph.ints([1])], { keepdims: 0 }), [1, out, 1, 1]);
 }
 
 function lowerForward(expansion: Expansion, graph: BlockedGraph): void {
-  const { inward, weights, means, centred, spread } = shared(expansion, graph);
+  const { inward, out, weights, means, centred, spread } = shared(expansion, graph);
   const { norm } = expansion;
-  const variances = graph.op('Max', [sumOverInputs(graph, graph.op('Mul', [weights, spread])), graph.scalar(0)]);
+  const variances = graph.op('Max', [sumOverInputs(graph, graph.op('Mul', [weights, spread]), out), graph.scalar(0)]);
   const ofMeans = graph.matMul(graph.view(means, [1, inward]), weights);
   graph.bindBlocked(norm.outputs[1] as string, ofMeans);
   const factor = bindNormalisation(norm, variances, graph);
@@ -137,7 +137,7 @@ function lowerBackward(
   const averages = channelMeans(graph, gradient, h);
   const tiles = inOutTiles(graph, pixelProducts(graph, centred, gradient, [x, h]), [inward / block, out / block, 1]);
   const products = times(graph.view(tiles, [out / block, inward, block]), 1 / count);
-  const projection = times(sumOverInputs(graph, times(weights, products)), inverse);
+  const projection = times(sumOverInputs(graph, times(weights, products), out), inverse);
   const share = times(projection, inverse);
   graph.bindBlocked(dShift, times(averages, count));
   graph.bindBlocked(dScale, times(projection, count));
@@ -154,7 +154,7 @@ function lowerBackward(
   const columns = graph.view(square, [inward, inward / block, block]);
   const kernel = graph.view(graph.op('Transpose', [columns], { perm: [1, 0, 2] }), [inward, inward, 1, 1]);
   const constants = timesOutputs(graph, weights, times(times(factor, averages), -1));
-  const bias = graph.view(graph.op('ReduceSum', [constants, graph.ints([0, 2])], { keepdims: 0 }), [inward]);
+  const bias = graph.op('ReduceSum', [constants, graph.ints([0, 2])], { keepdims: 0 });
   const back = graph.view(transposedWeights(graph, weight, [out, inward, 1], factor), [inward, out, 1, 1]);
   graph.bindDeferred(inputGradient.outputs[0] as string, ({ plus, activation }) => {
     const ofDy = graph.conv(gradient, back, { plus });
