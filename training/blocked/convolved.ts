@@ -36,7 +36,7 @@ export function bindConvolved(
       : graph.bindBlocked(y, convolve(given));
   const g = convGeometry(graph.shape(x), graph.shape(weight), graph.shape(y), node.attributes);
   const window = asFed ? minusMeanWindowAsFed(graph, x, g) : minusMeanWindow(graph, x, g);
-  const less = graph.conv(window, kernels, { group });
+  const less = graph.conv(window, kernels, group === 1 ? {} : { group });
   const constant = graph.op('Neg', [less]);
   const offset = bias === undefined ? constant : graph.op('Add', [graph.blocked(bias), constant]);
   graph.bindAffine(y, { value: convolve({ bias: less }), offset, per: 'channel' });
@@ -61,6 +61,7 @@ function minusCoverage(g: ConvGeometry): Float32Array {
 function minusMeanWindow(graph: BlockedGraph, x: string, g: ConvGeometry): string {
   const means = graph.once(`mean of the first of ${x}`, () => graph.meanOfFirst(x));
   const coverage = minusCoverage(g);
+  if (coverage.length === 1) return graph.op('Mul', [means, graph.scalar(coverage[0] as number)]);
   const taps = graph.floats(`coverage ${coverage.join()}`, [coverage.length, 1], () => coverage);
   const window = graph.op('Mul', [graph.view(means, [graph.blocks(x), 1, graph.block]), taps]);
   return graph.view(window, [1, graph.channels(x), g.kernelHeight, g.kernelWidth]);

@@ -219,6 +219,12 @@ export class BlockedGraph extends PlainGraph {
     return name;
   }
 
+  override floats(key: string, extents: readonly number[], make: () => Float32Array): string {
+    const name = super.floats(key, extents, make);
+    this.#known.set(name, extents);
+    return name;
+  }
+
   /** Runs a plain rule that works element by element on blocked values. */
   inBlocks(lower: () => void): void {
     this.#inBlocks = true;

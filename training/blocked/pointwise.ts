@@ -110,8 +110,7 @@ export function transposedWeights(
   let turned = graph.matMul(diagonal, tiles, { transB: 1 });
   if (taps > 1) turned = graph.op('Gather', [turned, reversed(graph, taps)], { axis: 2 });
   if (outBlocks === 1 || inBlocks === 1) return turned;
-  const chunks = graph.view(turned, [outBlocks, inBlocks, taps * block * block]);
-  return graph.op('Transpose', [chunks], { perm: [1, 0, 2] });
+  return graph.op('Transpose', [turned], { perm: [1, 0, 2, 3, 4] });
 }
 
 /** `[B, B]` */
