@@ -1,15 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { elements, type TensorType } from '../../models/graph.ts';
-import { encodeOnnx, type OnnxValue } from '../../models/onnx.ts';
 import { differentiate } from '../../training/differentiate.ts';
 import { targetInput } from '../../training/image-task.ts';
 import type { TrainingGraph } from '../../training/training-graph.ts';
 import type { StoredProblem } from './compare.ts';
 import { Contender } from './contender.ts';
 import { ours } from './contenders.ts';
+import { type LimitId, limits, openLimit } from './limits.ts';
 import type { LoweringId } from './lowerings.ts';
 import type { Problem } from './problem.ts';
 
@@ -117,47 +116,21 @@ export interface Attainable {
   readonly bytesPerS: number;
 }
 
-const floatValue = (name: string, shape: readonly number[]): OnnxValue => ({ name, dtype: 'float32', shape });
-
 async function attainable(threads: number): Promise<Attainable> {
-  const side = 1024;
-  const count = 2 ** 24;
-  const productMs = await fastestMs([side, side], [side, side], ['MatMul'], threads);
-  // Reduced, because a new output a run would be a measure of page faults.
-  const sumMs = await fastestMs([count], [1], ['Add', 'ReduceSum'], threads);
-  return { flopsPerS: (2 * side ** 3 * 1000) / productMs, bytesPerS: (4 * 4 * count * 1000) / sumMs };
+  const perS = async (id: LimitId): Promise<number> => (limits[id].amount * 1000) / (await fastestMs(id, threads));
+  return { flopsPerS: await perS('arithmetic'), bytesPerS: await perS('memory') };
 }
 
-/** Best of ten runs of operators, the first on two tensors of the same extents, each later one on what came before. */
-async function fastestMs(
-  dims: readonly number[],
-  resultDims: readonly number[],
-  operators: readonly string[],
-  threads: number,
-): Promise<number> {
-  const model = encodeOnnx({
-    name: operators.join('-'),
-    inputs: [floatValue('a', dims), floatValue('b', dims)],
-    outputs: [floatValue(operators.at(-1) as string, resultDims)],
-    nodes: operators.map((opType, index) => {
-      return {
-        opType,
-        name: opType,
-        inputs: index === 0 ? ['a', 'b'] : [operators[index - 1] as string],
-        outputs: [opType],
-      };
-    }),
-    initializers: [],
-  });
-  const session = await onnxRuntimeAccelerator('cpu').open(model, { threads });
-  const fed = { dtype: 'float32' as const, dims, data: new Float32Array(elements(dims)).fill(0.5) };
+/** Best of ten runs. */
+async function fastestMs(id: LimitId, threads: number): Promise<number> {
+  const { run, close } = await openLimit(id, threads);
   let bestMs = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < 10; run++) {
+  for (let round = 0; round < 10; round++) {
     const startMs = performance.now();
-    await session.run({ a: fed, b: fed });
+    await run();
     bestMs = Math.min(bestMs, performance.now() - startMs);
   }
-  await session.close();
+  await close();
   return bestMs;
 }
 

@@ -66,6 +66,17 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+/** A brief training with all its news. */
+async function trainTelling(more: Partial<TrainingAssignment>) {
+  const news: TrainingNews[] = [];
+  const { output } = await runChild<TrainingAssignment, StoredTrainingResult, TrainingNews>({
+    entry: childEntry(import.meta.url, '../../training/train-child'),
+    input: { ...assignment, fidelity: { examples: 16, seed: 1 }, weightsFile: join(folder, 'brief'), ...more },
+    onEvent: (event) => news.push(event),
+  });
+  return { output, found: news.flatMap((one) => (one.type === 'lowering' ? [one.found] : [])), news };
+}
+
 describe('training in a child process', () => {
   it('trains, reports progress, and leaves the weights in a file that training can start from', async () => {
     const progress: TrainingProgress[] = [];
@@ -94,18 +105,9 @@ describe('training in a child process', () => {
   });
 
   it('tells what lowering it chose, unless it was told one, whose notice it repeats', async () => {
-    const train = async (more: Partial<TrainingAssignment>) => {
-      const news: TrainingNews[] = [];
-      const { output } = await runChild<TrainingAssignment, StoredTrainingResult, TrainingNews>({
-        entry: childEntry(import.meta.url, '../../training/train-child'),
-        input: { ...assignment, fidelity: { examples: 16, seed: 1 }, weightsFile: join(folder, 'brief'), ...more },
-        onEvent: (event) => news.push(event),
-      });
-      return { output, found: news.flatMap((one) => (one.type === 'lowering' ? [one.found] : [])), news };
-    };
-    const first = await train({});
+    const first = await trainTelling({});
     expect(first.found.map(({ id }) => id)).toEqual([first.output.lowering]);
-    const second = await train({ lowering: { id: 'plain', notice: 'for a reason' } });
+    const second = await trainTelling({ lowering: { id: 'plain', notice: 'for a reason' } });
     expect(second.output.lowering).toBe('plain');
     expect(second.found).toEqual([]);
     expect(second.news).toContainEqual({ type: 'notice', text: 'for a reason' });

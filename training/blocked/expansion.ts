@@ -148,7 +148,9 @@ function lowerBackward(
     graph.bindBlocked(weightGradient.outputs[0] as string, timesOutputs(graph, difference, factor));
   }
   if (!inputGradient) return;
-  const perBlock = graph.matMul(timesOutputs(graph, weights, times(times(factor, share), -1 / count)), weights, { transB: 1 });
+  const perBlock = graph.matMul(timesOutputs(graph, weights, times(times(factor, share), -1 / count)), weights, {
+    transB: 1,
+  });
   const square = graph.op('ReduceSum', [perBlock, graph.ints([0])], { keepdims: 0 });
   // Symmetric: its rows are its columns.
   const columns = graph.view(square, [inward, inward / block, block]);

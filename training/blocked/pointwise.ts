@@ -5,7 +5,12 @@ import type { BlockedGraph } from './graph.ts';
 /** y = w · x (+ b) at every pixel. */
 export function lowerPointwise(node: TrainingNodeOf<'conv'>, graph: BlockedGraph): void {
   const [x, weight] = node.inputs as [string, string];
-  const kernels = graph.view(graph.blocked(weight), [graph.channels(node.outputs[0] as string), graph.channels(x), 1, 1]);
+  const kernels = graph.view(graph.blocked(weight), [
+    graph.channels(node.outputs[0] as string),
+    graph.channels(x),
+    1,
+    1,
+  ]);
   const image = graph.blocked(x);
   bindConvolved(node, graph, { kernels, convolve: (options) => graph.conv(image, kernels, options), fuses: true });
 }
