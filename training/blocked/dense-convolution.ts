@@ -137,14 +137,44 @@ function interleaved(
   return graph.op('Slice', [image, graph.ints([0, 0]), ends, graph.ints([1, 2])]);
 }
 
-/** dw of a blocked x: columns of its image are pixels times B. */
+/**
+ * dw of a blocked x: columns of its image are pixels times B. Where half of the last block is padding, x is
+ * cut into half blocks, of which the last is left out: no work is done on it.
+ */
 export function lowerDenseWeightGradient(node: TrainingNodeOf<'conv-weight-gradient'>, graph: BlockedGraph): void {
   const [x, dy] = node.inputs as [string, string];
   const [dw] = node.outputs as [string];
   const g = convGeometry(graph.shape(x), graph.shape(dw), graph.shape(dy), node.attributes);
-  const { tiles, factor } = correlated(graph, graph.blocked(x), graph.blocks(x), graph.block, dy, g);
   const counts = [graph.blocks(x), graph.blocks(dy), g.kernelHeight * g.kernelWidth] as const;
-  graph.bindBlocked(dw, scaledTiles(graph, inOutTiles(graph, tiles, counts), counts, factor));
+  const half = graph.block / 2;
+  const isHalfEmpty = graph.channels(x) - g.inChannels >= half;
+  const { tiles, factor } = isHalfEmpty
+    ? correlated(graph, halfBlocks(graph, x), 2 * graph.blocks(x) - 1, half, dy, g)
+    : correlated(graph, graph.blocked(x), graph.blocks(x), graph.block, dy, g);
+  const whole = isHalfEmpty ? joinedHalves(graph, tiles, counts) : inOutTiles(graph, tiles, counts);
+  graph.bindBlocked(dw, scaledTiles(graph, whole, counts, factor));
+}
+
+/** `[c/B, m, B]` → `[c/H, m, H]` with H = B ÷ 2, less the last, which is padding. */
+function halfBlocks(graph: BlockedGraph, x: string): string {
+  const [blocks, half] = [graph.blocks(x), graph.block / 2];
+  const [batch, , height, width] = graph.shape(x) as [number, number, number, number];
+  const size = batch * height * width;
+  const halves = graph.view(swapped(graph, graph.blocked(x), [size, 2, half], blocks), [2 * blocks, size * half]);
+  return graph.op('Slice', [halves, graph.ints([0]), graph.ints([2 * blocks - 1]), graph.ints([0])]);
+}
+
+/** `[i/H less one, o/B, k, H, Bo]` → `[o/B, i/B, k, Bi, Bo]` */
+function joinedHalves(
+  graph: BlockedGraph,
+  tiles: string,
+  [inBlocks, outBlocks, taps]: readonly [number, number, number],
+): string {
+  const size = (graph.block * graph.block) / 2;
+  const rows = graph.view(tiles, [2 * inBlocks - 1, outBlocks * taps * size]);
+  const all = graph.op('Pad', [rows, graph.ints([0, 0, 1, 0])]);
+  const halves = graph.view(all, [inBlocks, 2, outBlocks, taps, size]);
+  return graph.op('Transpose', [halves], { perm: [2, 0, 3, 1, 4] });
 }
 
 /** dw of the image as it is fed. */
