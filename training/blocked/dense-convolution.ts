@@ -1,5 +1,6 @@
 import { type ConvGeometry, convGeometry, type TrainingNodeOf } from '../training-graph.ts';
 import { bindConvolved } from './convolved.ts';
+import { blockedDomain } from './block-size.ts';
 import type { BlockedGraph, ConvOptions } from './graph.ts';
 import { padded } from './layout.ts';
 import { inOutTiles, largestDivisor, scaledTiles, transposedWeights } from './pointwise.ts';
@@ -21,6 +22,7 @@ export function lowerDenseConv(node: TrainingNodeOf<'conv'>, graph: BlockedGraph
     height: g.height,
     width: g.width,
     inward,
+    used: g.inChannels,
     out,
     kernel: [g.kernelHeight, g.kernelWidth],
     stride: g.stride,
@@ -69,6 +71,7 @@ export function lowerDenseInputGradient(node: TrainingNodeOf<'conv-input-gradien
     height: g.outHeight,
     width: g.outWidth,
     inward: out,
+    used: g.outChannels,
     out: count * inward,
     kernel: [rows.window, columns.window],
     stride: 1,
@@ -200,6 +203,8 @@ interface Window {
   readonly height: number;
   readonly width: number;
   readonly inward: number;
+  /** Of these, the channels that are not padding. */
+  readonly used: number;
   readonly out: number;
   readonly kernel: readonly [number, number];
   readonly stride: number;
@@ -223,35 +228,58 @@ function windowed(graph: BlockedGraph, x: string, weights: string, window: Windo
 }
 
 /** Every example by itself: `[n, c, h, w]`. */
-function oneByOne(
-  graph: BlockedGraph,
-  x: string,
-  weights: string,
-  { batch, height, width, inward, out, stride, pads, outExtents }: Window,
-  options: ConvOptions,
-): string {
+function oneByOne(graph: BlockedGraph, x: string, weights: string, window: Window, options: ConvOptions): string {
+  const { batch, height, width, inward, out, stride, pads, outExtents } = window;
   const { block } = graph;
   const examples = swapped(graph, x, [inward / block, batch, height * width * block]);
   const image = graph.view(examples, [batch, inward, height, width]);
-  const convolved = graph.conv(image, weights, { ...options, strides: [stride, stride], pads });
+  const convolved = ofUsed(graph, image, weights, window, { ...options, strides: [stride, stride], pads });
   return swapped(graph, convolved, [batch, out / block, outExtents[0] * outExtents[1] * block]);
 }
 
 /** All examples as one image `[1, c, h, w · n]` whose neighbours stand n columns apart; no padding but rows. */
-function sideBySide(
-  graph: BlockedGraph,
-  x: string,
-  weights: string,
-  { batch, height, width, inward, out, pads, outExtents }: Window,
-  options: ConvOptions,
-): string {
+function sideBySide(graph: BlockedGraph, x: string, weights: string, window: Window, options: ConvOptions): string {
+  const { batch, height, width, inward, out, pads, outExtents } = window;
   const { block } = graph;
   const [top, left, bottom, right] = pads;
   const pixels = swapped(graph, x, [batch, height * width, block], inward / block);
   const wide = paddedColumns(graph, pixels, [(inward / block) * height, width, batch * block], [left, right]);
   const image = graph.view(wide, [1, inward, height, (left + width + right) * batch]);
-  const convolved = graph.conv(image, weights, { ...options, dilations: [1, batch], pads: [top, 0, bottom, 0] });
+  const placed = { ...options, dilations: [1, batch], pads: [top, 0, bottom, 0] };
+  const convolved = ofUsed(graph, image, weights, window, placed);
   return swapped(graph, convolved, [outExtents[0] * outExtents[1], batch, block], out / block);
+}
+
+/**
+ * A convolution of a blocked image. A last block that is at least half padding is done apart, as an image of
+ * channels that are not in blocks: no work is done on padding.
+ */
+function ofUsed(
+  graph: BlockedGraph,
+  image: string,
+  weights: string,
+  { inward, used, out, kernel }: Window,
+  options: ConvOptions,
+): string {
+  const { block } = graph;
+  if (inward - used < block / 2) return graph.conv(image, weights, options);
+  const whole = inward - block;
+  const rest = used - whole;
+  const [inBlocks, outBlocks, taps] = [inward / block, out / block, kernel[0] * kernel[1]];
+  const cut = (value: string, axes: readonly number[], from: readonly number[], to: readonly number[]): string =>
+    graph.op('Slice', [value, graph.ints(from), graph.ints(to), graph.ints(axes)]);
+
+  const tiles = graph.view(weights, [outBlocks, inBlocks, taps, block, block]);
+  const last = cut(tiles, [1, 3], [inBlocks - 1, 0], [inBlocks, rest]);
+  const ofRest = swapped(graph, last, [taps, rest, block], outBlocks);
+  const plain = graph.op('ReorderOutput', [cut(image, [1], [whole], [inward])], { channels: rest }, blockedDomain);
+  const kernels = graph.view(ofRest, [out, rest, ...kernel]);
+  if (whole === 0) return graph.conv(plain, kernels, options);
+
+  const { bias, activation, plus, ...placed } = options;
+  const ofWhole = graph.view(cut(tiles, [1], [0], [inBlocks - 1]), [out, whole, ...kernel]);
+  const sum = graph.conv(cut(image, [1], [0], [whole]), ofWhole, { ...placed, plus });
+  return graph.conv(plain, kernels, { ...placed, bias, activation, plus: sum });
 }
 
 /** `[…, first, second, size]` → `[…, second, first, size]` */
