@@ -25,10 +25,10 @@ export interface Results {
 export function report({ date, machine, turns, ...results }: Results): string {
   const { comparisons, splits, limitSplits, openings, feedings } = results;
   const sides = comparisons.flatMap(({ ours, theirs }) => [...ours, ...theirs]);
-  const runtimes = [...new Set(sides.map(({ runtime }) => runtime))].join('; ');
+  const runtimes = new Set(sides.map(({ runtime }) => runtime));
   return [
     `# Training, ${date.slice(0, 10)}`,
-    `${machine.cpu}, ${machine.cores} cores; ${runtimes}. ${turns.rounds} rounds of ${turns.steps} steps.`,
+    `${[`${machine.cpu}, ${machine.cores} cores`, ...runtimes].join('; ')}. ${turns.rounds} rounds of ${turns.steps} steps.`,
     ...section(comparisons, comparisonTable(comparisons), conditions(comparisons)),
     ...section(splits, '## Two trainers or two threads', splitTable(splits, limitSplits)),
     ...section(openings, '## From spec to session', openingTable(openings)),
@@ -212,7 +212,7 @@ export function profileTables({ byTrainingOperator, byOnnxOperator, stepMs, atta
         ]),
     );
   return [
-    `A step of ${ms(stepMs)} ms with profiling on; rows under .5 % left out. Attainable here: ` +
+    `A step of ${ms(stepMs)} ms, every node at its fastest; rows under .5 % left out. Attainable here: ` +
       `${(attainable.flopsPerS / 1e9).toFixed(0)} GFLOP/s (a large matrix product), ` +
       `${(attainable.bytesPerS / 1e9).toFixed(1)} GB/s (sums of large tensors).`,
     shown(byTrainingOperator, 'operator of the training graph'),
