@@ -1,4 +1,4 @@
-import { parse as parseYaml, stringify as writeYaml } from 'yaml';
+import { Document, isMap, isSeq, parse as parseYaml, visit } from 'yaml';
 import { z } from 'zod';
 import { InvalidFileError } from '../core/errors.ts';
 import type { FitReport } from './fit-report.ts';
@@ -48,11 +48,17 @@ export function writeFitFile(report: FitReport): string {
       law,
       values: naturalValues(lossLaw(law), theta),
       holdOutError: holdOut?.error ?? null,
-      // A row a line: five digits are more than a bootstrap has.
       draws: draws.map((draw) => draw.map((value) => Number(value.toPrecision(9)))),
     })),
   } satisfies z.input<typeof fileSchema>;
-  return writeYaml(file, { flowCollectionPadding: false, lineWidth: 0, collectionStyle: 'any' });
+  const document = new Document(file);
+  // A resample a line.
+  visit(document, {
+    Seq: (_, node) => {
+      if (node.items.every((item) => !isSeq(item) && !isMap(item))) node.flow = true;
+    },
+  });
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
 /** Reads such a file. @param where names it in errors. @throws {InvalidFileError} naming every offending key. */

@@ -206,9 +206,10 @@ async function fitOne(
     warnings.push(
       `${law.name}: the runs hardly determine ${curvature.weakest.join(', ')} (condition ${curvature.condition.toExponential(1)}); trust its predictions between the runs, not its parameters`,
     );
-  for (const at of outlying(fit.residuals, 6))
+  const odd = outlying(fit.residuals, 6).map((at) => runs[at]?.line);
+  if (odd.length > 0)
     warnings.push(
-      `${law.name}: line ${runs[at]?.line} is ${(100 * (fit.residuals[at] ?? 0)).toFixed(1)} % off, more than six robust deviations; --outliers says what to do with such runs`,
+      `${law.name}: more than six robust deviations off, line${odd.length > 1 ? 's' : ''} ${odd.join(', ')}; --outliers says what to do with such runs`,
     );
   const interval = (of: (theta: readonly number[]) => number): Range => percentileInterval(draws.map(of));
   const estimate = (of: (theta: readonly number[]) => number): Estimate => ({
@@ -280,7 +281,7 @@ function dropOutliers(
 }
 
 /** The last point of each training curve; runs that are no curves as they are. */
-function finalRuns(runs: readonly Run[]): readonly Run[] {
+export function finalRuns(runs: readonly Run[]): readonly Run[] {
   const last = new Map<string, Run>();
   for (const run of runs) {
     const key = run.curve ?? `line ${run.line}`;

@@ -1,4 +1,5 @@
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
+import { csvRows } from './csv-rows.ts';
 import type { Point } from './laws/law.ts';
 
 /** One finished training: a trial allocation tuple with its score. */
@@ -53,15 +54,11 @@ export function parseRuns(
   where: string,
   columns: Readonly<Partial<Record<Role, string>>> = {},
 ): readonly Run[] {
-  const [head = '', ...lines] = text.replace(/^\uFEFF/, '').split(/\r?\n/);
-  const names = csvCells(head);
+  const { names, rows } = csvRows(text);
   const index = findColumns(names, columns, where);
   const problems: string[] = [];
   const runs: Run[] = [];
-  for (const [at, text] of lines.entries()) {
-    if (text.trim() === '') continue;
-    const line = at + 2;
-    const cells = csvCells(text);
+  for (const { cells, line } of rows) {
     const number = (role: Role): number | undefined => {
       const column = index[role];
       if (column === undefined) return undefined;
@@ -114,14 +111,6 @@ function findColumns(
       `${where}: expected columns of ${missing.join(' and ')}, got ${names.join(', ')}; name them with --columns`,
     );
   return found;
-}
-
-/** Cells of a line; a cell may stand in double quotes, doubled inside. */
-function csvCells(line: string): readonly string[] {
-  const cells: string[] = [];
-  for (const match of line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g))
-    cells.push(match[1] === undefined ? (match[2] ?? '') : match[1].replaceAll('""', '"'));
-  return cells;
 }
 
 /**

@@ -49,12 +49,12 @@ export function fitIsoFlop(runs: readonly IsoFlopRun[]): {
 } {
   const optima: IsoFlopOptimum[] = [];
   const warnings: string[] = [];
+  const [few, open, outside]: [string[], string[], string[]] = [[], [], []];
   for (const group of budgets(runs)) {
     const flops = geometricMean(group.map((run) => run.flops));
-    const name = `budget ${flops.toPrecision(3)}`;
-    const sizes = new Set(group.map(({ params }) => params)).size;
-    if (sizes < 3) {
-      warnings.push(`${name}: expected at least 3 model sizes, got ${sizes}; left out`);
+    const name = flops.toPrecision(3);
+    if (new Set(group.map(({ params }) => params)).size < 3) {
+      few.push(name);
       continue;
     }
     const bySize = vertex(
@@ -66,17 +66,21 @@ export function fitIsoFlop(runs: readonly IsoFlopRun[]): {
       group.map(({ loss }) => loss),
     );
     if (!bySize || !byData) {
-      warnings.push(`${name}: its profile has no minimum; left out`);
+      open.push(name);
       continue;
     }
     const params = Math.exp(bySize.at);
     const [least, most] = extent(group.map((run) => run.params));
-    if (params < least || params > most)
-      warnings.push(
-        `${name}: its minimum, ${params.toPrecision(3)} parameters, lies outside the sizes trained (${least.toPrecision(3)} to ${most.toPrecision(3)}); left out`,
-      );
+    if (params < least || params > most) outside.push(name);
     else optima.push({ flops, params, data: Math.exp(byData.at), loss: bySize.value, runs: group.length });
   }
+  for (const [budgets, why] of [
+    [few, 'fewer than 3 model sizes'],
+    [open, 'no minimum'],
+    [outside, 'its minimum outside the sizes trained'],
+  ] as const)
+    if (budgets.length > 0)
+      warnings.push(`left out for ${why}: the budget${budgets.length > 1 ? 's' : ''} of ${budgets.join(', ')} FLOPs`);
   if (optima.length < 2)
     throw new RangeError(
       `expected at least 2 budgets with a minimum among the sizes trained, got ${optima.length}${warnings.map((text) => `\n  ${text}`).join('')}`,
