@@ -284,11 +284,11 @@ function dropOutliers(
 export function finalRuns(runs: readonly Run[]): readonly Run[] {
   const last = new Map<string, Run>();
   for (const run of runs) {
-    const key = run.curve ?? `line ${run.line}`;
-    const before = last.get(key);
-    if (!before || before.data < run.data) last.set(key, run);
+    if (run.curve === undefined) continue;
+    const before = last.get(run.curve);
+    if (!before || before.data < run.data) last.set(run.curve, run);
   }
-  return [...last.values()];
+  return runs.filter((run) => run.curve === undefined || last.get(run.curve) === run);
 }
 
 function fitMappings(

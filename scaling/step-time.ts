@@ -122,9 +122,9 @@ export function meanRelativeError(predicted: readonly number[], measured: readon
  * fully sharded data parallelism), fitted by `bench/laws/step-time.ts`.
  */
 export const a100StepTime = {
-  elementsPerS: 4.23e11,
-  attentionFlopsPerS: 9.02e13,
-  matrixFlopsPerS: 2.59e14,
+  elementsPerS: 4.11e11,
+  attentionFlopsPerS: 8.98e13,
+  matrixFlopsPerS: 2.69e14,
 } as const satisfies StepTimeModel;
 
 /** What those rates are scaled by. */

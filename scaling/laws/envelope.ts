@@ -31,7 +31,7 @@ export interface EnvelopeOptions {
   readonly method?: 'nearest' | 'hull';
   /** Budgets, spaced evenly in their logarithm, at which `nearest` compares. */
   readonly budgets?: number;
-  /** Standard deviation of the Gaussian that smooths a curve, in points; 0 for none. */
+  /** Standard deviation of the Gaussian that smooths a curve, in points; 0 for none. Short against the curve, or its end comes out too high. */
   readonly smoothing?: number;
 }
 
@@ -60,9 +60,9 @@ export function fitEnvelope(
 ): { readonly law: PowerLaw; readonly envelope: readonly EnvelopePoint[]; readonly warnings: readonly string[] } {
   const { method = 'nearest', budgets = 1500, smoothing = 10 } = options;
   const smoothed = curves.map((curve) => smooth(curve, smoothing));
-  const envelope = method === 'hull' ? hull(smoothed) : nearest(smoothed, budgets);
-  if (new Set(envelope.map(({ flops }) => flops)).size < 2)
-    throw new RangeError(`expected an envelope of at least 2 budgets, got ${envelope.length}`);
+  const envelope = withinSizes(method === 'hull' ? hull(smoothed) : nearest(smoothed, budgets));
+  const distinct = new Set(envelope.map(({ flops }) => flops)).size;
+  if (distinct < 2) throw new RangeError(`expected an envelope of at least 2 budgets, got ${distinct}`);
   const sizes = new Set(envelope.map(({ params }) => params)).size;
   const early = envelope.filter(({ progress }) => progress < 1 - scheduleTolerance).length / envelope.length;
   const warnings = [
@@ -76,6 +76,16 @@ export function fitEnvelope(
       : []),
   ];
   return { law: powerLawThrough(envelope), envelope, warnings };
+}
+
+/**
+ * Points of the smallest and of the largest size are left out where three sizes or more are in between: the best size may lie beyond
+ * them. Ours, not in the paper; without it both ends bend the power law.
+ */
+function withinSizes(envelope: readonly EnvelopePoint[]): readonly EnvelopePoint[] {
+  const sizes = [...new Set(envelope.map(({ params }) => params))].toSorted((a, b) => a - b);
+  if (sizes.length < 5) return envelope;
+  return envelope.filter(({ params }) => params !== sizes[0] && params !== sizes.at(-1));
 }
 
 function smooth(curve: TrainingCurve, deviation: number): TrainingCurve {
@@ -94,10 +104,10 @@ function smooth(curve: TrainingCurve, deviation: number): TrainingCurve {
 }
 
 function nearest(curves: readonly TrainingCurve[], budgets: number): readonly EnvelopePoint[] {
-  const ends = curves.map((curve) => curve.points.at(-1)).map((point, i) => flopsOf(curves[i], point?.data));
-  const starts = curves.map((curve) => flopsOf(curve, curve.points[0]?.data));
-  const [low, high] = [Math.log(Math.min(...starts)), Math.log(Math.max(...ends))];
-  return Array.from({ length: budgets }, (_, k) => Math.exp(low + ((high - low) * (k + 0.5)) / budgets))
+  // Below the end of the shortest run every curve is in the middle of its schedule.
+  const ends = curves.map((curve) => 6 * curve.params * (curve.points.at(-1)?.data ?? Number.NaN));
+  const [low, high] = [Math.log(Math.min(...ends)), Math.log(Math.max(...ends))];
+  return Array.from({ length: budgets }, (_, k) => Math.exp(low + ((high - low) * k) / (budgets - 1)))
     .map((flops) =>
       curves
         .map((curve) => at(curve, flops / (6 * curve.params)))
@@ -105,10 +115,6 @@ function nearest(curves: readonly TrainingCurve[], budgets: number): readonly En
         .reduce<EnvelopePoint | null>((best, point) => (best && best.loss <= point.loss ? best : point), null),
     )
     .filter((point) => point !== null);
-}
-
-function flopsOf(curve: TrainingCurve | undefined, data: number | undefined): number {
-  return 6 * (curve?.params ?? Number.NaN) * (data ?? Number.NaN);
 }
 
 /** A curve's point after so much data, interpolated in ln data; null outside the curve. */
