@@ -86,6 +86,10 @@ export const command = defineCommand({
   },
 });
 
+function rateText(value: number | null): string {
+  return value?.toExponential(3) ?? 'none';
+}
+
 /** Rates of a device from timed training steps, for `ridgepoint plan --profile`. */
 function fitSteps(path: string, files: ReturnType<typeof outputPaths>, json: boolean): void {
   const steps = parseTimedSteps(readText(path), path);
@@ -100,11 +104,10 @@ function fitSteps(path: string, files: ReturnType<typeof outputPaths>, json: boo
     if (kind !== '.yaml') throw new ConfigError(`-o: expected a .yaml file for step-time rates, got ${path}`);
     writeWhole(path, writeStepTimeFile(model, about));
   }
-  const rate = (value: number | null): string => value?.toExponential(3) ?? 'none';
   if (json) console.log(JSON.stringify({ schema: 1, stepTime: model, ...about }));
   else
     console.log(
-      `${path}: ${steps.length} steps, mean error ${percent(error)}\n${rate(model.elementsPerS)} elements copied, ${rate(model.attentionFlopsPerS)} FLOPs of attention, ${rate(model.matrixFlopsPerS)} FLOPs of matrix products a second and device`,
+      `${path}: ${steps.length} steps, mean error ${percent(error)}\n${rateText(model.elementsPerS)} elements copied, ${rateText(model.attentionFlopsPerS)} FLOPs of attention, ${rateText(model.matrixFlopsPerS)} FLOPs of matrix products a second and device`,
     );
 }
 
@@ -153,9 +156,12 @@ function withoutDraws(report: FitReport): object {
 const rangeText = (range: Range, show: (value: number) => string): string =>
   range ? ` (${show(range[0])} to ${show(range[1])})` : '';
 
+function figure(value: number): string {
+  return Math.abs(value) >= 1e6 ? value.toExponential(3) : significant(value, 4);
+}
+
 function estimateText({ value, interval }: Estimate): string {
-  const show = (value: number): string => (Math.abs(value) >= 1e6 ? value.toExponential(3) : significant(value, 4));
-  return `${show(value)}${rangeText(interval, show)}`;
+  return `${figure(value)}${rangeText(interval, figure)}`;
 }
 
 function describe(report: FitReport, name: string): string {

@@ -70,10 +70,8 @@ export const command = defineCommand({
       console.log(args.json ? JSON.stringify({ schema: 1, ...design }) : describeDesign(design));
       return;
     }
-    const optional = (flag: string, text: string | undefined): number | undefined =>
-      text === undefined ? undefined : positiveArgument(flag, text);
-    const uniqueData = optional('--unique-data', args['unique-data']);
-    const inferenceData = optional('--inference-tokens', args['inference-tokens']);
+    const uniqueData = optionalArgument('--unique-data', args['unique-data']);
+    const inferenceData = optionalArgument('--inference-tokens', args['inference-tokens']);
     const notices: string[] = [];
     const cluster = await clusterOf(args, notices);
     const request: PlanRequest = {
@@ -96,6 +94,10 @@ export const command = defineCommand({
     else console.log(describe(result, request));
   },
 });
+
+function optionalArgument(flag: string, text: string | undefined): number | undefined {
+  return text === undefined ? undefined : positiveArgument(flag, text);
+}
 
 function defaultLaws(uniqueData: number | undefined, inferenceData: number | undefined): readonly string[] {
   return [
@@ -170,7 +172,7 @@ async function clusterOf(
   if (args.mfu === undefined && args.profile === undefined)
     notices.push(
       prior
-        ? `times are a prior: step-time rates of A100s, scaled by ${device.id}'s bandwidth and peak, optimistic for faster devices; --profile takes measured ones, --mfu a share of the peak`
+        ? `times are a prior: step-time rates of A100s, scaled by ${device.id}'s bandwidth and peak; --profile takes measured ones, --mfu a share of the peak`
         : `times assume ${assumedMfu * 100} % of the peak: the bandwidth of ${device.id} is not known`,
     );
   return {

@@ -59,7 +59,6 @@ export function symmetricEigen(matrix: Matrix): {
   const n = matrix.length;
   const a = matrix.map((row) => [...row]);
   const v = a.map((_, i) => a.map((__, j) => (i === j ? 1 : 0)));
-  const get = (rows: number[][], i: number, j: number): number => rows[i]?.[j] ?? 0;
   const rotate = (rows: number[][], i: number, j: number, k: number, l: number, s: number, tau: number): void => {
     const [g, h] = [get(rows, i, j), get(rows, k, l)];
     (rows[i] as number[])[j] = g - s * (h + g * tau);
@@ -92,4 +91,8 @@ export function symmetricEigen(matrix: Matrix): {
   }
   const order = a.map((_, i) => i).toSorted((i, j) => get(a, j, j) - get(a, i, i));
   return { values: order.map((i) => get(a, i, i)), vectors: order.map((i) => v.map((row) => row[i] ?? 0)) };
+}
+
+function get(rows: Matrix, i: number, j: number): number {
+  return rows[i]?.[j] ?? 0;
 }

@@ -1,7 +1,7 @@
 import { ConfigError } from '../core/errors.ts';
 import { percentileInterval } from './fit-bootstrap.ts';
 import type { FileLaw } from './fit-file.ts';
-import { bestAlong, bestForLifetime } from './laws/inference-aware.ts';
+import { bestForLifetime } from './laws/inference-aware.ts';
 import { publishedLaws, publishedPowerLaws } from './laws/laws.ts';
 import {
   type AllocationTuple,
@@ -102,16 +102,6 @@ function allocateByLaw(
 ): AllocationTuple {
   if (inferenceData === undefined) return law.optimum(theta, flops, uniqueData);
   return bestForLifetime(law, theta, flops, inferenceData, uniqueData);
-}
-
-/** The tuple where data follows from size in some other way, lowest in loss. @returns null for a mapping without a law of the loss. */
-export function allocateAlong(
-  { rule }: AllocationMapping,
-  dataOf: (params: number) => number,
-  range: { readonly least: number; readonly most: number },
-  uniqueData?: number,
-): AllocationTuple | null {
-  return rule.kind === 'power-law' ? null : bestAlong(rule.law, rule.theta, dataOf, range, uniqueData);
 }
 
 /** Loss that a mapping predicts, in nats; null where it has no law of the loss. */

@@ -347,13 +347,16 @@ function lines(runs: readonly Run[], kept: readonly Run[]): readonly number[] {
 
 function spreadOf(predictions: readonly (AllocationTuple & { readonly loss?: number })[]): FitReport['spread'] {
   if (predictions.length < 2) return null;
-  const ratio = (values: readonly number[]): number => Math.max(...values) / Math.min(...values);
   const losses = predictions.map(({ loss }) => loss).filter((loss) => loss !== undefined);
   return {
-    params: ratio(predictions.map(({ params }) => params)),
-    data: ratio(predictions.map(({ data }) => data)),
-    loss: losses.length > 0 ? ratio(losses) : 1,
+    params: ratioOf(predictions.map(({ params }) => params)),
+    data: ratioOf(predictions.map(({ data }) => data)),
+    loss: losses.length > 0 ? ratioOf(losses) : 1,
   };
+}
+
+function ratioOf(values: readonly number[]): number {
+  return Math.max(...values) / Math.min(...values);
 }
 
 /** Lets signals and timers in between two pieces of arithmetic. */

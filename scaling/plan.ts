@@ -111,7 +111,6 @@ export function plan(request: PlanRequest): Plan {
   if (mappings.length === 0)
     throw new ConfigError('expected a law of the loss to count inference with, got power laws only');
   const allocations = mappings.map((mapping) => allocation(mapping, request, warnings));
-  const ratio = (values: readonly number[]): number => Math.max(...values) / Math.min(...values);
   if (allocations.some(({ memory }) => memory?.fits === false))
     warnings.push(
       'some of these models do not fit the devices’ memory, even fully sharded and with activations recomputed',
@@ -123,11 +122,15 @@ export function plan(request: PlanRequest): Plan {
     budget: request.budget,
     allocations,
     spread: {
-      params: ratio(allocations.map(({ target }) => target.params)),
-      data: ratio(allocations.map(({ target }) => target.data)),
+      params: ratioOf(allocations.map(({ target }) => target.params)),
+      data: ratioOf(allocations.map(({ target }) => target.data)),
     },
     warnings,
   };
+}
+
+function ratioOf(values: readonly number[]): number {
+  return Math.max(...values) / Math.min(...values);
 }
 
 /** Parameters as a law counts them. */

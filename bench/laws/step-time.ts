@@ -55,17 +55,16 @@ function transformers(name: string, steps: readonly (TimedStep & { readonly para
     'copies and attention': (known: readonly TimedStep[]) =>
       stepper(fitStepTime(known, ['elements', 'attentionFlops'])),
     'FLOPs alone (6N a token)': (known: readonly TimedStep[]) => {
-      const flops = (step: TimedStep): number => stepWork({ ...step, recomputes: false }).matrixFlops;
       const [each = 0] = relativeRates(
-        [known.map(flops)],
+        [known.map(flopsOf)],
         known.map(({ seconds }) => seconds),
       );
-      return (step: TimedStep) => each * flops(step);
+      return (step: TimedStep) => each * flopsOf(step);
     },
   };
   for (const [order, sizeOf] of [
     ['parameters', ({ params }: { params: number }) => params],
-    ['FLOPs', (step: TimedStep) => stepWork({ ...step, recomputes: false }).matrixFlops],
+    ['FLOPs', flopsOf],
   ] as const)
     console.log(
       `largest third by ${order}: ${Object.entries(ways)
@@ -75,6 +74,11 @@ function transformers(name: string, steps: readonly (TimedStep & { readonly para
         )
         .join(', ')}`,
     );
+}
+
+/** 6·N·T: what rules of thumb count. */
+function flopsOf(step: TimedStep): number {
+  return stepWork({ ...step, recomputes: false }).matrixFlops;
 }
 
 function stepper(model: StepTimeModel): (step: TimedStep) => number {

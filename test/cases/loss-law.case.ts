@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { columnsOf, lossAt, type LossLaw, naturalValues, type Point, thetaOf } from '../../scaling/laws/law.ts';
 

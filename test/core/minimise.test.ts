@@ -15,6 +15,13 @@ const rosenbrock: Objective = (x, gradient) => {
   return value;
 };
 
+/** x − ln x: lowest at 1, not defined below 0. */
+const wall: Objective = (x, gradient) => {
+  const at = x[0] as number;
+  gradient[0] = 1 - 1 / at;
+  return at - Math.log(at);
+};
+
 describe('L-BFGS', () => {
   it.each([[[-1.2, 1]], [[-1.2, 1, -1.2, 1]], [[0, 0, 0, 0, 0, 0, 0, 0]], [[5, -3]]])(
     'finds the bottom of the curved valley of Rosenbrock from %j',
@@ -43,12 +50,6 @@ describe('L-BFGS', () => {
   });
 
   it('steps back from where the objective is not a number', () => {
-    // √x − ln-like wall: minimum of x − ln x at 1, not defined below 0.
-    const wall: Objective = (x, gradient) => {
-      const at = x[0] as number;
-      gradient[0] = 1 - 1 / at;
-      return at - Math.log(at);
-    };
     expect(minimise(wall, [1e-3], tight).x[0]).toBeCloseTo(1, 8);
   });
 
