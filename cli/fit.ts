@@ -19,6 +19,7 @@ import { type OutlierPolicy, parseColumns, parseRuns, type Run } from '../scalin
 import { fitStepTime, meanRelativeError, stepTimeS } from '../scaling/step-time.ts';
 import { writeStepTimeFile } from '../scaling/step-time-file.ts';
 import { parseTimedSteps } from '../scaling/step-time-runs.ts';
+import type { ParamsCount } from '../scaling/laws/law.ts';
 import { listArgument, numberArgument, positiveArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 import { outputPaths, writeWhole } from './written-file.ts';
@@ -48,6 +49,7 @@ export const command = defineCommand({
       description: 'how residuals of ln L are weighed: huber:<delta>, absolute, or asymmetric:<share below the law>',
       default: 'huber:0.001',
     },
+    params: { type: 'string', description: 'what N counts: total or non-embedding parameters', default: 'total' },
     draws: { type: 'string', description: 'resamples of the bootstrap', default: '300' },
     seed: { type: 'string', description: 'seed of the bootstrap', default: '0' },
     output: {
@@ -65,6 +67,7 @@ export const command = defineCommand({
       laws: listArgument(rawArgs, 'law', args.law),
       penalty: penaltyArgument(args.loss),
       outliers: outliersArgument(args.outliers),
+      paramsCount: paramsArgument(args.params),
       draws: numberArgument('--draws', args.draws),
       seed: numberArgument('--seed', args.seed),
       budgetFlops: args.budget === undefined ? undefined : positiveArgument('--budget', args.budget),
@@ -119,6 +122,11 @@ function readText(path: string): string {
       cause,
     });
   }
+}
+
+function paramsArgument(text: string): ParamsCount {
+  if (text === 'total' || text === 'non-embedding') return text;
+  throw new ConfigError(`--params: expected total or non-embedding, got ${JSON.stringify(text)}`);
 }
 
 function penaltyArgument(text: string): Penalty {

@@ -59,11 +59,6 @@ export function symmetricEigen(matrix: Matrix): {
   const n = matrix.length;
   const a = matrix.map((row) => [...row]);
   const v = a.map((_, i) => a.map((__, j) => (i === j ? 1 : 0)));
-  const rotate = (rows: number[][], i: number, j: number, k: number, l: number, s: number, tau: number): void => {
-    const [g, h] = [get(rows, i, j), get(rows, k, l)];
-    (rows[i] as number[])[j] = g - s * (h + g * tau);
-    (rows[k] as number[])[l] = h + s * (g - h * tau);
-  };
   for (let sweep = 0; sweep < 60; sweep++) {
     let off = 0;
     for (let i = 0; i < n; i++) for (let j = i + 1; j < n; j++) off += Math.abs(get(a, i, j));
@@ -95,4 +90,11 @@ export function symmetricEigen(matrix: Matrix): {
 
 function get(rows: Matrix, i: number, j: number): number {
   return rows[i]?.[j] ?? 0;
+}
+
+/** Rotates entries (i, j) and (k, l), with sine s and τ = s ÷ (1 + cosine). */
+function rotate(rows: number[][], i: number, j: number, k: number, l: number, s: number, tau: number): void {
+  const [g, h] = [get(rows, i, j), get(rows, k, l)];
+  (rows[i] as number[])[j] = g - s * (h + g * tau);
+  (rows[k] as number[])[l] = h + s * (g - h * tau);
 }

@@ -11,7 +11,7 @@ const fileSchema = z.strictObject({
   schema: z.literal(1),
   kind: z.literal('scaling-laws'),
   convention: z.string(),
-  paramsCount: z.enum(['total', 'non-embedding']).default('total'),
+  paramsCount: z.enum(['total', 'non-embedding']),
   fittedFlops: z.tuple([z.number().positive(), z.number().positive()]),
   selected: z.string().nullable(),
   laws: z.array(
@@ -41,7 +41,7 @@ export function writeFitFile(report: FitReport): string {
     schema: 1,
     kind: 'scaling-laws',
     convention: report.convention,
-    paramsCount: 'total',
+    paramsCount: report.paramsCount,
     fittedFlops: [...report.runs.flops],
     selected: report.selected,
     laws: report.laws.map(({ law, theta, holdOut, draws }) => ({

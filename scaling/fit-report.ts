@@ -17,6 +17,7 @@ import {
   lossAt,
   type LossLaw,
   naturalValues,
+  type ParamsCount,
 } from './laws/law.ts';
 import { allocateByPowerLaw, type PowerLaw } from './laws/power-law.ts';
 
@@ -68,6 +69,8 @@ export interface FittedMapping {
 export interface FitReport {
   readonly schema: 1;
   readonly convention: string;
+  /** Which parameters N counts, as the caller says. */
+  readonly paramsCount: ParamsCount;
   readonly runs: {
     readonly given: number;
     readonly used: number;
@@ -93,6 +96,8 @@ export interface FitRequest {
   readonly laws: readonly string[];
   readonly penalty?: Penalty;
   readonly outliers?: OutlierPolicy;
+  /** What the runs' N counts; `total` by default. */
+  readonly paramsCount?: ParamsCount;
   /** Resamples for intervals; 0 for none. */
   readonly draws?: number;
   readonly seed?: number;
@@ -119,7 +124,14 @@ export async function fitRuns(
   request: FitRequest,
   progress: FitProgress = {},
 ): Promise<FitReport> {
-  const { penalty = huber, outliers = { kind: 'keep' }, draws = 300, seed = 0, budgetFlops } = request;
+  const {
+    penalty = huber,
+    outliers = { kind: 'keep' },
+    draws = 300,
+    seed = 0,
+    budgetFlops,
+    paramsCount = 'total',
+  } = request;
   const wanted = request.laws.includes('all');
   const repeated = runs.some(({ data, uniqueData }) => uniqueData !== undefined && uniqueData < data);
   const laws = wanted
@@ -157,7 +169,8 @@ export async function fitRuns(
   const selected = judged.toSorted((a, b) => (a.holdOut?.error ?? 0) - (b.holdOut?.error ?? 0))[0] ?? fitted[0];
   return {
     schema: 1,
-    convention: 'training FLOPs are 6·N·D unless the table gives them; N as the table counts it; losses in nats',
+    convention: `training FLOPs are 6·N·D unless the table gives them; N counts ${paramsCount === 'total' ? 'all parameters' : 'parameters without embeddings'}; losses in nats`,
+    paramsCount,
     runs: { given: runs.length, used: kept.length, dropped: lines(runs, kept), flops },
     penalty,
     outliers,

@@ -81,6 +81,7 @@ describe('ridgepoint fit', () => {
       [['absent.csv'], /absent\.csv: expected a readable CSV file, got ENOENT/],
       [['runs.csv', '--columns', 'n=size'], /expected a column "size", got params, tokens, loss/],
       [['runs.csv', '--law', 'moore'], /expected a law .*got 'moore'/],
+      [['runs.csv', '--params', 'some'], /--params: expected total or non-embedding/],
       [['runs.csv', '--loss', 'cubic'], /--loss: expected huber/],
       [['runs.csv', '--outliers', 'some'], /--outliers: expected keep/],
       [['runs.csv', '-o', 'fit.txt'], /-o: expected a file that ends in \.yaml or \.html, got "fit\.txt"/],

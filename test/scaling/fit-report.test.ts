@@ -143,7 +143,8 @@ describe('a file of fitted laws', () => {
     expect(() => parseFitFile('schema: 1\nkind: scaling-laws\n', 'x.yaml')).toThrow(
       /x\.yaml: not a file of fitted laws[^]*laws/,
     );
-    const file = 'schema: 1\nkind: scaling-laws\nconvention: c\nfittedFlops: [1, 2]\nselected: null\nlaws:\n';
+    const file =
+      'schema: 1\nkind: scaling-laws\nconvention: c\nfittedFlops: [1, 2]\nparamsCount: total\nselected: null\nlaws:\n';
     const law = (name: string, values: string) =>
       `${file}  - { law: ${name}, values: ${values}, holdOutError: null, draws: [] }\n`;
     expect(() => parseFitFile(law('moore', '{}'), 'x.yaml')).toThrow(/x\.yaml: expected a law/);
