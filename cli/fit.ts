@@ -200,7 +200,7 @@ function describe(report: FitReport, name: string): string {
 function describeLaw(law: FittedLaw, selected: boolean): string {
   const { prediction, exponents } = law;
   return [
-    `\n${law.law}${selected ? ' (extrapolates best)' : ''}: ${law.formula}`,
+    `\n${law.law}${selected ? ' (extrapolates best)' : ''}: ${law.formula}${law.confirmed === 'paper' ? '' : ` (${law.confirmed}, not confirmed)`}`,
     `  ${Object.entries(law.parameters)
       .map(([name, estimate]) => `${name} ${estimateText(estimate)}`)
       .join(', ')}`,

@@ -43,9 +43,7 @@ interface PowerRule {
 }
 
 /** Names that `--law` knows beside files. */
-export const mappingNames: readonly string[] = [...publishedLaws.keys(), ...publishedPowerLaws.keys()].filter(
-  (name) => name !== 'information-bound' && name !== 'kaplan-loss',
-);
+export const mappingNames: readonly string[] = [...publishedLaws.keys(), ...publishedPowerLaws.keys()];
 
 /** A published mapping by name. @throws {ConfigError} naming those there are. */
 export function publishedMapping(name: string): AllocationMapping {

@@ -273,12 +273,16 @@ function memoryOf(shape: TransformerShape, { count, memoryBytes }: Cluster): Non
 }
 
 function warn(
-  { name, fittedFlops, rule }: AllocationMapping,
+  { name, confirmed, fittedFlops, rule }: AllocationMapping,
   { data }: AllocationTuple,
   { flops }: ComputeBudget,
   { uniqueData }: PlanRequest,
   warnings: string[],
 ): void {
+  if (confirmed === 'reconstruction')
+    warnings.push(
+      `${name}: a reconstruction of ours, not the paper’s formula; its loss is an excess error, not comparable`,
+    );
   if (fittedFlops && (flops > fittedFlops[1] * farFactor || flops < fittedFlops[0] / farFactor))
     warnings.push(
       `${name}: ${flops.toPrecision(3)} FLOPs are far outside the runs it was fitted to (${fittedFlops[0].toPrecision(2)} to ${fittedFlops[1].toPrecision(2)})`,

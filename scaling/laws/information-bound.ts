@@ -14,8 +14,7 @@ import type { LossLaw } from './law.ts';
 export const informationBound: LossLaw = {
   name: 'information-bound',
   formula: 'B = c_m·K/n + K·ln(1 + n/K)·(ln 2n + c_e·d)/T, n = N/d',
-  source:
-    'after Jeon & Van Roy (2022), An Information-Theoretic Framework / Analysis of Compute-Optimal Neural Scaling Laws',
+  source: 'after Jeon & Van Roy (2022), An Information-Theoretic Analysis of Compute-Optimal Neural Scaling Laws',
   confirmed: 'reconstruction',
   parameters: [
     { name: 'modelConstant', transform: 'exp' },

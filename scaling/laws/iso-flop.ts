@@ -80,7 +80,9 @@ export function fitIsoFlop(runs: readonly IsoFlopRun[]): {
     [outside, 'its minimum outside the sizes trained'],
   ] as const)
     if (budgets.length > 0)
-      warnings.push(`left out for ${why}: the budget${budgets.length > 1 ? 's' : ''} of ${budgets.join(', ')} FLOPs`);
+      warnings.push(
+        `${budgets.length} budget${budgets.length > 1 ? 's' : ''} left out, ${why}: ${budgets.slice(0, 5).join(', ')}${budgets.length > 5 ? ' …' : ''} FLOPs`,
+      );
   if (optima.length < 2)
     throw new RangeError(
       `expected at least 2 budgets with a minimum among the sizes trained, got ${optima.length}${warnings.map((text) => `\n  ${text}`).join('')}`,

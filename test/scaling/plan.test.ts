@@ -153,3 +153,10 @@ describe('allocation mappings', () => {
     expect(allocationIntervals(publishedMapping('chinchilla'), { flops: 1e21 }, best)).toBeNull();
   });
 });
+
+describe('a reconstructed law', () => {
+  it('says that it is one', () => {
+    const { warnings } = plan({ ...base, mappings: [publishedMapping('information-bound')] });
+    expect(warnings.join()).toMatch(/information-bound: a reconstruction of ours/);
+  });
+});
