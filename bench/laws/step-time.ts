@@ -12,7 +12,10 @@ import {
   stepWork,
   type TimedStep,
 } from '../../scaling/step-time.ts';
-import { llamaSteps, mosaicSteps } from './timed-steps.ts';
+import { fitLaw } from '../../scaling/fit.ts';
+import { columnsOf, lossAt } from '../../scaling/laws/law.ts';
+import { tied } from '../../scaling/laws/tied.ts';
+import { type FinishedRun, llamaSteps, mosaicSteps } from './timed-steps.ts';
 
 // How well a count of memory copies predicts training steps it was not fitted to, beside FLOPs: fitted on the smaller two
 // thirds (by parameters, and by FLOPs of a step), judged on the largest third.
@@ -24,8 +27,39 @@ else {
     'llama-runs-small.csv, 8 accelerators',
     llamaSteps(readFileSync(join(folder, 'llama-runs-small.csv'), 'utf8')),
   );
+  lossInWallClock(llamaSteps(readFileSync(join(folder, 'llama-runs-small.csv'), 'utf8')));
   transformers('llm-foundry-a100.csv', mosaicSteps(readFileSync(join(folder, 'llm-foundry-a100.csv'), 'utf8')));
   convolutions(readFileSync(join(folder, 'timm-train-rtx3090-half.csv'), 'utf8'));
+}
+
+/** Loss from shape and wall-clock time alone: step times and the law of the loss, both learnt from the smaller runs. */
+function lossInWallClock(runs: readonly FinishedRun[]): void {
+  const ordered = runs.filter(({ loss }) => loss > 0).toSorted((a, b) => a.params - b.params);
+  const cut = Math.floor((2 * ordered.length) / 3);
+  const [known, rest] = [ordered.slice(0, cut), ordered.slice(cut)];
+  const { theta } = fitLaw(
+    tied,
+    columnsOf(known),
+    Float64Array.from(known, ({ loss }) => Math.log(loss)),
+  );
+  const model = fitStepTime(known);
+  const [each = 0] = relativeRates(
+    [known.map(flopsOf)],
+    known.map(({ seconds }) => seconds),
+  );
+  const error = (dataOf: (run: FinishedRun) => number): string =>
+    percent(
+      meanRelativeError(
+        rest.map((run) => lossAt(tied, theta, { params: run.params, data: dataOf(run) })),
+        rest.map(({ loss }) => loss),
+      ),
+    );
+  // The time a run really took, and the steps a model thinks fit into it.
+  const dataIn = (stepS: (run: FinishedRun) => number) => (run: FinishedRun) =>
+    ((run.steps * run.seconds) / stepS(run)) * (run.data / run.steps);
+  console.log(
+    `loss of the largest third from shape and time, tied law: ${error(dataIn((run) => stepTimeS(model, run)))} by copies, ${error(dataIn((run) => each * flopsOf(run)))} by FLOPs alone, ${error(({ data }) => data)} knowing the data`,
+  );
 }
 
 /** Mean error on the largest third of what was learnt from the rest. */

@@ -14,8 +14,17 @@ function table(text: string): readonly ((name: string) => string)[] {
   );
 }
 
+/** A finished run: its steps, and the loss it reached. */
+export interface FinishedRun extends TableStep {
+  readonly steps: number;
+  /** Over all devices. */
+  readonly data: number;
+  /** Validation loss in nats. */
+  readonly loss: number;
+}
+
 /** Llama-style runs under 400 M parameters: gated, untied, the feed-forward width from the parameter count. */
-export function llamaSteps(text: string): readonly TableStep[] {
+export function llamaSteps(text: string): readonly FinishedRun[] {
   return table(text).map((cell) => {
     const number = (name: string): number => Number(cell(name));
     const [layers, width, vocabulary, context] = [
@@ -38,7 +47,16 @@ export function llamaSteps(text: string): readonly TableStep[] {
       learnedPositions: false,
       biases: false,
     };
-    return { shape, params, tokens: (number('gbs') * context) / number('devices'), seconds: number('step_time_med') };
+    const [batch, steps] = [number('gbs') * context, number('steps')];
+    return {
+      shape,
+      params,
+      tokens: batch / number('devices'),
+      seconds: number('step_time_med'),
+      steps,
+      data: steps * batch,
+      loss: number('val_loss'),
+    };
   });
 }
 
