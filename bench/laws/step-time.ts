@@ -54,12 +54,14 @@ function lossInWallClock(runs: readonly FinishedRun[]): void {
         rest.map(({ loss }) => loss),
       ),
     );
-  // The time a run really took, and the steps a model thinks fit into it.
-  const dataIn = (stepS: (run: FinishedRun) => number) => (run: FinishedRun) =>
-    ((run.steps * run.seconds) / stepS(run)) * (run.data / run.steps);
   console.log(
     `loss of the largest third from shape and time, tied law: ${error(dataIn((run) => stepTimeS(model, run)))} by copies, ${error(dataIn((run) => each * flopsOf(run)))} by FLOPs alone, ${error(({ data }) => data)} knowing the data`,
   );
+}
+
+/** Data that a run would have seen in the time it really took, were a step as long as a model says. */
+function dataIn(stepS: (run: FinishedRun) => number): (run: FinishedRun) => number {
+  return (run) => (run.seconds / stepS(run)) * run.data;
 }
 
 /** Mean error on the largest third of what was learnt from the rest. */
