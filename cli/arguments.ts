@@ -41,7 +41,10 @@ export function dataArgument(text: string): unknown {
 export function expectKnownArguments(known: ArgsDef, rawArgs: string[]): void {
   const flags = Object.entries(known).filter(([, { type }]) => type !== 'positional');
   const options = Object.fromEntries(
-    flags.map(([name, { type }]) => [name, { type: type === 'boolean' ? ('boolean' as const) : ('string' as const) }]),
+    flags.map(([name, flag]) => {
+      const type = flag.type === 'boolean' ? ('boolean' as const) : ('string' as const);
+      return [name, { type, ...shortOf(flag) }];
+    }),
   );
   const { tokens } = parseArgs({ args: rawArgs, options, strict: false, allowNegative: true, tokens: true });
   for (const token of tokens) {
@@ -63,12 +66,18 @@ export function expectKnownArguments(known: ArgsDef, rawArgs: string[]): void {
     );
 }
 
+/** A flag's one-letter form, `-o`. */
+function shortOf(flag: ArgsDef[string]): { short?: string } {
+  return 'alias' in flag && typeof flag.alias === 'string' && flag.alias.length === 1 ? { short: flag.alias } : {};
+}
+
 /**
  * Values of an option that may be given several times, with commas, or both: `--on cpu --on webgpu,cuda`.
+ * @param short its one-letter form, where it has one.
  * @throws {ConfigError} when one of them is empty.
  */
-export function listArgument(rawArgs: string[], name: string, fallback: string): readonly string[] {
-  const options = { [name]: { type: 'string' as const, multiple: true } };
+export function listArgument(rawArgs: string[], name: string, fallback: string, short?: string): readonly string[] {
+  const options = { [name]: { type: 'string' as const, multiple: true, ...(short && { short }) } };
   const { values } = parseArgs({ args: rawArgs, options, strict: false });
   const given = values[name];
   const texts = Array.isArray(given) ? given.map(String) : [fallback];

@@ -623,7 +623,8 @@ function twoDecimals(value: number): string {
   return value.toFixed(2);
 }
 
-const pageStyle = `
+/** Rules of the report’s pages, beside those of its charts. */
+export const pageStyle = `
 * { box-sizing: border-box; }
 html { background: var(--paper); color: var(--ink); color-scheme: light dark; }
 body { margin: 0; font: 14px/1.45 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; font-variant-numeric: tabular-nums; }
