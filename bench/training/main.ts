@@ -24,6 +24,7 @@ const tableIds = ['steps', 'trainers', 'opening'] as const;
 
 const usage = `usage: npx tsx bench/training/main.ts [--rounds 5] [--threads 1,2] [--only name,name] [--json file]
        [--tables ${tableIds.join()}]   some of them
+       [--batch 16]            images a step, for all networks
        [--python path]   a Python with PyTorch; RIDGEPOINT_BENCH_PYTHON otherwise
        [--profile name]  only the runtime's own profile of that network
 networks: ${workloads.map(({ name }) => name).join(', ')}`;
@@ -38,6 +39,7 @@ const { values: options } = parseArgs({
     threads: { type: 'string', default: '1,2' },
     only: { type: 'string' },
     profile: { type: 'string' },
+    batch: { type: 'string' },
     tables: { type: 'string', default: tableIds.join() },
     python: { type: 'string', default: process.env['RIDGEPOINT_BENCH_PYTHON'] },
     json: { type: 'string' },
@@ -51,8 +53,8 @@ const turns = { rounds: wholeNumber('--rounds', options.rounds), steps: stepsPer
 const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-bench-'));
 try {
   if (options.help) console.log(usage);
-  else if (options.profile === undefined) await bench(chosen(options.only));
-  else await profile(chosen(options.profile));
+  else if (options.profile === undefined) await bench(batched(chosen(options.only)));
+  else await profile(batched(chosen(options.profile)));
 } finally {
   await rm(folder, { recursive: true });
 }
@@ -125,6 +127,13 @@ function chosen(names: string | undefined): readonly Workload[] {
       throw new RangeError(`expected one of ${workloads.map((workload) => workload.name).join(', ')}, got ${name}`);
     return found;
   });
+}
+
+/** With the number of images that was asked for. */
+function batched(selected: readonly Workload[]): readonly Workload[] {
+  if (options.batch === undefined) return selected;
+  const batchSize = wholeNumber('--batch', options.batch);
+  return selected.map((workload) => ({ ...workload, batchSize }));
 }
 
 /** Ours on any number of threads: the step that needs its next batch soonest. */
