@@ -117,7 +117,11 @@ export function minimise(objective: Objective, start: ArrayLike<number>, options
     if (bend > 2.2e-16 * dot(change, change)) {
       inverse[newest] = 1 / bend;
       stored = Math.min(stored + 1, memory);
-    } else newest = (newest - 1 + memory) % memory;
+    } else {
+      // A pair that bends the wrong way is left out, and with it the oldest one, whose place it took.
+      newest = (newest - 1 + memory) % memory;
+      stored = Math.min(stored, memory - 1);
+    }
     if (before - value <= valueTolerance * Math.max(Math.abs(before), Math.abs(value), valueScale)) {
       if (largest(gradient) <= gradientTolerance) return done('gradient');
       return done('value');
@@ -151,7 +155,7 @@ class LineSearch {
     for (let tries = 0; tries < longestSearch; tries++) {
       this.#evaluate(from, direction, step);
       const high = !(this.value <= value + decrease * step * slope) || this.value >= loValue;
-      if (high && step > 0) [hi, hiValue, hiSlope] = [step, this.value, this.#slope];
+      if (high) [hi, hiValue, hiSlope] = [step, this.value, this.#slope];
       else {
         if (Math.abs(this.#slope) <= -curvature * slope) return true;
         if (this.#slope * (Number.isFinite(hi) ? hi - lo : 1) >= 0) [hi, hiValue, hiSlope] = [lo, loValue, loSlope];

@@ -181,7 +181,8 @@ export function gramOf(law: LossLaw, theta: Theta, points: Columns, weights?: Fl
  */
 function polish(law: LossLaw, points: Columns, objective: Objective, from: Minimum): Minimum {
   const scratch = new Float64Array(from.x.length);
-  let best = { ...from, value: objective(from.x, scratch) };
+  let best: Minimum = { ...from, value: objective(from.x, scratch) };
+  let evaluations = 1;
   for (let round = 0; round < 4; round++) {
     const gram = gramOf(law, best.x, points);
     const size = gram.reduce((sum, row, k) => sum + (row[k] ?? 0), 0);
@@ -206,13 +207,14 @@ function polish(law: LossLaw, points: Columns, objective: Objective, from: Minim
       new Float64Array(from.length),
       fine,
     );
+    evaluations += next.evaluations;
     const gain = best.value - next.value;
     if (!(gain > 0)) break;
     round(next.x);
-    best = { ...next, x: Float64Array.from(theta), evaluations: best.evaluations + next.evaluations };
+    best = { ...next, x: Float64Array.from(theta) };
     if (gain <= 1e-12 * best.value) break;
   }
-  return best;
+  return { ...best, evaluations };
 }
 
 /** out = L⁻ᵀ·u. */

@@ -199,7 +199,7 @@ function withinFlops(mapping: AllocationMapping, request: PlanRequest, flops: nu
 }
 
 /** Sizes tried around the one that FLOPs alone would choose, as factors. */
-const timeFactors = Array.from({ length: 61 }, (_, i) => 2 ** ((i - 30) / 6));
+const timeFactors = Array.from({ length: 41 }, (_, i) => 2 ** ((i - 20) / 4));
 
 function withinTime(mapping: AllocationMapping, request: PlanRequest, timeS: number): Found {
   const { cluster, uniqueData, style, batchTokens } = request;

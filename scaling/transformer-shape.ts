@@ -123,6 +123,8 @@ export function shapesNear(
     const perLayer = sizeOf(shapeOf(2, heads, style)) - one;
     if (one > 2 * params) break;
     const exact = 1 + (params - one) / perLayer;
+    // Wider still would only be flatter.
+    if (heads * style.headWidth > mostAspect * (exact + 1)) break;
     for (const layers of new Set([Math.floor(exact), Math.ceil(exact)])) {
       const shape = shapeOf(Math.max(1, layers), heads, style);
       const aspect = shape.width / shape.layers;
@@ -144,19 +146,21 @@ export function snapShape(
   style: ShapeStyle,
   sizeOf: (shape: TransformerShape) => number = (shape) => transformerParams(shape).total,
 ): TransformerShape {
-  const shapes = shapesNear(params, style, sizeOf);
-  const error = (shape: TransformerShape): number => Math.abs(Math.log(sizeOf(shape) / params));
-  const oddness = ({ width, layers }: TransformerShape): number => Math.abs(Math.log(width / layers / usualAspect));
-  const close = shapes.filter((shape) => error(shape) < 0.02);
+  const candidates = shapesNear(params, style, sizeOf).map((shape) => ({
+    shape,
+    error: Math.abs(Math.log(sizeOf(shape) / params)),
+    oddness: Math.abs(Math.log(shape.width / shape.layers / usualAspect)),
+  }));
+  const close = candidates.filter(({ error }) => error < 0.02);
   const [best] =
     close.length > 0
-      ? close.toSorted((a, b) => oddness(a) - oddness(b))
-      : shapes.toSorted((a, b) => error(a) - error(b));
+      ? close.toSorted((a, b) => a.oddness - b.oddness)
+      : candidates.toSorted((a, b) => a.error - b.error);
   if (!best)
     throw new RangeError(
       `expected a target size that a transformer with a vocabulary of ${style.vocabulary} can have, got ${params.toPrecision(3)} parameters`,
     );
-  return best;
+  return best.shape;
 }
 
 /** Bytes of a training on each of `devices` devices, and their parts. */
