@@ -19,15 +19,20 @@ import { completeLosses, lossesOf } from './objectives.ts';
 import { nonDominated } from './pareto.ts';
 import { chooseIndices, decisions, indicesOf, sampleChoices } from './space.ts';
 
-/** Finished trials below which points are drawn at random. */
-const randomTrials = 10;
+/** Steers {@link BayesianSearch}. */
+export interface BayesianOptions extends SearchOptions {
+  /** Finished trials below which points are drawn at random. Default 10. */
+  readonly randomTrials?: number;
+}
+
 /** Candidates whose expectation is computed, and the most promising of them, whose uncertainty is. */
 const candidateCount = 200;
 const shortList = 24;
 /** Share of candidates drawn anywhere in the space; the others are changed or crossed members of the front. */
 const anywhereShare = 0.25;
 const crossedShare = 0.25;
-/** Parameters are fitted to at most so many trials, and again whenever there are so much more. */
+/** Parameters are fitted from so many trials on, to at most so many, and again whenever there are so much more. */
+const fewestFitted = 10;
 const mostFitted = 96;
 const refitGrowth = 1.25;
 /** Where the process of feasibility is kept; those of objectives are at their index. */
@@ -48,7 +53,7 @@ const referenceMargin = 0.1;
  * by violation, and every objective whose metric they have.
  */
 export class BayesianSearch implements Controller {
-  readonly #options: SearchOptions;
+  readonly #options: BayesianOptions & { readonly randomTrials: number };
   readonly #history: History;
   readonly #dimensions: readonly Dimension[];
   readonly #position: ReadonlyMap<string, number>;
@@ -61,8 +66,11 @@ export class BayesianSearch implements Controller {
     { readonly parameters: ProcessParameters; readonly process: GaussianProcess }
   >();
 
-  constructor(options: SearchOptions) {
-    this.#options = options;
+  /** @throws {RangeError} unless at least two points are drawn at random. */
+  constructor(options: BayesianOptions) {
+    const { randomTrials = 10 } = options;
+    if (!(randomTrials >= 2)) throw new RangeError(`expected at least 2 random trials, got ${randomTrials}`);
+    this.#options = { ...options, randomTrials };
     this.#history = new History(options);
     const rows = decisions(options.space);
     this.#dimensions = rows.map(({ values, isOrdered }) => ({
@@ -77,7 +85,7 @@ export class BayesianSearch implements Controller {
     const { space, seed } = this.#options;
     const finished = this.#history.finished.length;
     const issued = this.#history.trials.filter(({ status }) => status === 'issued').map(({ choices }) => choices);
-    const model = finished < randomTrials ? undefined : this.#model();
+    const model = finished < this.#options.randomTrials ? undefined : this.#model();
     for (const choices of model ? issued : []) model?.expect(this.#levelsOf(choices));
     return this.#history.suggest(count, this.#options, (turn) => {
       const random = new Random(seed).child('bayesian', turn.ordinal);
@@ -199,7 +207,7 @@ export class BayesianSearch implements Controller {
     raw: readonly number[],
     toValues: (raw: readonly number[]) => Float64Array,
   ): ProcessParameters {
-    let fitted = randomTrials;
+    let fitted = fewestFitted;
     if (points.length < fitted) return this.#prior;
     while (Math.ceil(fitted * refitGrowth) <= points.length) fitted = Math.ceil(fitted * refitGrowth);
     // Evenly over the search when there are too many.

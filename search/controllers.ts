@@ -15,7 +15,7 @@ export function openController(name: ControllerName, options: SearchOptions & { 
   const { trials, ...search } = options;
   switch (name) {
     case 'bayesian':
-      return new BayesianSearch(search);
+      return new BayesianSearch({ ...search, randomTrials: Math.min(10, Math.max(4, Math.round(trials / 4))) });
     case 'nsga2':
       // As evolution's: a short search needs generations, too.
       return new Nsga2({ ...search, population: Math.min(20, Math.max(4, Math.round(trials / 4))) });
