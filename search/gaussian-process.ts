@@ -51,23 +51,46 @@ function pairTable(dimensions: readonly Dimension[], value: (dimension: number, 
   });
 }
 
-/** Correlation of points: k(x, x′) = exp(−Σ θ_d · δ_d), as factors looked up by pair of levels. */
-class Correlation {
+/** Points that grow in number, and their correlations k(x, x′) = exp(−Σ θ_d · δ_d), as factors looked up by pair of levels. */
+class CorrelatedPoints {
+  readonly points: Levels[] = [];
   readonly #tables: readonly Float64Array[];
-  readonly #levels: Uint16Array;
+  /** Levels by decision, `[decision][point]`, so that a decision's factors are multiplied in one run. */
+  #columns: Uint16Array[];
 
   constructor(dimensions: readonly Dimension[], rates: Float64Array) {
     this.#tables = pairTable(dimensions, (index, apart) => Math.exp(-(rates[index] ?? 0) * apart));
-    this.#levels = Uint16Array.from(dimensions, ({ options }) => options + 1);
+    this.#columns = dimensions.map(() => new Uint16Array(64));
   }
 
-  of(a: Levels, b: Levels): number {
-    let product = 1;
-    for (let d = 0; d < this.#levels.length; d++)
-      product *= (this.#tables[d] as Float64Array)[
-        (a[d] as number) * (this.#levels[d] as number) + (b[d] as number)
-      ] as number;
-    return product;
+  add(point: Levels): void {
+    const place = this.points.length;
+    const capacity = this.#columns[0]?.length ?? Infinity;
+    if (place >= capacity)
+      this.#columns = this.#columns.map((column) => {
+        const larger = new Uint16Array(2 * capacity);
+        larger.set(column);
+        return larger;
+      });
+    for (const [decision, column] of this.#columns.entries()) column[place] = point[decision] ?? 0;
+    this.points.push(point);
+  }
+
+  /** Forgets all but the first `count`. */
+  truncate(count: number): void {
+    this.points.length = count;
+  }
+
+  /** Correlations of a point with the first `count`, in an array of `length`. */
+  with(point: Levels, count: number, length: number = count): Float64Array {
+    const row = new Float64Array(length).fill(1, 0, count);
+    for (let d = 0; d < this.#columns.length; d++) {
+      const column = this.#columns[d] as Uint16Array;
+      const table = this.#tables[d] as Float64Array;
+      const offset = (point[d] as number) * Math.sqrt(table.length);
+      for (let j = 0; j < count; j++) row[j] = (row[j] as number) * (table[offset + (column[j] as number)] as number);
+    }
+    return row;
   }
 }
 
@@ -112,23 +135,25 @@ function solveUpper(lower: Triangle, x: Float64Array): void {
  * a weak prior around 1.
  */
 export class GaussianProcess {
-  readonly #correlation: Correlation;
+  readonly #known: CorrelatedPoints;
   readonly #parameters: ProcessParameters;
-  readonly #points: Levels[] = [];
   readonly #lower: Triangle = [];
   #weights = new Float64Array(0);
   #variance = 1;
 
   constructor(dimensions: readonly Dimension[], parameters: ProcessParameters) {
-    this.#correlation = new Correlation(dimensions, parameters.rates);
+    this.#known = new CorrelatedPoints(dimensions, parameters.rates);
     this.#parameters = parameters;
   }
 
   /** Adds what is needed so that the points are these; what begins alike is kept, which is why one more point is cheap. */
   observe(points: readonly Levels[], values: Float64Array): void {
-    const shared = this.#points.findIndex((point, index) => !isSame(point, points[index]));
-    this.#truncate(shared < 0 ? Math.min(this.#points.length, points.length) : shared);
-    for (const point of points.slice(this.#points.length)) this.#append(point);
+    const { points: known } = this.#known;
+    const changed = known.findIndex((point, index) => !isSame(point, points[index]));
+    const kept = changed < 0 ? known.length : changed;
+    this.#known.truncate(kept);
+    this.#lower.length = kept;
+    for (const point of points.slice(kept)) this.#append(point);
     const weights = values.slice();
     solveLower(this.#lower, weights, weights.length);
     let misfit = 0;
@@ -144,38 +169,34 @@ export class GaussianProcess {
   }
 
   #append(point: Levels): void {
-    const row = new Float64Array(this.#points.length + 1);
-    for (let index = 0; index < this.#points.length; index++)
-      row[index] = this.#correlation.of(point, this.#points[index] as Levels);
-    row[this.#points.length] = 1 + this.#parameters.noise;
+    const count = this.#known.points.length;
+    const row = this.#known.with(point, count, count + 1);
+    row[count] = 1 + this.#parameters.noise;
     appendRow(this.#lower, row);
-    this.#points.push(point);
-  }
-
-  #truncate(count: number): void {
-    this.#points.length = count;
-    this.#lower.length = count;
+    this.#known.add(point);
   }
 
   /** Expected value alone, which costs far less than {@link predict}. */
   mean(point: Levels): number {
-    let sum = 0;
-    for (let index = 0; index < this.#weights.length; index++)
-      sum += (this.#weights[index] as number) * this.#correlation.of(point, this.#points[index] as Levels);
-    return sum;
+    return inner(this.#weights, this.#known.with(point, this.#weights.length));
   }
 
   /** The noiseless value at a point. */
   predict(point: Levels): ProcessPrediction {
-    const row = Float64Array.from(this.#points, (other) => this.#correlation.of(point, other));
-    let mean = 0;
-    for (let index = 0; index < this.#weights.length; index++)
-      mean += (this.#weights[index] as number) * (row[index] as number);
+    const row = this.#known.with(point, this.#known.points.length);
+    const mean = inner(this.#weights, row);
     solveLower(this.#lower, row, row.length);
     let rest = 1;
     for (const value of row) rest -= value ** 2;
     return { mean, sd: Math.sqrt(Math.max(rest, 1e-9) * this.#variance) };
   }
+}
+
+/** Inner product over the first vector's length. */
+function inner(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let index = 0; index < a.length; index++) sum += (a[index] as number) * (b[index] as number);
+  return sum;
 }
 
 function isSame(a: Levels, b: Levels | undefined): boolean {
@@ -234,13 +255,8 @@ export function posteriorGradient(
   parameters: ProcessParameters,
 ): Float64Array {
   const count = points.length;
-  const correlation = new Correlation(dimensions, parameters.rates);
+  const kernel = covariances(dimensions, points, parameters);
   const lower: Triangle = [];
-  const kernel: Triangle = points.map((point, i) =>
-    Float64Array.from({ length: i + 1 }, (_, j) =>
-      i === j ? 1 + parameters.noise : correlation.of(point, points[j] as Levels),
-    ),
-  );
   for (const row of kernel) appendRow(lower, row.slice());
   const weights = values.slice();
   solveLower(lower, weights, count);
@@ -286,21 +302,29 @@ export function negativeLogLikelihood(
   values: Float64Array,
   parameters: ProcessParameters,
 ): number {
-  const correlation = new Correlation(dimensions, parameters.rates);
   const lower: Triangle = [];
-  for (const [i, point] of points.entries())
-    appendRow(
-      lower,
-      Float64Array.from({ length: i + 1 }, (_, j) =>
-        i === j ? 1 + parameters.noise : correlation.of(point, points[j] as Levels),
-      ),
-    );
+  for (const row of covariances(dimensions, points, parameters)) appendRow(lower, row);
   const weights = values.slice();
   solveLower(lower, weights, weights.length);
   let misfit = 0;
   for (const value of weights) misfit += value ** 2;
   const logDeterminant = lower.reduce((sum, row) => sum + Math.log(row.at(-1) ?? 1), 0);
   return ((varianceWeight + points.length) / 2) * Math.log(varianceWeight + misfit) + logDeterminant;
+}
+
+/** Covariances of points in units of the variance, noise included, as rows of a lower triangle. */
+function covariances(
+  dimensions: readonly Dimension[],
+  points: readonly Levels[],
+  parameters: ProcessParameters,
+): Triangle {
+  const known = new CorrelatedPoints(dimensions, parameters.rates);
+  return points.map((point, index) => {
+    const row = known.with(point, index, index + 1);
+    row[index] = 1 + parameters.noise;
+    known.add(point);
+    return row;
+  });
 }
 
 /** L⁻¹ by columns, `[column][row]`, zeros above the diagonal left in. */

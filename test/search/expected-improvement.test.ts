@@ -47,7 +47,7 @@ describe('expected improvement', () => {
 
   test('over many directions is in proportion to the exact one', () => {
     const exact = expectedImprovement(front, reference);
-    const averaged = directionalImprovement(front, reference, 40_000);
+    const averaged = directionalImprovement(front, reference, 20_000);
     const ratios = (
       [
         [0.5, 0.5, 0.3],
