@@ -83,8 +83,9 @@ function describe(
   ].join('\n');
 }
 
+const text = (value: number): string => value.toPrecision(4);
+
 function spread(values: readonly number[]): string {
   const sorted = Float64Array.from(values).sort();
-  const text = (value: number): string => value.toPrecision(4);
   return `${text(median(values))} (${text(quantile(sorted, 0.1))} … ${text(quantile(sorted, 0.9))})`;
 }

@@ -45,35 +45,40 @@ function search(
   });
 }
 
+const volume = (trials: readonly ObservedTrial[]) =>
+  hypervolume(
+    trials.map(({ metrics }) => [metrics?.['accuracy'] ?? 0, Math.log(metrics?.['latencyMs'] ?? 1)]),
+    ['max', 'min'],
+    [0, 4],
+  );
+const measured = (choices: Choices) => ({ status: 'ok', metrics: metricsOf(choices) }) as const;
+
+/** Half of the space is over a limit. */
+const limited = (choices: Choices) =>
+  Number(choices['x0']) > 1
+    ? ({ status: 'infeasible', violation: Number(choices['x0']) / 2 } as const)
+    : ({ status: 'ok', reward: Number(choices['x1']) + Number(choices['x2']) - Number(choices['x3']) } as const);
+
+const infeasible = (part: readonly ObservedTrial[]) => part.filter(({ status }) => status === 'infeasible').length;
+
+/** As if the last six decisions changed nothing: 256 networks. */
+const identity = (choices: Choices) => canonicalJson(tags.slice(0, 4).map((tag) => choices[tag] ?? null));
+
 describe('Bayesian search', () => {
   test('finds in 40 trials a larger front than random search does in 120', () => {
-    const volume = (trials: readonly ObservedTrial[]) =>
-      hypervolume(
-        trials.map(({ metrics }) => [metrics?.['accuracy'] ?? 0, Math.log(metrics?.['latencyMs'] ?? 1)]),
-        ['max', 'min'],
-        [0, 4],
-      );
-    const answer = (choices: Choices) => ({ status: 'ok', metrics: metricsOf(choices) }) as const;
     for (const seed of [1, 2, 3])
-      expect(volume(search(new BayesianSearch({ space, seed, objectives }), 40, answer))).toBeGreaterThan(
-        volume(search(new RandomSearch({ space, seed }), 120, answer)),
+      expect(volume(search(new BayesianSearch({ space, seed, objectives }), 40, measured))).toBeGreaterThan(
+        volume(search(new RandomSearch({ space, seed }), 120, measured)),
       );
   });
 
   test('learns what is infeasible: a region that breaks a limit is left alone', () => {
-    const answer = (choices: Choices) =>
-      Number(choices['x0']) > 1
-        ? ({ status: 'infeasible', violation: Number(choices['x0']) / 2 } as const)
-        : ({ status: 'ok', reward: Number(choices['x1']) + Number(choices['x2']) - Number(choices['x3']) } as const);
-    const trials = search(new BayesianSearch({ space, seed: 1 }), 40, answer);
-    const infeasible = (part: readonly ObservedTrial[]) => part.filter(({ status }) => status === 'infeasible').length;
+    const trials = search(new BayesianSearch({ space, seed: 1 }), 40, limited);
     expect(infeasible(trials.slice(0, 10))).toBeGreaterThanOrEqual(3);
     expect(infeasible(trials.slice(25))).toBeLessThanOrEqual(2);
   });
 
   test('networks of one identity are asked for once', () => {
-    // The last six decisions change nothing: 256 networks.
-    const identity = (choices: Choices) => canonicalJson(tags.slice(0, 4).map((tag) => choices[tag] ?? null));
     const trials = search(new BayesianSearch({ space, seed: 2, objectives, identity }), 60, (choices) => ({
       status: 'ok',
       metrics: metricsOf(choices),

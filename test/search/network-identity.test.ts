@@ -21,6 +21,8 @@ const network = (stages: readonly object[]) =>
     1,
   );
 
+const renamed = (name: string): string => `other/${name}`;
+
 describe('a network by its graph', () => {
   const twice = network([{ ...block, repeats: 2 }]);
 
@@ -49,7 +51,6 @@ describe('a network by its graph', () => {
     const swapped = twice.nodes.map((node) =>
       node.op === 'add' ? { ...node, inputs: node.inputs.toReversed() } : node,
     );
-    const renamed = (name: string): string => `other/${name}`;
     const graph: Graph = {
       inputs: twice.inputs.map((input) => ({ ...input, name: renamed(input.name) })),
       outputs: twice.outputs.map(renamed),

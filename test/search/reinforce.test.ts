@@ -11,6 +11,9 @@ const fidelity = { examples: 1, seed: 0 };
 const policyOf = (controller: Reinforce) =>
   (controller.state() as { readonly policy: Readonly<Record<string, readonly number[]>> }).policy;
 
+const trial = (id: string, a: string, reward: number) =>
+  ({ id, status: 'ok', choices: { a, b: 0 }, fidelity, reward }) as const;
+
 describe('REINFORCE', () => {
   const space: SpaceNode = {
     a: oneOf(['x', 'y', 'z'], 'a'),
@@ -19,8 +22,6 @@ describe('REINFORCE', () => {
 
   test('one step is what Adam without momentum makes of the gradient of the log-probability', () => {
     const controller = new Reinforce({ space, seed: 1, learningRate: 0.3 });
-    const trial = (id: string, a: string, reward: number) =>
-      ({ id, status: 'ok', choices: { a, b: 0 }, fidelity, reward }) as const;
     controller.observe([trial('1', 'x', 0.5), trial('2', 'y', 0.9)]);
     // The first trial is its own baseline: no gradient, but a step of Adam's count. By hand, after the second: baseline
     // (.95 · .05 · .5 + .05 · .9) ÷ (1 − .95²), gradient advantage · (1[y] − ⅓), second moment corrected for two steps.

@@ -14,15 +14,20 @@ const write = (name: string, text: string): string => {
 
 const skips = '|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|';
 
-describe('a table of results', () => {
-  const file = write('grid.csv', 'depth,op,top1,ms,s\n2,conv,50,1.5,10\n10,conv,60,3,20\n2,pool,,1,5\n');
-  const config = tableSchema.parse({
-    file,
-    key: ['depth', 'op'],
-    metrics: { accuracy: { column: 'top1', scale: 0.01 }, 'latencyMs.gpu': 'ms' },
-    cost: 's',
-  });
+const file = write('grid.csv', 'depth,op,top1,ms,s\n2,conv,50,1.5,10\n10,conv,60,3,20\n2,pool,,1,5\n');
 
+const config = tableSchema.parse({
+  file,
+  key: ['depth', 'op'],
+  metrics: { accuracy: { column: 'top1', scale: 0.01 }, 'latencyMs.gpu': 'ms' },
+  cost: 's',
+});
+
+const read = (text: string, over: object = {}) =>
+  readTable({ ...config, file: write('bad.csv', text), ...over }, 'table', folder);
+expect(() => read('depth,op,top1,s\n')).toThrow(/expected a column of .*bad\.csv.*got ms/);
+
+describe('a table of results', () => {
   test('offers the values of its key columns, numbers in order', () => {
     const { space } = readTable(config, 'table', folder);
     expect(decisions(space).map(({ tag, values, isOrdered }) => ({ tag, values, isOrdered }))).toEqual([
@@ -58,9 +63,6 @@ describe('a table of results', () => {
   });
 
   test('says which column, row or file is wrong', () => {
-    const read = (text: string, over: object = {}) =>
-      readTable({ ...config, file: write('bad.csv', text), ...over }, 'table', folder);
-    expect(() => read('depth,op,top1,s\n')).toThrow(/expected a column of .*bad\.csv.*got ms/);
     expect(() => read('depth,op,top1,ms,s\n2,conv,50,fast,1\n')).toThrow(/row 1: ms: expected a number, got "fast"/);
     expect(() => read('depth,op,top1,ms,s\n2,a,1,1,1\n2.0,a,2,2,2\n')).toThrow(InvalidFileError);
     expect(() => readTable({ ...config, file: 'absent.csv' }, 'table', folder)).toThrow(ConfigError);

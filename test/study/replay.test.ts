@@ -45,6 +45,9 @@ async function replay(config: ReturnType<typeof study>, workers = 2, seed = 1) {
   return { ...replayed, clockS: (clock.now() - 5000) / 1e3 };
 }
 
+const key = ({ metrics }: { metrics: Readonly<Record<string, number>> }) =>
+  [metrics['accuracy'] ?? 0, metrics['latencyMs.gpu'] ?? 0] as const;
+
 describe('a replayed search', () => {
   test('takes simulated time: as many trainings at once as there are workers, and a round waits for its last', async () => {
     const { trials, wallS, workS, clockS } = await replay(study());
@@ -99,8 +102,6 @@ describe('a replayed search', () => {
   test('its front holds what no other trial beats, and its best the highest reward, the table’s when all is tried', async () => {
     const config = study({ search: { trials: 20, round: 5 } });
     const { front, best, trials } = await replay(config);
-    const key = ({ metrics }: { metrics: Readonly<Record<string, number>> }) =>
-      [metrics['accuracy'] ?? 0, metrics['latencyMs.gpu'] ?? 0] as const;
     for (const member of front) {
       const [accuracy, ms] = key(member);
       expect(trials.some((other) => other.status === 'ok' && key(other)[0] > accuracy && key(other)[1] <= ms)).toBe(

@@ -22,19 +22,23 @@ describe('on every device of NAS-Bench-201', () => {
       },
     );
 
-    // Evolution and REINFORCE maximise one number; the front of all that they tried is still more than chance finds.
-    test.each(['nsga2', 'evolution', 'reinforce', 'local'] as const)(
-      '%s beats random search after 200 trials (20 seeds, false alarm below .01)',
+    // Against the front for those that optimise several objectives; in what they maximise for those with one.
+    test.each(['nsga2', 'local', 'evolution', 'reinforce'] as const)(
+      '%s beats random search after 200 trials (24 seeds, false alarm below .01)',
       (name) => {
         const task = tasks.find(({ device }) => device === 'help_fpga');
         if (!task) throw new Error('expected help_fpga in the table');
         const { space, identity } = task;
-        const volumes = (controller: typeof name | 'random') =>
-          Array.from({ length: 20 }, (_, seed) => {
+        const rewardOf = absoluteReward(task);
+        const scores = (controller: typeof name | 'random') =>
+          Array.from({ length: 24 }, (_, seed) => {
             const opened = openController(controller, { space, identity, seed, objectives, trials: 200 });
-            return volumeAfter(runSearch(opened, task, 200, absoluteReward(task)), 200, task);
+            const run = runSearch(opened, task, 200, rewardOf);
+            return name === 'nsga2' || name === 'local'
+              ? volumeAfter(run, 200, task)
+              : run.map(rewardOf).reduce((a, b) => Math.max(a, b));
           });
-        expect(rankSumTest(volumes(name), volumes('random'))).toBeLessThan(0.01);
+        expect(rankSumTest(scores(name), scores('random'))).toBeLessThan(0.01);
       },
     );
   }

@@ -41,6 +41,8 @@ describe('the rank-sum test', () => {
   });
 });
 
+const draw = (size: number): number => Math.floor(Math.random() * size);
+
 /** An optimizer with the package's interface: it repeats the best point with one value drawn anew. */
 const fake: OptimizationJs = {
   Categorical: (categories) => categories,
@@ -48,7 +50,6 @@ const fake: OptimizationJs = {
   OMGOptimizer(dimensions) {
     const sizes = dimensions.map((categories) => (categories as readonly number[]).length);
     let best: readonly number[] | undefined;
-    const draw = (size: number): number => Math.floor(Math.random() * size);
     return {
       tell: (points, losses) => void (best = points[losses.indexOf(Math.min(...losses))]),
       ask: () => {
