@@ -28,14 +28,23 @@ export { readSpecFile } from './models/spec-file.ts';
 export type { Dataset } from './data/dataset.ts';
 export { loadDataset } from './data/load.ts';
 
-export type { Controller, ObservedTrial } from './search/controller.ts';
+export { BayesianSearch } from './search/bayesian.ts';
+export type { Controller, ObservedTrial, SearchOptions } from './search/controller.ts';
+export { type ControllerName, controllerNames, openController } from './search/controllers.ts';
 export type { Evaluator } from './search/evaluator.ts';
 export { RegularizedEvolution } from './search/evolution.ts';
+export { LocalSearch } from './search/local-search.ts';
+export { cellIdentity, cellText, nasBench201 } from './search/nas-bench-201.ts';
+export { graphIdentity, networkIdentity } from './search/network-identity.ts';
+export { Nsga2 } from './search/nsga2.ts';
+export { accuracyAndLatencies, type Objective } from './search/objectives.ts';
 export { dominates, hypervolume, nonDominated } from './search/pareto.ts';
 export { RandomSearch } from './search/random.ts';
+export { Reinforce } from './search/reinforce.ts';
 export { type Reward, rewardOf } from './search/reward.ts';
 export { decode, oneOf, type SpaceNode } from './search/space.ts';
 export { builtInSpace } from './search/spaces.ts';
+export { readTable, type ResultTable, type TableConfig } from './search/table.ts';
 
 export { applyMultipliers } from './scaling/apply.ts';
 export { builtInNetwork, builtInNetworkNames, loadNetwork } from './scaling/built-in-networks.ts';
@@ -93,6 +102,7 @@ export { type CommandTrainer, openCommandTrainer } from './commands/trainer.ts';
 export type { Recipe, Trainer, TrainingTask } from './training/trainer.ts';
 
 export { type Clause, conform } from './study/conform.ts';
+export { type Replay, replaySearch, studyTable } from './study/replay.ts';
 export { readStudyFile, resolveStudy, type StudyConfig } from './study/study-file.ts';
 export { runStudy, type StudyOptions } from './study/study.ts';
 export { trainNetwork } from './study/train-network.ts';

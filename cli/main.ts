@@ -7,6 +7,7 @@ import { exitCodeOf, failWith } from './exit.ts';
 // Each command is its own module, loaded when it is called: `ridgepoint --help` loads none of them.
 const commands = {
   search: () => import('./search.ts'),
+  replay: () => import('./replay.ts'),
   scale: () => import('./scale.ts'),
   train: () => import('./train.ts'),
   measure: () => import('./measure.ts'),
@@ -29,6 +30,7 @@ const commands = {
 
 const summaries: Readonly<Record<keyof typeof commands, string>> = {
   search: 'run a study: search, scale, train and deliver a family; resumes where it stopped',
+  replay: 'what a search would find and cost, over a table of known results, in simulated time',
   scale: 'scale a base network you have, for one or several accelerators',
   train: 'train one network and write its weights and ONNX file',
   measure: 'latency of any ONNX file, with an interval and a verdict',

@@ -1,5 +1,7 @@
 import type { Json } from '../core/digest.ts';
 import type { Choices, Fidelity, Metrics } from '../core/trial.ts';
+import type { Objective } from './objectives.ts';
+import type { SpaceNode } from './space.ts';
 
 /** What a controller is told about a trial; issued but unfinished ones are seen too. Failed ones never are. */
 export interface ObservedTrial {
@@ -7,9 +9,30 @@ export interface ObservedTrial {
   readonly status: 'issued' | 'ok' | 'infeasible';
   readonly choices: Choices;
   readonly fidelity: Fidelity;
-  /** Objective to maximise; present on `ok`. */
+  /** The one number to maximise; present on `ok`. */
   readonly reward?: number;
+  /** All that is known; on `infeasible` what was found before the limit was. */
   readonly metrics?: Metrics;
+  /**
+   * On `infeasible`: by how much of its limit the trial is over it, observed ÷ limit − 1, above 0 and summed over
+   * limits. Absent where nobody knows, e.g. of an operator that a target lacks.
+   */
+  readonly violation?: number;
+}
+
+/** What every controller is made from. */
+export interface SearchOptions {
+  readonly space: SpaceNode;
+  readonly seed: number;
+  /** Choices to try first, e.g. a known good base. */
+  readonly start?: readonly Choices[];
+  /** What to optimise; the trials' `reward`, maximised, when left out. */
+  readonly objectives?: readonly Objective[];
+  /**
+   * Names the network that choices build, so that choices which build the same one count as one
+   * (search/network-identity.ts). When left out, other choices are another network.
+   */
+  readonly identity?: (choices: Choices) => string;
 }
 
 /**

@@ -1,10 +1,9 @@
 import type { Json } from '../core/digest.ts';
 import { Random } from '../core/random.ts';
 import type { Choices } from '../core/trial.ts';
-import type { Controller, ObservedTrial } from './controller.ts';
-import type { SearchOptions } from './random.ts';
+import type { Controller, ObservedTrial, SearchOptions } from './controller.ts';
+import { History } from './history.ts';
 import { mutate, sampleChoices } from './space.ts';
-import { choicesKey, drawNew } from './suggestion.ts';
 
 /** Steers {@link RegularizedEvolution}; defaults are those of Real et al. (2019). */
 export interface EvolutionOptions extends SearchOptions {
@@ -30,11 +29,11 @@ export function evolutionFor(trials: number): { readonly population: number; rea
  *
  * Age is the order in which trials were first observed. Infeasible trials take a place among the living,
  * rank below every other and are never parents; issued ones only keep their choices from being drawn again.
- * We differ: choices already tried are drawn again, at most 64 times.
+ * Maximises the trials' `reward`, whatever the objectives. We differ: networks already tried are drawn again, at most 64 times.
  */
 export class RegularizedEvolution implements Controller {
   readonly #options: EvolutionOptions & { readonly population: number; readonly sample: number };
-  readonly #trials = new Map<string, ObservedTrial>();
+  readonly #history: History;
 
   /** @throws {RangeError} unless 1 ≤ sample ≤ population. */
   constructor(options: EvolutionOptions) {
@@ -43,37 +42,27 @@ export class RegularizedEvolution implements Controller {
     if (!(sample >= 1 && sample <= population))
       throw new RangeError(`expected 1 ≤ sample ≤ population, got sample ${sample} and population ${population}`);
     this.#options = { ...options, population, sample };
+    this.#history = new History(options);
   }
 
   suggest(count: number): readonly Choices[] {
+    const { space, seed, population } = this.#options;
     const living = this.#living();
-    const seen = new Set([...this.#trials.values()].map((trial) => choicesKey(trial.choices)));
-    const suggestions: Choices[] = [];
-    for (let ordinal = this.#trials.size; suggestions.length < count; ordinal++) {
-      const choices = this.#suggestOne(ordinal, living, seen);
-      seen.add(choicesKey(choices));
-      suggestions.push(choices);
-    }
-    return suggestions;
-  }
-
-  #suggestOne(ordinal: number, living: readonly ObservedTrial[], seen: ReadonlySet<string>): Choices {
-    const { space, seed, start = [], population } = this.#options;
-    const given = start[ordinal];
-    if (given !== undefined) return given;
-    const random = new Random(seed).child('evolution', ordinal);
-    return drawNew(seen, (attempt) => {
-      const stream = random.child(attempt);
-      const parent = ordinal < population ? undefined : this.#tournament(living, stream.child('tournament'));
-      return parent === undefined
-        ? sampleChoices(space, stream.child('sample'))
-        : mutate(space, parent.choices, stream.child('mutate'));
+    return this.#history.suggest(count, this.#options, ({ ordinal, drawNew }) => {
+      const random = new Random(seed).child('evolution', ordinal);
+      return drawNew((attempt) => {
+        const stream = random.child(attempt);
+        const parent = ordinal < population ? undefined : this.#tournament(living, stream.child('tournament'));
+        return parent === undefined
+          ? sampleChoices(space, stream.child('sample'))
+          : mutate(space, parent.choices, stream.child('mutate'));
+      });
     });
   }
 
   /** The youngest `population` of the finished trials, oldest first. */
   #living(): readonly ObservedTrial[] {
-    return [...this.#trials.values()].filter(({ status }) => status !== 'issued').slice(-this.#options.population);
+    return this.#history.finished.slice(-this.#options.population);
   }
 
   /** Best of a sample without replacement; when it holds no feasible trial, best of all; none when there is none. */
@@ -83,13 +72,19 @@ export class RegularizedEvolution implements Controller {
   }
 
   observe(trials: readonly ObservedTrial[]): void {
-    for (const trial of trials) this.#trials.set(trial.id, trial);
+    this.#history.observe(trials);
   }
 
   state(): Json {
     const { seed, population, sample } = this.#options;
-    const trials = [...this.#trials.values()].map(({ id, status, reward }) => ({ id, status, reward }));
-    return { controller: 'evolution', seed, population, sample, trials, living: this.#living().map(({ id }) => id) };
+    return {
+      controller: 'evolution',
+      seed,
+      population,
+      sample,
+      trials: this.#history.toJson(),
+      living: this.#living().map(({ id }) => id),
+    };
   }
 }
 

@@ -9,10 +9,13 @@ function toLosses(point: readonly number[], directions: readonly Direction[]): r
 }
 
 function lossDominates(a: readonly number[], b: readonly number[]): boolean {
-  return (
-    a.every((value, index) => value <= (b[index] ?? Infinity)) &&
-    a.some((value, index) => value < (b[index] ?? Infinity))
-  );
+  let isBetter = false;
+  for (const [index, value] of a.entries()) {
+    const other = b[index] ?? Infinity;
+    if (value > other) return false;
+    if (value < other) isBetter = true;
+  }
+  return isBetter;
 }
 
 /**
@@ -43,6 +46,56 @@ export function paretoSet<T>(
 ): readonly T[] {
   const kept = new Set(nonDominated(items.map(objectives), directions));
   return items.filter((_, index) => kept.has(index));
+}
+
+/**
+ * Fronts of points of losses, `[count][objective]`, less being better: 0 for those that no other dominates, 1 for those
+ * that only front 0 dominates, and so on. Deb, Pratap, Agarwal & Meyarivan (2002), §III.A; O(objectives · count²).
+ */
+export function dominanceRanks(losses: readonly (readonly number[])[]): readonly number[] {
+  const beaten: number[][] = losses.map(() => []);
+  const beatenBy = losses.map(() => 0);
+  for (const [i, a] of losses.entries())
+    for (let j = 0; j < i; j++) {
+      const b = losses[j] ?? [];
+      const [winner, loser] = lossDominates(a, b) ? [i, j] : lossDominates(b, a) ? [j, i] : [-1, -1];
+      if (winner < 0) continue;
+      beaten[winner]?.push(loser);
+      beatenBy[loser] = (beatenBy[loser] ?? 0) + 1;
+    }
+  const ranks = losses.map(() => 0);
+  let front = beatenBy.flatMap((count, index) => (count === 0 ? index : []));
+  for (let rank = 0; front.length > 0; rank++) {
+    const next: number[] = [];
+    for (const index of front) {
+      ranks[index] = rank;
+      for (const loser of beaten[index] ?? []) {
+        beatenBy[loser] = (beatenBy[loser] ?? 0) - 1;
+        if (beatenBy[loser] === 0) next.push(loser);
+      }
+    }
+    front = next;
+  }
+  return ranks;
+}
+
+/**
+ * Crowding distance of points of one front, `[count][objective]`: the sum over objectives of the distance between a
+ * point's neighbours, in units of the front's range; infinite at the ends. Deb et al. (2002), §III.B.
+ */
+export function crowdingDistances(losses: readonly (readonly number[])[]): readonly number[] {
+  const distances = losses.map(() => 0);
+  for (const objective of losses[0]?.keys() ?? []) {
+    const at = (index: number | undefined): number => losses[index ?? -1]?.[objective] ?? 0;
+    const order = [...losses.keys()].sort((a, b) => at(a) - at(b));
+    const range = at(order.at(-1)) - at(order[0]);
+    for (const [place, index] of order.entries()) {
+      const isEnd = place === 0 || place === order.length - 1;
+      const gap = range > 0 ? (at(order[place + 1]) - at(order[place - 1])) / range : 0;
+      distances[index] = (distances[index] ?? 0) + (isEnd ? Infinity : gap);
+    }
+  }
+  return distances;
 }
 
 /**

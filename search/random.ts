@@ -1,46 +1,33 @@
 import type { Json } from '../core/digest.ts';
 import { Random } from '../core/random.ts';
 import type { Choices } from '../core/trial.ts';
-import type { Controller, ObservedTrial } from './controller.ts';
-import { sampleChoices, type SpaceNode } from './space.ts';
-import { choicesKey, drawNew } from './suggestion.ts';
-
-/** What every controller over a space needs. */
-export interface SearchOptions {
-  readonly space: SpaceNode;
-  readonly seed: number;
-  /** Choices to try first, e.g. a known good base. */
-  readonly start?: readonly Choices[];
-}
+import type { Controller, ObservedTrial, SearchOptions } from './controller.ts';
+import { History } from './history.ts';
+import { sampleChoices } from './space.ts';
 
 /** Random search without repeats: the baseline every controller must beat (Bergstra & Bengio 2012). */
 export class RandomSearch implements Controller {
   readonly #options: SearchOptions;
-  readonly #trials = new Map<string, ObservedTrial>();
+  readonly #history: History;
 
   constructor(options: SearchOptions) {
     this.#options = options;
+    this.#history = new History(options);
   }
 
   suggest(count: number): readonly Choices[] {
-    const { space, seed, start = [] } = this.#options;
-    const seen = new Set([...this.#trials.values()].map((trial) => choicesKey(trial.choices)));
-    const suggestions: Choices[] = [];
-    for (let ordinal = this.#trials.size; suggestions.length < count; ordinal++) {
+    const { space, seed } = this.#options;
+    return this.#history.suggest(count, this.#options, ({ ordinal, drawNew }) => {
       const random = new Random(seed).child('random-search', ordinal);
-      const choices = start[ordinal] ?? drawNew(seen, (attempt) => sampleChoices(space, random.child(attempt)));
-      seen.add(choicesKey(choices));
-      suggestions.push(choices);
-    }
-    return suggestions;
+      return drawNew((attempt) => sampleChoices(space, random.child(attempt)));
+    });
   }
 
   observe(trials: readonly ObservedTrial[]): void {
-    for (const trial of trials) this.#trials.set(trial.id, trial);
+    this.#history.observe(trials);
   }
 
   state(): Json {
-    const trials = [...this.#trials.values()].map(({ id, status, reward }) => ({ id, status, reward }));
-    return { controller: 'random', seed: this.#options.seed, trials };
+    return { controller: 'random', seed: this.#options.seed, trials: this.#history.toJson() };
   }
 }

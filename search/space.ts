@@ -39,6 +39,8 @@ export interface Decision {
   readonly path: string;
   /** Values that choices may name: the scalars themselves, or 0 … n − 1 when an option is structured. */
   readonly values: readonly (number | string | boolean)[];
+  /** Whether the options are numbers in ascending or descending order, so that neighbours are alike. */
+  readonly isOrdered: boolean;
   /** Options of other decisions that lead here; empty when always reachable. */
   readonly when: Readonly<Record<string, number>>;
 }
@@ -93,6 +95,13 @@ function valuesOf(decision: OneOf): readonly (number | string | boolean)[] {
   return options.every(isScalar) ? options : options.map((_, index) => index);
 }
 
+function isOrdered(options: readonly SpaceNode[]): boolean {
+  const rises = options.slice(1).map((option, index) => Math.sign(Number(option) - Number(options[index])));
+  return (
+    options.every((option) => typeof option === 'number') && Math.abs(rises.reduce((a, b) => a + b, 0)) === rises.length
+  );
+}
+
 /** Canonical choices from an index per reachable decision; a tied tag is asked once. */
 function choose(space: SpaceNode, indexOf: (decision: OneOf) => number): Choices {
   const indices = new Map<string, number>();
@@ -120,7 +129,8 @@ export function decisions(space: SpaceNode): readonly Decision[] {
       for (const [member, memberPath] of membersOf(node, path)) collect(member, memberPath, when);
       return;
     }
-    if (!found.has(node.tag)) found.set(node.tag, { tag: node.tag, path, values: valuesOf(node), when });
+    if (!found.has(node.tag))
+      found.set(node.tag, { tag: node.tag, path, values: valuesOf(node), isOrdered: isOrdered(node.oneOf), when });
     for (const [index, option] of node.oneOf.entries())
       collect(option, `${path}.oneOf[${index}]`, { ...when, [node.tag]: index });
   };
@@ -236,6 +246,45 @@ export function mutate(space: SpaceNode, choices: Choices, random: Random): Choi
   return changed(space, choices, tag, index, (decision) =>
     random.child('fill', decision.tag).integer(decision.oneOf.length),
   );
+}
+
+/**
+ * Each reachable decision changed to another option with probability 1 ÷ decisions reachable, and one at least; newly
+ * reachable decisions are sampled. A space of one point gives the choices back.
+ */
+export function mutateEach(space: SpaceNode, choices: Choices, random: Random): Choices {
+  const rate = 1 / Math.max(1, Object.keys(choices).length);
+  let isChanged = false;
+  const mutated = choose(space, (decision) => {
+    const stream = random.child('each', decision.tag);
+    const kept = chosenIndex(decision, choices);
+    const others = decision.oneOf.length - 1;
+    if (kept < 0) return stream.integer(decision.oneOf.length);
+    if (others === 0 || stream.uniform() >= rate) return kept;
+    isChanged = true;
+    const other = stream.integer(others);
+    return other < kept ? other : other + 1;
+  });
+  return isChanged ? mutated : mutate(space, choices, random.child('one'));
+}
+
+/** Choices from an option's index for each reachable decision, named by its tag and how many options it has. */
+export function chooseIndices(space: SpaceNode, indexOf: (tag: string, options: number) => number): Choices {
+  return choose(space, ({ tag, oneOf: options }) => indexOf(tag, options.length));
+}
+
+/** Each reachable decision of choices, a tied tag once: the index of its option and how many there are. */
+export function indicesOf(
+  space: SpaceNode,
+  choices: Choices,
+): readonly { readonly tag: string; readonly index: number; readonly options: number }[] {
+  const found = new Map<string, { tag: string; index: number; options: number }>();
+  walk(space, (decision) => {
+    const index = chosenIndex(decision, choices);
+    found.set(decision.tag, { tag: decision.tag, index, options: decision.oneOf.length });
+    return index;
+  });
+  return [...found.values()];
 }
 
 /** Uniform crossover: each reachable decision from either parent that made it, sampled where neither did. */

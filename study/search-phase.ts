@@ -3,12 +3,14 @@ import { ConfigError, EnvironmentError, UnreachableLimitError } from '../core/er
 import type { NetworkSpec } from '../models/spec.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
 import type { Controller, ObservedTrial } from '../search/controller.ts';
-import { evolutionFor, RegularizedEvolution } from '../search/evolution.ts';
-import { RandomSearch } from '../search/random.ts';
+import { openController } from '../search/controllers.ts';
+import { networkIdentity } from '../search/network-identity.ts';
+import { accuracyAndLatencies } from '../search/objectives.ts';
 import { type Reward, rewardOf, rewardSchema } from '../search/reward.ts';
 import { loadSpace } from '../search/space-file.ts';
 import { decode, type SpaceNode } from '../search/space.ts';
 import { builtInSpace } from '../search/spaces.ts';
+import { isTabularSpace } from '../search/table.ts';
 import { phaseTimeLeft } from './budget.ts';
 import type { StudyContext } from './context.ts';
 import { admit, type Bounds, evaluateAll, knownMetrics } from './evaluate.ts';
@@ -27,8 +29,16 @@ export async function studySpace(
   data: StudyContext['data'],
 ): Promise<SpaceNode> {
   const bound = shapeOf(data);
+  if (isTabularSpace(search.space)) throw notTrainable(search.space);
   if (/\.ya?ml$/.test(search.space)) return loadSpace(resolve(baseDirectory, search.space), bound);
   return builtInSpace(search.space, { ...bound, scale: search.scale });
+}
+
+/** Why a study over a table cannot be run. */
+export function notTrainable(space: string): ConfigError {
+  return new ConfigError(
+    `search.space: ${space} is answered by a table, which has nothing to scale, train or deliver: use ridgepoint replay`,
+  );
 }
 
 /** What a network's ends must fit. */
@@ -133,7 +143,19 @@ function observedTrial({ record }: StudyContext, trial: Trial, reward: Reward): 
     return [
       { id, status: 'ok', choices, fidelity, metrics: outcome.metrics, reward: rewardOf(reward, outcome.metrics) },
     ];
-  return [{ id, status: outcome?.status === 'infeasible' ? 'infeasible' : 'issued', choices, fidelity }];
+  if (outcome?.status !== 'infeasible') return [{ id, status: 'issued', choices, fidelity }];
+  const { metrics, limit, observed } = outcome;
+  const violation = limit !== undefined && observed !== undefined && limit > 0 ? observed / limit - 1 : undefined;
+  return [
+    {
+      id,
+      status: 'infeasible',
+      choices,
+      fidelity,
+      ...(metrics === undefined ? {} : { metrics }),
+      ...(violation === undefined ? {} : { violation }),
+    },
+  ];
 }
 
 /**
@@ -170,7 +192,7 @@ async function givenBase(context: StudyContext, source: string): Promise<Base> {
 }
 
 /** Hard limits of the base on every target: it must leave room for the largest member. */
-function baseBounds({ targets, family }: StudyConfig): Bounds[] {
+export function baseBounds({ targets, family }: StudyConfig): Bounds[] {
   return Object.entries(targets).map(([target, { limit }]) => {
     const ms = baseLimitMs(family[target] ?? [], limit);
     return { target, limit: ms === undefined ? undefined : { percentile: limit?.percentile ?? 50, ms } };
@@ -178,7 +200,7 @@ function baseBounds({ targets, family }: StudyConfig): Bounds[] {
 }
 
 /** The study's reward over every target. Without a limit the target latency is 1 ms: the product's order does not depend on it. */
-function rewardFor(config: StudyConfig): Reward {
+export function rewardFor(config: StudyConfig): Reward {
   const costs = baseBounds(config).map(({ target, limit }) => {
     if (limit === undefined && config.search.reward !== 'product')
       throw new ConfigError(
@@ -189,10 +211,14 @@ function rewardFor(config: StudyConfig): Reward {
   return rewardSchema.parse({ kind: config.search.reward, costs });
 }
 
-function controllerFor({ search, seed }: StudyConfig, space: SpaceNode): Controller {
-  return search.controller === 'random'
-    ? new RandomSearch({ space, seed })
-    : new RegularizedEvolution({ space, seed, ...evolutionFor(search.trials) });
+function controllerFor({ search, seed, targets }: StudyConfig, space: SpaceNode): Controller {
+  return openController(search.controller, {
+    space,
+    seed,
+    identity: networkIdentity(space),
+    objectives: accuracyAndLatencies(Object.keys(targets)),
+    trials: search.trials,
+  });
 }
 
 function rewardOfTrial({ record }: StudyContext, trial: Trial, reward: Reward): number {

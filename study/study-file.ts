@@ -19,7 +19,9 @@ import { precisionRefusal } from '../latency/file-precision.ts';
 import { latencySchema, type Percentile } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
 import { parseRule } from '../scaling/rules.ts';
+import { controllerNames } from '../search/controllers.ts';
 import { builtInSpaceNames } from '../search/spaces.ts';
+import { isTabularSpace, type TableConfig, tableSchema, tabularSpaceNames } from '../search/table.ts';
 import { resolveRecipe, type TrainerConfig, trainerSchema } from './recipe.ts';
 
 /** `p50 < 2ms` */
@@ -84,12 +86,14 @@ const searchSchema = z.strictObject({
   space: z
     .union([
       z.enum(builtInSpaceNames),
+      z.enum(tabularSpaceNames),
       z.string().regex(/\.ya?ml$/, `expected ${builtInSpaceNames.join(', ')} or a .yaml file`),
     ])
     .default('efficientnet-x'),
   /** Size of a built-in space's networks; chosen from the data's native resolution when left out. */
   scale: z.enum(['tiny', 'small', 'full']).optional(),
-  controller: z.enum(['evolution', 'random']).default('evolution'),
+  /** How candidates are proposed; none needs tuning (docs/methods.md). */
+  controller: z.enum(controllerNames).default(controllerNames[0]),
   /** Candidates that are tried, infeasible ones counted. Under `budget.time` an upper bound. */
   trials: z.int().min(1).max(100_000).default(16),
   /** Candidates proposed at once; more use more workers, fewer learn sooner. */
@@ -170,6 +174,8 @@ export const studyFileSchema = z.strictObject({
       command: commandReferenceSchema.optional(),
       /** Handed to the command as they are. */
       params: z.record(z.string(), z.json()).optional(),
+      /** Instead of training: results that are known already, for `ridgepoint replay`. */
+      table: tableSchema.optional(),
     })
     .prefault({}),
   /** How latency is measured while searching; delivered files always get the thorough protocol. */
@@ -199,6 +205,8 @@ type ParsedStudyFile = z.output<typeof studyFileSchema>;
 export interface StudyConfig extends Omit<ParsedStudyFile, 'family' | 'targets' | 'trainer'> {
   readonly targets: Readonly<Record<string, TargetConfig>>;
   readonly trainer: TrainerConfig;
+  /** Known results, instead. */
+  readonly table?: TableConfig;
   /** The user's own program that trains, instead. */
   readonly trainerCommand?: TrainerCommand;
   readonly family: Readonly<Record<string, readonly Size[]>>;
@@ -307,7 +315,7 @@ function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: str
     const { command: _command, ...rest } = target;
     named[name] = { ...rest, device: deviceOf(name, target) };
   }
-  const { command, params, ...recipe } = trainer;
+  const { command, params, table, ...recipe } = trainer;
   const unused = Object.keys(recipe).filter((key) => key !== 'parallel');
   if (command !== undefined && unused.length > 0)
     throw new ConfigError(
@@ -319,7 +327,12 @@ function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: str
     command === undefined
       ? {}
       : { trainerCommand: { name: nameOf(command, 'trainer.command', 'trainer'), params: params ?? {} } };
-  return { ...file, targets: named, trainer: recipe, ...trainerCommand, commands };
+  if ((table !== undefined) !== isTabularSpace(file.search.space))
+    throw new ConfigError(
+      `${where}: expected trainer.table with search.space ${tabularSpaceNames.join(' or ')}, and neither without the other`,
+    );
+  const known = table === undefined ? {} : { table };
+  return { ...file, targets: named, trainer: recipe, ...known, ...trainerCommand, commands };
 }
 
 /** Whether a device is a profile, so that its latency is predicted. */

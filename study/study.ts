@@ -24,7 +24,7 @@ import { StudyRecord } from './record.ts';
 import { resolveRecipe } from './recipe.ts';
 import { writeResults } from './results.ts';
 import { scaleBase } from './scale-phase.ts';
-import { findBase } from './search-phase.ts';
+import { findBase, notTrainable } from './search-phase.ts';
 import { portableStudy, type StudyConfig } from './study-file.ts';
 import { summarise } from './summarise.ts';
 import type { StudySummary } from './summary.ts';
@@ -58,6 +58,7 @@ const checkpointsFolder = 'checkpoints';
  */
 export async function runStudy(config: StudyConfig, options: StudyOptions): Promise<StudySummary> {
   const { folder, clock = systemClock, signal = new AbortController().signal } = options;
+  if (config.table) throw notTrainable(config.search.space);
   const profiles = await openProfiles(config);
   const release = takeLease(folder);
   let journal: Journal | undefined;

@@ -113,7 +113,7 @@ describe('ridgepoint on a finished study', () => {
 
   it('explains a trial', async () => {
     const text = await output('explain', 't0001', '--study', folder);
-    expect(text).toMatch(/t0001: search, proposed by evolution \(round 1 of the search\)/);
+    expect(text).toMatch(/t0001: search, proposed by \w+ \(round 1 of the search\)/);
     expect(text).toMatch(
       /predicted [\d.]+ ms \([\d.]+ to [\d.]+\) on edge by simulated[\s\S]*trained: \d+\.\d % on the hold-out/,
     );

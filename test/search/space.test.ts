@@ -78,10 +78,10 @@ describe('walking', () => {
 
   test('the table of decisions says which are reachable when', () => {
     expect(decisions(nested)).toEqual([
-      { tag: 'op', path: 'op', values: [0, 1, 2], when: {} },
-      { tag: 'kernel', path: 'op.oneOf[1].kernel', values: [3, 5, 7], when: { op: 1 } },
-      { tag: 'ratio', path: 'op.oneOf[2].ratio', values: [0.5, 1], when: { op: 2 } },
-      { tag: 'width', path: 'width', values: [8, 16], when: {} },
+      { tag: 'op', path: 'op', values: [0, 1, 2], isOrdered: false, when: {} },
+      { tag: 'kernel', path: 'op.oneOf[1].kernel', values: [3, 5, 7], isOrdered: true, when: { op: 1 } },
+      { tag: 'ratio', path: 'op.oneOf[2].ratio', values: [0.5, 1], isOrdered: true, when: { op: 2 } },
+      { tag: 'width', path: 'width', values: [8, 16], isOrdered: true, when: {} },
     ]);
     expect(describeSpace(nested)).toContain('kernel  3 | 5 | 7   (when op is option 1)');
   });

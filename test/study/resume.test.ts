@@ -60,7 +60,7 @@ const baseMs = (where: string) =>
 describe('a study killed at any point and resumed', () => {
   // Under a time budget the clock decides too: how many rounds there are, how long the family is trained.
   const timed = smallStudy({
-    search: { scale: 'tiny', trials: 40, round: 3, examples: 100, finalists: 2, seeds: 2 },
+    search: { controller: 'evolution', scale: 'tiny', trials: 40, round: 3, examples: 100, finalists: 2, seeds: 2 },
     budget: { time: '8s' },
   });
   const folder = newFolder();

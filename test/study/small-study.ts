@@ -15,7 +15,7 @@ export const smallStudyFile = {
   study: 'small',
   data: { format: 'rendered', classes: 4, train: 200, test: 50, resolution: 16 },
   targets: { edge: { device: 'simulated' } },
-  search: { scale: 'tiny', trials: 6, round: 3, examples: 100, finalists: 2, seeds: 2 },
+  search: { controller: 'evolution', scale: 'tiny', trials: 6, round: 3, examples: 100, finalists: 2, seeds: 2 },
   family: { edge: ['1x', '2x'] },
   scale: { trials: 2, round: 2, examples: 100, finalists: 1 },
   final: { examples: 200, seeds: 1, baselines: [{ rule: 'dWr' }] },

@@ -1,0 +1,153 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseCsv } from '../../core/csv.ts';
+import type { Choices } from '../../core/trial.ts';
+import { quantile } from '../../latency/statistics.ts';
+import { cellIdentity, cellText, nasBench201 } from '../../search/nas-bench-201.ts';
+import type { Objective } from '../../search/objectives.ts';
+import { hypervolume } from '../../search/pareto.ts';
+import { decisions, oneOf, type SpaceNode } from '../../search/space.ts';
+
+/** Error in per cent against the logarithm of a latency in milliseconds: less is better in both. */
+export type Losses = readonly [error: number, logLatency: number];
+
+/** A search whose every answer is known. */
+export interface Task {
+  readonly table: string;
+  readonly device: string;
+  readonly space: SpaceNode;
+  /** How many points differ in their answer. */
+  readonly networks: number;
+  readonly identity: (choices: Choices) => string;
+  readonly lossesOf: (choices: Choices) => Losses;
+  /** The table's median error and the 99th percentile of its log latency. */
+  readonly reference: Losses;
+  /** Hypervolume of the table's own front. */
+  readonly best: number;
+}
+
+/** The losses' names among metrics, and how ours are told of them. */
+export const objectives: readonly Objective[] = [
+  { metric: 'error', direction: 'min' },
+  { metric: 'latencyMs', direction: 'min', scale: 'log' },
+];
+
+const nasBenchFile = 'nasbench201-cifar10.csv';
+const accelFile = 'accel-nasbench-half.csv';
+
+/** Whether a folder holds the tables. */
+export function hasTables(folder: string): boolean {
+  return [nasBenchFile, accelFile].every((file) => existsSync(join(folder, file)));
+}
+
+/**
+ * NAS-Bench-201 on CIFAR-10, test accuracy after 200 epochs against each device's latency. Cells of one network are
+ * averaged: what is left between them is noise of training and measuring.
+ * @param averaged false keeps the table as it is, a cell a point.
+ */
+export function nasBench201Tasks(folder: string, averaged = true): readonly Task[] {
+  const path = join(folder, nasBenchFile);
+  const { columns, rows } = parseCsv(readFileSync(path, 'utf8'), path);
+  return columns
+    .filter((column) => column.endsWith('_ms'))
+    .map((column) => {
+      const groups = new Map<string, { errors: number[]; latencies: number[] }>();
+      const groupOf = new Map<string, string>();
+      for (const row of rows) {
+        const cell = row['arch'] ?? '';
+        const name = averaged ? (row['unique'] ?? '') : cell;
+        const group = groups.get(name) ?? { errors: [], latencies: [] };
+        group.errors.push(100 - Number(row['cifar10_test_200ep']));
+        group.latencies.push(Number(row[column]));
+        groups.set(name, group);
+        groupOf.set(cell, name);
+      }
+      const losses = new Map(
+        [...groups].map(([name, { errors, latencies }]) => [name, [mean(errors), Math.log(mean(latencies))] as const]),
+      );
+      return {
+        table: averaged ? 'nas-bench-201' : 'nas-bench-201 (cells)',
+        device: column.replace(/_ms$/, ''),
+        space: nasBench201,
+        networks: groups.size,
+        identity: averaged ? cellIdentity : cellText,
+        lossesOf: (choices) => found(losses.get(groupOf.get(cellText(choices)) ?? ''), cellText(choices)),
+        ...scored([...losses.values()]),
+      };
+    });
+}
+
+/**
+ * Accel-NASBench: top-1 error on ImageNet against latency. The table holds 2,569 of the space's 7.8e10 networks, so a point is
+ * answered by the table's nearest row (fewest decisions that differ; of equals the first). What is searched is
+ * therefore the table and not the space, and its landscape is rough.
+ */
+export function accelNasBenchTasks(folder: string): readonly Task[] {
+  const path = join(folder, accelFile);
+  const { columns, rows } = parseCsv(readFileSync(path, 'utf8'), path);
+  const tags = columns.filter((column) => column.startsWith('block'));
+  const space: SpaceNode = Object.fromEntries(
+    tags.map((tag) => {
+      const values = [...new Set(rows.map((row) => row[tag] ?? ''))];
+      return [
+        tag,
+        oneOf(
+          values.every((value) => value !== '' && Number.isFinite(Number(value)))
+            ? values.map(Number).sort((a, b) => a - b)
+            : values.sort(),
+          tag,
+        ),
+      ];
+    }),
+  );
+  const levels = rows.map((row) => tags.map((tag) => row[tag] ?? ''));
+  const nearest = (choices: Choices): number => {
+    const wanted = tags.map((tag) => String(choices[tag]));
+    let best = 0;
+    let fewest = Infinity;
+    for (const [index, row] of levels.entries()) {
+      let differences = 0;
+      for (let place = 0; place < row.length; place++) if (row[place] !== wanted[place]) differences++;
+      if (differences < fewest) [best, fewest] = [index, differences];
+    }
+    return best;
+  };
+  const devices = {
+    a100: (row: Readonly<Record<string, string>>) => 1e3 / Number(row['throughput_a100_mean']),
+    3090: (row: Readonly<Record<string, string>>) => 1e3 / Number(row['throughput_3090_mean']),
+    zcu102: (row: Readonly<Record<string, string>>) => Number(row['latency_zcu102_mean']),
+    vck190: (row: Readonly<Record<string, string>>) => Number(row['latency_vck190_mean']),
+  };
+  return Object.entries(devices).map(([device, latencyMs]) => {
+    const losses = rows.map((row) => [100 - Number(row['val_top1']), Math.log(latencyMs(row))] as const);
+    return {
+      table: 'accel-nasbench (nearest row)',
+      device,
+      space,
+      networks: rows.length,
+      identity: (choices) => String(nearest(choices)),
+      lossesOf: (choices) => found(losses[nearest(choices)], device),
+      ...scored(losses),
+    };
+  });
+}
+
+function scored(losses: readonly Losses[]): Pick<Task, 'reference' | 'best'> {
+  const sorted = (objective: 0 | 1) => Float64Array.from(losses, (point) => point[objective]).sort();
+  const reference: Losses = [quantile(sorted(0), 0.5), quantile(sorted(1), 0.99)];
+  return { reference, best: hypervolume(losses, ['min', 'min'], reference) };
+}
+
+/** Number of options of each decision, in walking order: how a task is told to another program. */
+export function optionCounts({ space }: Task): readonly number[] {
+  return decisions(space).map(({ values }) => values.length);
+}
+
+function found(losses: Losses | undefined, what: string): Losses {
+  if (losses === undefined) throw new Error(`expected a row of the table for ${what}, got none`);
+  return losses;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,91 @@
+import { defineCommand } from 'citty';
+import { availableParallelism } from 'node:os';
+import { SimulatedClock } from '../core/clock.ts';
+import { median, quantile } from '../latency/statistics.ts';
+import { bestOf, bestReward, type Replay, replaySearch, studyTable } from '../study/replay.ts';
+import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
+import { numberArgument } from './arguments.ts';
+import { interruptible, openReporter } from './progress.ts';
+
+/** `ridgepoint replay study.yaml`: what a search would find and cost, over a table of known results. */
+export const command = defineCommand({
+  args: {
+    study: { type: 'positional', description: 'study file (YAML) with trainer.table', required: true },
+    seeds: { type: 'string', description: 'searches, each with its own seed', default: '10' },
+    workers: { type: 'string', description: 'trainings at once (default: trainer.parallel, or the number of cores)' },
+    json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
+  },
+  async run({ args }) {
+    const config = readStudyFile(args.study);
+    const seeds = numberArgument('--seeds', args.seeds, 1);
+    const workers =
+      args.workers === undefined
+        ? (config.trainer.parallel ?? availableParallelism())
+        : numberArgument('--workers', args.workers, 1);
+    const table = studyTable(config);
+    const reporter = openReporter({ json: args.json ?? false });
+    const signal = interruptible(reporter, 'nothing was written, and replaying again starts over');
+    const replays: Replay[] = [];
+    try {
+      for (let index = 0; index < seeds; index++) {
+        const seed = config.seed + index;
+        replays.push(await replaySearch(config, table, { seed, workers, clock: new SimulatedClock(), signal }));
+        reporter.progress({ phase: 'search', text: `${index + 1}/${seeds} searches replayed` });
+        // Signals are heard between searches.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    } finally {
+      reporter.finish();
+    }
+    const best = bestReward(config, table);
+    if (args.json)
+      console.log(JSON.stringify({ schema: 1, study: config.study, workers, tableBest: best ?? null, replays }));
+    else console.log(describe(config, replays, { workers, best }));
+  },
+});
+
+/** What the searches found after a quarter, a half and all of their trials. */
+function describe(
+  { study, search, targets }: StudyConfig,
+  replays: readonly Replay[],
+  { workers, best }: { readonly workers: number; readonly best: number | undefined },
+): string {
+  const marks = [...new Set([0.25, 0.5, 1].map((share) => Math.ceil(share * search.trials)))];
+  const rows = marks.map((mark) => {
+    const parts = replays.map(({ trials }) => trials.slice(0, mark));
+    const winners = parts.flatMap((trials) => bestOf(trials) ?? []);
+    const metric = (name: string): string => spread(winners.map(({ metrics }) => metrics[name] ?? NaN));
+    const hours = parts.map((trials) => Math.max(0, ...trials.map(({ endedS }) => endedS)) / 3600);
+    const found =
+      winners.length === 0
+        ? ['nothing within the limits']
+        : [
+            `reward ${spread(winners.map(({ reward = NaN }) => reward))}`,
+            `accuracy ${metric('accuracy')}`,
+            ...Object.keys(targets).map((target) => `${target} ${metric(`latencyMs.${target}`)} ms`),
+          ];
+    const missed =
+      winners.length < parts.length && winners.length > 0 ? [`${parts.length - winners.length} found nothing`] : [];
+    return `  ${String(mark).padStart(6)} trials  ${spread(hours)} h  ${[...found, ...missed].join(', ')}`;
+  });
+  const infeasible = replays.reduce(
+    (sum, { trials }) => sum + trials.filter(({ status }) => status !== 'ok').length,
+    0,
+  );
+  const asked = replays.reduce((sum, { trials }) => sum + trials.length, 0);
+  return [
+    `${study}: ${replays.length} searches by ${search.controller}, ${workers} trainings at once, rounds of ${search.round}; median (10th … 90th percentile)`,
+    ...rows,
+    `  ${((100 * infeasible) / Math.max(1, asked)).toFixed(0)} % of trials were infeasible; training took ${spread(replays.map(({ workS }) => workS / 3600))} h of work`,
+    best === undefined
+      ? '  no row of the table is within the limits'
+      : `  the best within the limits that the table holds has reward ${best.toPrecision(5)}`,
+  ].join('\n');
+}
+
+const text = (value: number): string => value.toPrecision(4);
+
+function spread(values: readonly number[]): string {
+  const sorted = Float64Array.from(values).sort();
+  return `${text(median(values))} (${text(quantile(sorted, 0.1))} … ${text(quantile(sorted, 0.9))})`;
+}

@@ -1,0 +1,71 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { ConfigError, InvalidFileError } from '../../core/errors.ts';
+import { decisions } from '../../search/space.ts';
+import { readTable, tableSchema } from '../../search/table.ts';
+import { fileFolder } from '../cases/file-folder.ts';
+
+const folder = fileFolder();
+const write = (name: string, text: string): string => {
+  writeFileSync(join(folder, name), text);
+  return name;
+};
+
+const skips = '|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|';
+
+const file = write('grid.csv', 'depth,op,top1,ms,s\n2,conv,50,1.5,10\n10,conv,60,3,20\n2,pool,,1,5\n');
+
+const config = tableSchema.parse({
+  file,
+  key: ['depth', 'op'],
+  metrics: { accuracy: { column: 'top1', scale: 0.01 }, 'latencyMs.gpu': 'ms' },
+  cost: 's',
+});
+
+const read = (text: string, over: object = {}) =>
+  readTable({ ...config, file: write('bad.csv', text), ...over }, 'table', folder);
+expect(() => read('depth,op,top1,s\n')).toThrow(/expected a column of .*bad\.csv.*got ms/);
+
+describe('a table of results', () => {
+  test('offers the values of its key columns, numbers in order', () => {
+    const { space } = readTable(config, 'table', folder);
+    expect(decisions(space).map(({ tag, values, isOrdered }) => ({ tag, values, isOrdered }))).toEqual([
+      { tag: 'depth', values: [2, 10], isOrdered: true },
+      { tag: 'op', values: ['conv', 'pool'], isOrdered: false },
+    ]);
+  });
+
+  test('answers choices with their row, in the metrics’ units, and with nothing where it has none', () => {
+    const { rowOf } = readTable(config, 'table', folder);
+    expect(rowOf({ depth: 10, op: 'conv' })).toEqual({ metrics: { accuracy: 0.6, 'latencyMs.gpu': 3 }, costS: 20 });
+    expect(rowOf({ depth: 2, op: 'pool' })?.metrics).toEqual({ 'latencyMs.gpu': 1 });
+    expect(rowOf({ depth: 10, op: 'pool' })).toBeUndefined();
+  });
+
+  test('finds cells of NAS-Bench-201 by their text', () => {
+    const cells = write('cells.csv', `arch,acc\n${skips},0.9\n`);
+    const { rowOf, identity } = readTable(
+      tableSchema.parse({ file: cells, key: 'arch', metrics: { accuracy: 'acc' } }),
+      'nas-bench-201',
+      folder,
+    );
+    const choices = {
+      edge01: 'skip_connect',
+      edge02: 'none',
+      edge12: 'none',
+      edge03: 'none',
+      edge13: 'skip_connect',
+      edge23: 'none',
+    };
+    expect(rowOf(choices)).toEqual({ metrics: { accuracy: 0.9 }, costS: 0 });
+    expect(identity(choices)).toBe(identity({ ...choices, edge01: 'none', edge13: 'none', edge03: 'skip_connect' }));
+  });
+
+  test('says which column, row or file is wrong', () => {
+    expect(() => read('depth,op,top1,ms,s\n2,conv,50,fast,1\n')).toThrow(/row 1: ms: expected a number, got "fast"/);
+    expect(() => read('depth,op,top1,ms,s\n2,a,1,1,1\n2.0,a,2,2,2\n')).toThrow(InvalidFileError);
+    expect(() => readTable({ ...config, file: 'absent.csv' }, 'table', folder)).toThrow(ConfigError);
+    expect(() => readTable({ ...config, file }, 'nas-bench-201', folder)).toThrow(/expected the one column/);
+  });
+});
