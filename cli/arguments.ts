@@ -2,6 +2,7 @@ import type { ArgsDef } from 'citty';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse as parseYaml } from 'yaml';
+import { type Precision, precisions } from '../accelerators/device-profile.ts';
 import { ConfigError } from '../core/errors.ts';
 
 /** A flag's whole number of at least `min`. @throws {ConfigError} naming the flag. */
@@ -41,7 +42,12 @@ export function dataArgument(text: string): unknown {
 export function expectKnownArguments(known: ArgsDef, rawArgs: string[]): void {
   const flags = Object.entries(known).filter(([, { type }]) => type !== 'positional');
   const options = Object.fromEntries(
-    flags.map(([name, { type }]) => [name, { type: type === 'boolean' ? ('boolean' as const) : ('string' as const) }]),
+    flags.map(([name, flag]) => {
+      const type = flag.type === 'boolean' ? ('boolean' as const) : ('string' as const);
+      const short =
+        'alias' in flag && typeof flag.alias === 'string' && flag.alias.length === 1 ? flag.alias : undefined;
+      return [name, short === undefined ? { type } : { type, short }];
+    }),
   );
   const { tokens } = parseArgs({ args: rawArgs, options, strict: false, allowNegative: true, tokens: true });
   for (const token of tokens) {
@@ -75,4 +81,11 @@ export function listArgument(rawArgs: string[], name: string, fallback: string):
   const items = texts.flatMap((text) => text.split(',')).map((item) => item.trim());
   if (items.includes('')) throw new ConfigError(`--${name}: expected values, got ${JSON.stringify(texts.join(' '))}`);
   return [...new Set(items)];
+}
+
+/** `--precision`. @throws {ConfigError} naming the precisions there are. */
+export function precisionArgument(text: string): Precision {
+  const precision = precisions.find((known) => known === text);
+  if (!precision) throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${JSON.stringify(text)}`);
+  return precision;
 }
