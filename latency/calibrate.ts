@@ -18,6 +18,7 @@ import {
 } from './calibration.ts';
 import type { Observation, ObservationFile } from './calibration-observations.ts';
 import { featureNames } from './kernel-features.ts';
+import type { KernelModelOptions } from './kernel-model.ts';
 import type { Fingerprint } from './latency.ts';
 import type { ObservedTimes } from './observe-child.ts';
 
@@ -146,15 +147,19 @@ export interface ProfileIdentity {
  * cross-validation says of both.
  * @throws {ConfigError} for fewer than ten networks.
  */
-export function calibratedProfile(observations: readonly Observation[], identity: ProfileIdentity): DeviceProfile {
+export function calibratedProfile(
+  observations: readonly Observation[],
+  identity: ProfileIdentity,
+  options: KernelModelOptions = {},
+): DeviceProfile {
   const fusion = detectFusion(profiled(observations));
   const sightings = sightingsOf(observations, fusion);
   if (sightings.length < leastNetworks)
     throw new ConfigError(
       `expected observations of at least ${leastNetworks} networks to calibrate by, got ${sightings.length}; give it a larger budget`,
     );
-  const model = fitModel(sightings);
-  const validation = validate(observations, sightings, model.kernels);
+  const model = fitModel(sightings, options);
+  const validation = validate(observations, sightings, { ...options, like: model.kernels });
   const { fingerprint, id, threads, seed } = identity;
   return {
     id,

@@ -1,4 +1,4 @@
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile, readFile, truncate } from 'node:fs/promises';
 import { z } from 'zod';
 import { ConfigError } from '../core/errors.ts';
 import { networkSpecSchema } from '../models/spec.ts';
@@ -41,7 +41,7 @@ export interface ObservationFile {
 }
 
 /**
- * Opens the file, or begins it. A last line that was cut off is ignored.
+ * Opens the file, or begins it. A last line that was cut off is dropped.
  * @throws {ConfigError} naming the line that cannot be read, or what differs where the file is of another host, runtime,
  * number of threads or seed.
  */
@@ -60,8 +60,7 @@ export async function openObservations(path: string, header: ObservationsHeader)
     expectSame(parseLine(observationsHeaderSchema, lines[0] as string, `${path}, line 1`), header, path);
     for (const [index, line] of lines.slice(1).entries())
       observations.push(parseLine(observationSchema, line, `${path}, line ${index + 2}`));
-    // A line of its own for what comes next.
-    if (cut !== '') await appendFile(path, '\n');
+    if (cut !== '') await truncate(path, Buffer.byteLength(text) - Buffer.byteLength(cut));
   }
   return {
     path,

@@ -95,14 +95,17 @@ export function sightingsOf(observations: readonly Observation[], fusion: Fusion
     const times = new Map(observation.kernels.map(([key, count, ms]) => [key, { count, ms: net(ms, noteMs) }]));
     const sum = [...times.values()].reduce((total, { count, ms }) => total + count * ms, 0);
     const scale = scaleOf(observation, sum);
-    const seen = new Set<string>();
-    const features = programFeatures(program);
-    const kernels = program.kernels.flatMap((kernel, index) => {
+    const byKey = new Map<string, { kernel: Kernel; features: KernelFeatures; forms: Set<string> }>();
+    for (const [index, features] of programFeatures(program).entries()) {
+      const kernel = program.kernels[index] as Kernel;
       const key = kernel.runtime ? kernelKey(kernel.runtime) : '';
+      const { forms } = byKey.get(key) ?? { forms: new Set<string>() };
+      byKey.set(key, { kernel, features, forms: forms.add(`${features.group} ${features.x.join(' ')}`) });
+    }
+    const kernels = [...byKey].flatMap(([key, { kernel, features, forms }]) => {
       const time = times.get(key);
-      if (!time || seen.has(key)) return [];
-      seen.add(key);
-      return [{ kernel, features: features[index] as KernelFeatures, count: time.count, ms: time.ms * scale * factor }];
+      // The profile does not say what is fused: kernels that differ in that alone cannot be told apart.
+      return time && forms.size === 1 ? [{ kernel, features, count: time.count, ms: time.ms * scale * factor }] : [];
     });
     return { observation, program, kernels, p50Ms: observation.p50Ms * factor };
   });
@@ -205,7 +208,7 @@ const folds = 5;
 export function validate(
   observations: readonly Observation[],
   sightings: readonly Sighting[],
-  like: KernelModel,
+  options: KernelModelOptions,
 ): Validation {
   const isTest = ({ observation }: Sighting, index: number, fold: number) =>
     observation.role === 'random' && index % folds === fold;
@@ -214,7 +217,7 @@ export function validate(
     if (test.length === 0) return [];
     const model = fitModel(
       sightings.filter((sighting, index) => !isTest(sighting, index, fold)),
-      { like },
+      options,
     );
     return test.map((sighting) => judge(model, sighting));
   }).flat();
@@ -230,7 +233,7 @@ export function validate(
       const test = sightings.filter((sighting, index) => isTest(sighting, index, 0));
       const rest = sightings.filter((sighting, index) => !isTest(sighting, index, 0));
       const part = rest.slice(0, Math.max(1, Math.round(share * rest.length)));
-      const model = fitModel(part, { like });
+      const model = fitModel(part, options);
       const { within10, medianError } = errorsOf(test.map((sighting) => judge(model, sighting).ratio));
       const costMs = part.reduce((sum, { observation }) => sum + observation.costMs, 0);
       return { seconds: Math.round(costMs / 1e3), within10, medianError };

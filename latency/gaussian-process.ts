@@ -138,8 +138,17 @@ export function fitProcess(samples: readonly Sample[], options: ProcessOptions):
   const [amplitude = 1, noise = 1] = settings.slice(size).map(Math.exp);
   const inverse = lengths.map((length) => 1 / length);
   const points = inducing(samples, inverse, options.maxPoints);
-  return { amplitude, noise, lengths, points, weights: project(samples, points, inverse, amplitude, noise) };
+  const first = { amplitude, noise, lengths, points, weights: project(samples, points, inverse, amplitude, noise) };
+  // Disturbed observations must not bend the rest: they are believed as little as they are off.
+  const weighted = samples.map((sample): Sample => {
+    const error = (sample.y - predictProcess(first, sample.x).mean) ** 2;
+    return error > outlier ** 2 * noiseOf(sample, noise) ? { ...sample, variance: sample.variance + error } : sample;
+  });
+  return { ...first, weights: project(weighted, points, inverse, amplitude, noise) };
 }
+
+/** Deviations from which an observation counts as disturbed. */
+const outlier = 2.5;
 
 function chooseSettings(samples: readonly Sample[], size: number): Settings {
   const deviation = Math.sqrt(samples.reduce((sum, { y }) => sum + y * y, 0) / samples.length) || 0.1;
@@ -183,7 +192,7 @@ function inducing(
   return chosen.map((index) => (samples[index] as Sample).x);
 }
 
-/** Weights w = s² · (s² K_mm + Σ kᵢ·kᵢᵀ s⁴ ÷ σᵢ² ÷ s² …)⁻¹ Σ kᵢ yᵢ ÷ σᵢ², in correlations: (K ÷ s² + Σ kkᵀ ÷ σᵢ²)⁻¹ Σ k y ÷ σᵢ². */
+/** Weights (K ÷ s² + Σ kᵢ·kᵢᵀ ÷ σᵢ²)⁻¹ · Σ kᵢ · yᵢ ÷ σᵢ², with correlations K among the points and kᵢ of them with a sample. */
 function project(
   samples: readonly Sample[],
   points: readonly (readonly number[])[],

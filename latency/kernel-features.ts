@@ -5,6 +5,7 @@ import { blockedSuffix } from '../models/onnxruntime-kernels.ts';
 export interface KernelFeatures {
   /** Kernels of one group share a model: operator, layout, and what kind of convolution or broadcast it is. */
   readonly group: string;
+  /** Those of padded channels among them. */
   readonly macs: number;
   /** Activations read and written, and weights. */
   readonly bytes: number;
@@ -68,7 +69,7 @@ function kernelFeatures(kernel: Kernel, networkBytes: number): KernelFeatures {
     log(batch),
     log(elements(plane)),
     log(plane.at(-1) ?? 1),
-    log(kernel.products ? kernel.products.inner / elements(weight.slice(2)) : (source[1] ?? 1)),
+    log(kernel.products ? (weight[weight.length === 4 ? 1 : 0] ?? 1) : (source[1] ?? 1)),
     log(channels),
     log(elements(weight.slice(2))),
     log(elements(source.slice(2)) / Math.max(1, elements(plane))),
@@ -83,7 +84,9 @@ function kernelFeatures(kernel: Kernel, networkBytes: number): KernelFeatures {
       : 0,
     log(networkBytes),
   ];
-  return { group: groupOf(kernel, operator, isBlocked), macs: kernel.macs, bytes, x: x.map(rounded) };
+  // Padding is computed like everything else.
+  const macs = weight.length === 4 ? elements(output) * elements(weight.slice(1)) : kernel.macs;
+  return { group: groupOf(kernel, operator, isBlocked), macs, bytes, x: x.map(rounded) };
 }
 
 function groupOf({ kind, runtime }: Kernel, operator: string, isBlocked: boolean): string {
@@ -94,6 +97,6 @@ function groupOf({ kind, runtime }: Kernel, operator: string, isBlocked: boolean
     const source = isBlocked && !runtime?.reads[0]?.endsWith(blockedSuffix) ? ' from planes' : '';
     return `Conv ${kind}${layout}${source}`;
   }
-  const isBroadcast = second !== undefined && elements(second) !== elements(first) && !operator.startsWith('Reorder');
+  const isBroadcast = second !== undefined && second.length > 0 && elements(second) !== elements(first);
   return `${operator.replace(/^Fused/, '')}${layout}${isBroadcast && !/Gemm|MatMul|Concat/.test(operator) ? ' broadcast' : ''}`;
 }

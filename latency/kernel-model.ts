@@ -40,7 +40,7 @@ export interface KernelModelOptions {
 /** Fits each group's model. @param observations of one device, precision and number of threads. */
 export function fitKernelModel(
   observations: readonly KernelObservation[],
-  { maxPoints = 150, evidenceSamples = 220, like }: KernelModelOptions = {},
+  { maxPoints = 300, evidenceSamples = 220, like }: KernelModelOptions = {},
 ): KernelModel {
   const byGroup = new Map<string, KernelObservation[]>();
   for (const observation of observations) {
