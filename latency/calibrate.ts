@@ -53,7 +53,7 @@ export interface CalibrateProgress {
 /** Networks drawn at random before anything is chosen, */
 const firstNetworks = 12;
 /** candidates of a choice, */
-const poolSize = 16;
+const poolSize = 8;
 /** and networks from one fit of the model that chooses to the next; with more observations it is fitted more rarely. */
 const refitEvery = 8;
 /** One of so many is an earlier network again. */

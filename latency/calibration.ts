@@ -44,6 +44,26 @@ export interface FittedModel {
   readonly runMs: number;
 }
 
+/** A network as it runs, with what its kernels' times are learned from. */
+interface Foretold {
+  readonly program: KernelProgram;
+  readonly features: readonly KernelFeatures[];
+}
+
+/** Of observations seen before: a calibration fits again and again, with ever more of them. */
+const remembered = new WeakMap<Observation, Map<Fusion, Foretold>>();
+
+function foretold(observation: Observation, fusion: Fusion): Foretold {
+  const known = remembered.get(observation) ?? new Map<Fusion, Foretold>();
+  remembered.set(observation, known);
+  const found = known.get(fusion);
+  if (found) return found;
+  const program = programOf(observation, fusion);
+  const made = { program, features: programFeatures(program) };
+  known.set(fusion, made);
+  return made;
+}
+
 /** Kernels of an observed network. */
 export function programOf({ spec, batch }: Pick<Observation, 'spec' | 'batch'>, fusion: Fusion): KernelProgram {
   return readKernels(onnxGraphOf(buildNetwork(spec, 'batch')), fusion, { batch }, spec.name ?? 'network');
@@ -91,12 +111,12 @@ export function sightingsOf(observations: readonly Observation[], fusion: Fusion
   const noteMs = noteTime(own);
   return own.map((observation): Sighting => {
     const factor = speed / observation.referenceMs;
-    const program = programOf(observation, fusion);
+    const { program, features: all } = foretold(observation, fusion);
     const times = new Map(observation.kernels.map(([key, count, ms]) => [key, { count, ms: net(ms, noteMs) }]));
     const sum = [...times.values()].reduce((total, { count, ms }) => total + count * ms, 0);
     const scale = scaleOf(observation, sum);
     const byKey = new Map<string, { kernel: Kernel; features: KernelFeatures; forms: Set<string> }>();
-    for (const [index, features] of programFeatures(program).entries()) {
+    for (const [index, features] of all.entries()) {
       const kernel = program.kernels[index] as Kernel;
       const key = kernel.runtime ? kernelKey(kernel.runtime) : '';
       const { forms } = byKey.get(key) ?? { forms: new Set<string>() };

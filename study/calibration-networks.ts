@@ -17,10 +17,12 @@ const bases = [
   'efficientnet-lite0',
   'efficientnet-x-b0',
   'efficientnetv2-b0',
+  'efficientnet-edgetpu-s',
   'mobilenet-v2',
   'mobilenet-v3-small',
   'mobilenet-v3-large',
   'resnet-18',
+  'resnet-34',
   'resnet-50',
   'regnet-x-400mf',
   'regnet-x-1.6gf',
@@ -45,8 +47,9 @@ const between = (random: Random, lo: number, hi: number): number => lo * (hi / l
  * @throws {ConfigError} when none of 200 draws is small enough.
  */
 export function drawNetwork(random: Random, space?: SpaceNode): NetworkDraw {
+  // Chosen before its size is: families of large networks are not to be rare because many of their members are too large.
+  const base = random.uniform() < 0.5 ? drawFromSpace(random, space) : loadNetwork(random.pick(bases));
   for (let attempt = 0; attempt < tries; attempt++) {
-    const base = random.uniform() < 0.5 ? drawFromSpace(random, space) : loadNetwork(random.pick(bases));
     const side = base.input.resolution <= 64 ? between(random, 16, 96) : between(random, 64, 320);
     const resolution = Math.max(8, Math.round(side / 4) * 4);
     const spec = repainted(scaled(base, random, resolution), random);
