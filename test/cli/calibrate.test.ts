@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../core/random.ts';
 import { fingerprint } from '../../latency/fingerprint.ts';
@@ -39,6 +40,24 @@ describe('ridgepoint calibrate', () => {
     expect(lines).toHaveLength(2);
     expect(JSON.parse(lines[1] ?? '')).toMatchObject({ role: 'random', batch: expect.any(Number) as number });
     expect(existsSync(join(cwd, 'few.yaml'))).toBe(false);
+  });
+
+  it('moves a profile by whole networks that a command measures, and does not measure them again', async () => {
+    const script = JSON.stringify({ describe: { onThisHost: false }, reference: [1], model: ['by-size'] });
+    const program = fileURLToPath(new URL('../commands/target-program.mjs', import.meta.url));
+    const declared = { board: { command: [process.execPath, program, script, '{request}'] } };
+    writeFileSync(join(cwd, 'commands.yaml'), JSON.stringify(declared));
+    const args = ['--on', 'command:board', '--like', 't4', '--precision', 'fp16', '--points', '3', '-o', 'board.yaml'];
+    const { code, stdout, stderr } = await ridgepoint(['calibrate', ...args, '--json'], cwd);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect(JSON.parse(stdout)).toMatchObject({ profile: 'board.yaml', calibration: { points: 3 } });
+    const lines = () => readFileSync(join(cwd, 'board.yaml.observations.ndjson'), 'utf8');
+    const [before, profile] = [lines(), readFileSync(join(cwd, 'board.yaml'), 'utf8')];
+    const again = await ridgepoint(['calibrate', ...args], cwd);
+    expect(again).toMatchObject({ code: 0 });
+    expect(lines()).toBe(before);
+    expect(readFileSync(join(cwd, 'board.yaml'), 'utf8')).toBe(profile);
+    expect(again.stdout).toMatch(/board\.yaml: command:board, 3 networks/);
   });
 
   it.each([
