@@ -159,7 +159,7 @@ export function calibratedProfile(
       `expected observations of at least ${leastNetworks} networks to calibrate by, got ${sightings.length}; give it a larger budget`,
     );
   const model = fitModel(sightings, options);
-  const validation = validate(observations, sightings, { ...options, like: model.kernels });
+  const validation = validate(observations, sightings, { ...options, like: model.kernels, keepsPoints: true });
   const { fingerprint, id, threads, seed } = identity;
   return {
     id,

@@ -118,8 +118,10 @@ export interface ProcessOptions {
   /** Samples that lengths, amplitude and noise are chosen by; the others join afterwards. */
   readonly evidenceSamples: number;
   readonly maxPoints: number;
-  /** Settings of an earlier fit: they are kept, only the data is new. */
+  /** Settings of an earlier fit: they are kept, only the data is new; */
   readonly like?: GaussianProcess;
+  /** and so are its points. */
+  readonly keepsPoints?: boolean;
 }
 
 /**
@@ -137,14 +139,18 @@ export function fitProcess(samples: readonly Sample[], options: ProcessOptions):
   const lengths = settings.slice(0, size).map(Math.exp);
   const [amplitude = 1, noise = 1] = settings.slice(size).map(Math.exp);
   const inverse = lengths.map((length) => 1 / length);
-  const points = inducing(samples, inverse, options.maxPoints);
-  const first = { amplitude, noise, lengths, points, weights: project(samples, points, inverse, amplitude, noise) };
+  const points =
+    options.keepsPoints && options.like ? options.like.points : inducing(samples, inverse, options.maxPoints);
+  const system = new NormalEquations(points, inverse, amplitude);
+  for (const sample of samples) system.add(sample, 1 / noiseOf(sample, noise));
+  const first = { amplitude, noise, lengths, points, weights: system.solve() };
   // Disturbed observations must not bend the rest: they are believed as little as they are off.
-  const weighted = samples.map((sample): Sample => {
+  for (const sample of samples) {
+    const variance = noiseOf(sample, noise);
     const error = (sample.y - predictProcess(first, sample.x).mean) ** 2;
-    return error > outlier ** 2 * noiseOf(sample, noise) ? { ...sample, variance: sample.variance + error } : sample;
-  });
-  return { ...first, weights: project(weighted, points, inverse, amplitude, noise) };
+    if (error > outlier ** 2 * variance) system.add(sample, 1 / (variance + error) - 1 / variance);
+  }
+  return { ...first, weights: system.solve() };
 }
 
 /** Deviations from which an observation counts as disturbed. */
@@ -192,36 +198,49 @@ function inducing(
   return chosen.map((index) => (samples[index] as Sample).x);
 }
 
-/** Weights (K ÷ s² + Σ kᵢ·kᵢᵀ ÷ σᵢ²)⁻¹ · Σ kᵢ · yᵢ ÷ σᵢ², with correlations K among the points and kᵢ of them with a sample. */
-function project(
-  samples: readonly Sample[],
-  points: readonly (readonly number[])[],
-  inverse: readonly number[],
-  amplitude: number,
-  noise: number,
-): readonly number[] {
-  const m = points.length;
-  const matrix = new Float64Array(m * m);
-  const right = new Float64Array(m);
-  for (let i = 0; i < m; i++)
-    for (let j = 0; j <= i; j++)
-      matrix[i * m + j] =
-        correlation(points[i] as readonly number[], points[j] as readonly number[], inverse) / amplitude ** 2 +
-        // Rounding must not make the matrix indefinite.
-        (i === j ? 1e-6 / amplitude ** 2 : 0);
-  const row = new Float64Array(m);
-  for (const sample of samples) {
-    const precision = 1 / noiseOf(sample, noise);
-    for (let i = 0; i < m; i++) row[i] = correlation(sample.x, points[i] as readonly number[], inverse);
+/** (K ÷ s² + Σ pᵢ · kᵢ·kᵢᵀ) · weights = Σ pᵢ · kᵢ · yᵢ, with correlations K among the points, kᵢ of them with a sample, and its precision pᵢ. */
+class NormalEquations {
+  readonly #matrix: Float64Array;
+  readonly #right: Float64Array;
+  readonly #row: Float64Array;
+
+  readonly #points: readonly (readonly number[])[];
+  readonly #inverse: readonly number[];
+
+  constructor(points: readonly (readonly number[])[], inverse: readonly number[], amplitude: number) {
+    this.#points = points;
+    this.#inverse = inverse;
+    const m = points.length;
+    this.#matrix = new Float64Array(m * m);
+    this.#right = new Float64Array(m);
+    this.#row = new Float64Array(m);
+    points.forEach((one, i) => {
+      for (let j = 0; j < i; j++)
+        this.#matrix[i * m + j] = correlation(one, points[j] as readonly number[], inverse) / amplitude ** 2;
+      // Rounding must not make the matrix indefinite.
+      this.#matrix[i * m + i] = (1 + 1e-6) / amplitude ** 2;
+    });
+  }
+
+  /** @param precision negative to take back what was added. */
+  add({ x, y }: Sample, precision: number): void {
+    const m = this.#points.length;
+    const [matrix, row] = [this.#matrix, this.#row];
+    for (let i = 0; i < m; i++) row[i] = correlation(x, this.#points[i] as readonly number[], this.#inverse);
     for (let i = 0; i < m; i++) {
       const scaled = (row[i] as number) * precision;
-      right[i] = (right[i] as number) + scaled * sample.y;
-      for (let j = 0; j <= i; j++) matrix[i * m + j] = (matrix[i * m + j] as number) + scaled * (row[j] as number);
+      this.#right[i] = (this.#right[i] as number) + scaled * y;
+      const start = i * m;
+      for (let j = 0; j <= i; j++) matrix[start + j] = (matrix[start + j] as number) + scaled * (row[j] as number);
     }
   }
-  if (!factorise(matrix, m))
-    throw new RangeError('expected inducing points that are not too close, got a singular system');
-  forward(matrix, m, right);
-  backward(matrix, m, right);
-  return [...right];
+
+  solve(): readonly number[] {
+    const m = this.#points.length;
+    const [lower, weights] = [this.#matrix.slice(), this.#right.slice()];
+    if (!factorise(lower, m)) throw new RangeError('expected points that are not too close, got a singular system');
+    forward(lower, m, weights);
+    backward(lower, m, weights);
+    return [...weights];
+  }
 }

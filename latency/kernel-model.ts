@@ -35,21 +35,25 @@ export interface KernelModelOptions {
   readonly evidenceSamples?: number;
   /** Keeps the settings of an earlier model: much faster, for models that only help to choose. */
   readonly like?: KernelModel;
+  /** And its points: where kernels may be told apart, not how long they take. */
+  readonly keepsPoints?: boolean;
 }
 
 /** Fits each group's model. @param observations of one device, precision and number of threads. */
 export function fitKernelModel(
   observations: readonly KernelObservation[],
-  { maxPoints = 300, evidenceSamples = 220, like }: KernelModelOptions = {},
+  { maxPoints = 300, evidenceSamples = 220, like, keepsPoints }: KernelModelOptions = {},
 ): KernelModel {
   const byGroup = new Map<string, KernelObservation[]>();
   for (const observation of observations) {
     const { group } = observation.features;
-    byGroup.set(group, [...(byGroup.get(group) ?? []), observation]);
+    const own = byGroup.get(group);
+    if (own) own.push(observation);
+    else byGroup.set(group, [observation]);
   }
   const groups = [...byGroup].map(([group, own]) => [
     group,
-    fitGroup(own, { maxPoints, evidenceSamples, like: like?.groups[group] }),
+    fitGroup(own, { maxPoints, evidenceSamples, keepsPoints, like: like?.groups[group] }),
   ]);
   return { groups: Object.fromEntries(groups) as Record<string, GroupModel> };
 }
@@ -91,7 +95,11 @@ function merge(observations: readonly KernelObservation[]): readonly Merged[] {
 
 function fitGroup(
   observations: readonly KernelObservation[],
-  { like, ...options }: { maxPoints: number; evidenceSamples: number; like: GroupModel | undefined },
+  {
+    like,
+    ...options
+  }: Required<Pick<KernelModelOptions, 'maxPoints' | 'evidenceSamples'>> &
+    Pick<KernelModelOptions, 'keepsPoints'> & { readonly like: GroupModel | undefined },
 ): GroupModel {
   const merged = merge(observations);
   const active = (merged[0]?.features.x ?? []).flatMap((_, at) => {
@@ -109,7 +117,7 @@ function fitGroup(
   return {
     roofline,
     active,
-    process: fitProcess(samples, isAlike ? { ...options, like: like.process } : options),
+    process: fitProcess(samples, isAlike ? { ...options, like: like.process } : { ...options, keepsPoints: false }),
   };
 }
 
