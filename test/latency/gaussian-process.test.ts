@@ -20,6 +20,13 @@ function covariance(process: GaussianProcess, a: readonly number[], b: readonly 
   return process.amplitude ** 2 * (1 + Math.sqrt(5) * r + (5 * r * r) / 3) * Math.exp(-Math.sqrt(5) * r);
 }
 
+const noise = (deviation: number) => fitProcess(drawn(120, deviation), options).noise;
+/** Two samples of nearly one place. */
+const pair = (variance: number): readonly Sample[] => [
+  { x: [0], y: 0, variance: 0, count: 1 },
+  { x: [1e-3], y: 0.2, variance, count: 1 },
+];
+
 describe('a sparse Gaussian process', () => {
   it('is the exact one where its points say all that the samples do', () => {
     const samples = drawn(40, 0.01);
@@ -52,7 +59,6 @@ describe('a sparse Gaussian process', () => {
   });
 
   it('finds the noise there is', () => {
-    const noise = (deviation: number) => fitProcess(drawn(120, deviation), options).noise;
     expect(noise(0.1)).toBeGreaterThan(0.06);
     expect(noise(0.1)).toBeLessThan(0.16);
     expect(noise(0.01)).toBeLessThan(0.03);
@@ -71,10 +77,6 @@ describe('a sparse Gaussian process', () => {
   });
 
   it('believes a sample with more variance less', () => {
-    const pair = (variance: number): readonly Sample[] => [
-      { x: [0], y: 0, variance: 0, count: 1 },
-      { x: [1e-3], y: 0.2, variance, count: 1 },
-    ];
     const like = { amplitude: 1, noise: 0.1, lengths: [1], points: [], weights: [] };
     const middle = (variance: number) => predictProcess(fitProcess(pair(variance), { ...options, like }), [0]).mean;
     expect(middle(0)).toBeCloseTo(0.1, 2);

@@ -10,6 +10,9 @@ import { drawNetwork, networkModel } from '../../study/calibration-networks.ts';
 const random = new Random('networks');
 const drawn = Array.from({ length: 60 }, (_, index) => drawNetwork(random.child(index)));
 
+/** All of a network but its name and its resolution. */
+const shapes = (spec: unknown) => JSON.stringify({ ...(spec as object), name: undefined, input: undefined });
+
 describe('networks to calibrate by', () => {
   it('are valid, of every kind of block, several batches and sizes, and cost little', () => {
     for (const { spec, batch } of drawn) {
@@ -26,7 +29,6 @@ describe('networks to calibrate by', () => {
 
   it('are the same for the same stream, and none of the literature', () => {
     expect(drawNetwork(random.child(7))).toEqual(drawn[7]);
-    const shapes = (spec: unknown) => JSON.stringify({ ...(spec as object), name: undefined, input: undefined });
     const published = new Set(builtInNetworkNames.map((name) => shapes(builtInNetwork(name))));
     for (const { spec } of drawn) expect(published).not.toContain(shapes(spec));
   });
