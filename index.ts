@@ -40,9 +40,38 @@ export { builtInSpace } from './search/spaces.ts';
 export { applyMultipliers } from './scaling/apply.ts';
 export { builtInNetwork, builtInNetworkNames, loadNetwork } from './scaling/built-in-networks.ts';
 export { activationsRatio, compose, macsRatio, type Multipliers, paramsRatio } from './scaling/multipliers.ts';
+export { type Elasticity, fitElasticity } from './scaling/elasticity.ts';
 export { latencyDesign } from './scaling/latency-design.ts';
 export { proposeScalings } from './scaling/optimizer.ts';
 export { compoundRule, fastScalingRule, parseRule, type ScalingRule } from './scaling/rules.ts';
+
+export {
+  allocate,
+  type AllocationMapping,
+  type ComputeBudget,
+  fittedMapping,
+  publishedMapping,
+} from './scaling/allocate.ts';
+export { parseFitFile, writeFitFile } from './scaling/fit-file.ts';
+export type { Penalty } from './scaling/fit-penalty.ts';
+export { type FitReport, fitRuns, type FittedLaw } from './scaling/fit-report.ts';
+export { type OutlierPolicy, parseRuns, type Run } from './scaling/fit-runs.ts';
+export { cheapestForLoss } from './scaling/laws/inference-aware.ts';
+export {
+  type AllocationTuple,
+  lossAt,
+  type LossLaw,
+  naturalValues,
+  type Point,
+  thetaOf,
+  trainingFlops,
+} from './scaling/laws/law.ts';
+export { lossLaws, publishedLaws, publishedPowerLaws } from './scaling/laws/laws.ts';
+export { lossInTime, timeExponents } from './scaling/laws/wall-clock.ts';
+export { type Allocation, type Cluster, type Plan, plan, type PlanRequest } from './scaling/plan.ts';
+export { proposeTrials, type TrialDesign } from './scaling/plan-design.ts';
+export { fitStepTime, stepTimeS, type StepTimeModel, type TrainingStep } from './scaling/step-time.ts';
+export { type TransformerShape, transformerParams } from './scaling/transformer-shape.ts';
 
 export { detectAccelerators } from './accelerators/detect.ts';
 export { type DeviceProfile, deviceProfileSchema, ridgePoint } from './accelerators/device-profile.ts';
@@ -51,8 +80,10 @@ export { deviceProfiles } from './accelerators/profiles.ts';
 export { calibrateProfile, type CalibrationPoint } from './latency/calibrate-profile.ts';
 export { measureInChild, type Meter, openMeter } from './latency/isolate.ts';
 export type { Latency } from './latency/latency.ts';
+export { Ledger } from './latency/ledger.ts';
 export { type Prediction, predictLatency } from './latency/predicted.ts';
 export { type Protocol, protocols } from './latency/protocol.ts';
+export type { Offline, Server, ServerQuestion } from './latency/scenario.ts';
 
 export { type Command, readCommand } from './commands/declaration.ts';
 export { type CommandProtocol, commandProtocols } from './commands/sampling.ts';

@@ -5,6 +5,7 @@ const slow = 'test/**/*.slow.test.ts';
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    reporters: ['default', './test/count-reporter.ts'],
     projects: [
       {
         test: {

@@ -19,6 +19,8 @@ export interface SessionOptions {
   readonly spinning?: boolean;
   /** Writes the runtime's own profile, one event an operator, to a file of this prefix when the session closes. */
   readonly profilePrefix?: string;
+  /** Nodes that the provider lacks run on the CPU instead of being refused. False by default. */
+  readonly allowFallback?: boolean;
 }
 
 /** Row-major values with their extents. */
@@ -37,7 +39,12 @@ export interface Session {
     readonly dims: readonly (number | string)[];
   }[];
   readonly outputs: readonly string[];
-  /** One run; outputs are the caller's to keep. */
+  /**
+   * One run; outputs are the caller's to keep.
+   * @throws {InfeasibleModelError} when the device has too little memory for it, or refuses a node as it is run.
+   * @throws {DeviceLostError} when the device went away; no session on it runs again in this process.
+   * @throws {InvalidFileError} when the feeds fit but the file computes nothing from them.
+   */
   run(feeds: Readonly<Record<string, TensorValue>>): Promise<Readonly<Record<string, TensorValue>>>;
   close(): Promise<void>;
 }
@@ -46,6 +53,8 @@ export interface Session {
 export interface Detected {
   readonly id: string;
   readonly available: boolean;
+  /** Of an available one: the software driver that computes on the CPU in the device's place; see `softwareDriver`. */
+  readonly software?: string;
   /** Why not, and what would fix it. */
   readonly reason?: string;
   readonly fix?: string;

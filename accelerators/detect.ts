@@ -1,7 +1,7 @@
 import { childEntry, runChild } from '../core/child.ts';
 import { InterruptedError } from '../core/errors.ts';
 import type { Detected } from './accelerator.ts';
-import type { DetectTask } from './detect-child.ts';
+import type { DetectTask, Probed } from './detect-child.ts';
 import { type ProviderId, providerIds } from './onnxruntime.ts';
 
 const entry = childEntry(import.meta.url, './detect-child');
@@ -12,7 +12,7 @@ const probeLimitMs = 60_000;
 const fixes: Readonly<Record<ProviderId, string>> = {
   cpu: 'reinstall with `npm ci` on a platform onnxruntime-node supports',
   webgpu:
-    'install a Vulkan loader and a GPU driver (libvulkan1); without a GPU, a software driver such as SwiftShader works: set VK_DRIVER_FILES and XDG_RUNTIME_DIR',
+    'install the Vulkan loader (libvulkan1) and the driver of your GPU; without a GPU, SwiftShader emulates one on the CPU, for trying things out: on Debian `apt-get install chromium libvulkan1`, then `export VK_DRIVER_FILES=/usr/lib/chromium/vk_swiftshader_icd.json XDG_RUNTIME_DIR=/tmp`',
   cuda: 'with an NVIDIA driver, CUDA 12 and cuDNN 9, run `node node_modules/onnxruntime-node/script/install.js`',
   tensorrt: 'install TensorRT 10 and the CUDA provider: `node node_modules/onnxruntime-node/script/install.js`',
   coreml: 'run on macOS',
@@ -36,10 +36,11 @@ export async function detectAccelerators(
         const reason = `onnxruntime-node for ${process.platform}-${process.arch} is built without it`;
         return { id, available: false, reason, fix: fixes[id] };
       }
-      const probe = await ask<boolean>({ probe: id }, options.signal);
+      const probe = await ask<Probed>({ probe: id }, options.signal);
       if ('failure' in probe) return { id, available: false, reason: probe.failure, fix: fixes[id] };
-      if (!probe.output) return { id, available: false, reason: 'its results are wrong', fix: fixes[id] };
-      return { id, available: true };
+      const { correct, software } = probe.output;
+      if (!correct) return { id, available: false, reason: 'its results are wrong', fix: fixes[id] };
+      return { id, available: true, ...(software === undefined ? {} : { software }) };
     }),
   );
 }

@@ -1,5 +1,6 @@
 import { defineCommand } from 'citty';
 import { detectAccelerators } from '../accelerators/detect.ts';
+import { emulated } from '../accelerators/software-driver.ts';
 import { type DeviceProfile, precisions, ridgePoint } from '../accelerators/device-profile.ts';
 import { deviceProfiles } from '../accelerators/profiles.ts';
 
@@ -11,8 +12,12 @@ export const command = defineCommand({
     const profiles = [...deviceProfiles.values()];
     if (args.json) return console.log(JSON.stringify({ schema: 1, accelerators: detected, profiles }));
     console.log('measured, on this host (ridgepoint measure --on …)');
-    for (const { id, available, reason } of detected)
-      console.log(`  ${id.padEnd(19)} ${available ? 'ok' : `no, because ${reason}`}`);
+    for (const { id, available, reason, software } of detected) {
+      const ok = software === undefined ? 'ok' : `ok, but ${emulated(software)}`;
+      console.log(`  ${id.padEnd(19)} ${available ? ok : `no, because ${reason}`}`);
+    }
+    if (detected.some(({ available }) => !available))
+      console.log('  ridgepoint doctor says how to mend what does not work');
     console.log('\npredicted, not measured (ridgepoint predict --on …); peaks in TFLOP/s, dense');
     const heads = [...precisions, 'GB', 'GB/s', 'FLOP/B'].map((head) => head.padStart(8)).join('');
     console.log(`  ${''.padEnd(19)}${heads}  device`);

@@ -44,9 +44,7 @@ export function expectKnownArguments(known: ArgsDef, rawArgs: string[]): void {
   const options = Object.fromEntries(
     flags.map(([name, flag]) => {
       const type = flag.type === 'boolean' ? ('boolean' as const) : ('string' as const);
-      const short =
-        'alias' in flag && typeof flag.alias === 'string' && flag.alias.length === 1 ? flag.alias : undefined;
-      return [name, short === undefined ? { type } : { type, short }];
+      return [name, { type, ...shortOf(flag) }];
     }),
   );
   const { tokens } = parseArgs({ args: rawArgs, options, strict: false, allowNegative: true, tokens: true });
@@ -69,12 +67,18 @@ export function expectKnownArguments(known: ArgsDef, rawArgs: string[]): void {
     );
 }
 
+/** A flag's one-letter form, `-o`. */
+function shortOf(flag: ArgsDef[string]): { short?: string } {
+  return 'alias' in flag && typeof flag.alias === 'string' && flag.alias.length === 1 ? { short: flag.alias } : {};
+}
+
 /**
  * Values of an option that may be given several times, with commas, or both: `--on cpu --on webgpu,cuda`.
+ * @param short its one-letter form, where it has one.
  * @throws {ConfigError} when one of them is empty.
  */
-export function listArgument(rawArgs: string[], name: string, fallback: string): readonly string[] {
-  const options = { [name]: { type: 'string' as const, multiple: true } };
+export function listArgument(rawArgs: string[], name: string, fallback: string, short?: string): readonly string[] {
+  const options = { [name]: { type: 'string' as const, multiple: true, ...(short && { short }) } };
   const { values } = parseArgs({ args: rawArgs, options, strict: false });
   const given = values[name];
   const texts = Array.isArray(given) ? given.map(String) : [fallback];

@@ -13,7 +13,14 @@ export const command = defineCommand({
     const config = readStudyFile(args.study);
     const reporter = openReporter({ json: args.json ?? false });
     const signal = interruptible(reporter, 'nothing was kept');
-    const summary = await checkStudy(config, { signal, onProgress: reporter.progress });
+    const summary = await checkStudy(config, {
+      signal,
+      onProgress: reporter.progress,
+      onNotice: (text) => {
+        reporter.finish();
+        reporter.notice(text);
+      },
+    });
     reporter.finish();
     if (args.json) console.log(JSON.stringify({ schema: 1, ok: true, trials: summary.trials.length }));
     else

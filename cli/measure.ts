@@ -3,13 +3,21 @@ import { basename, extname } from 'node:path';
 import { type Command, commandNameOf, readCommand } from '../commands/declaration.ts';
 import { commandProtocols } from '../commands/sampling.ts';
 import { openCommandTarget } from '../commands/target.ts';
+import { digestBytes } from '../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
-import { type Meter, openMeter } from '../latency/isolate.ts';
-import { type Latency, latencySchema } from '../latency/latency.ts';
+import { fingerprint } from '../latency/fingerprint.ts';
+import { type Meter, type MeterRequest, openMeter } from '../latency/isolate.ts';
+import { type Latency, latencySchema, type Percentile, percentileMs, percentiles } from '../latency/latency.ts';
+import { Ledger, type LedgerIdentity, ledgerName } from '../latency/ledger.ts';
 import type { MeasureProgress } from '../latency/measure.ts';
-import { protocolPresets, protocols } from '../latency/protocol.ts';
-import { listArgument, numberArgument } from './arguments.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { modelBytes } from '../latency/model-file.ts';
+import { type ProtocolPreset, protocolPresets, protocols } from '../latency/protocol.ts';
+import { type Offline, type ScenarioName, scenarioNames, type Server } from '../latency/scenario.ts';
+import { verifiable, verifyEntry, type Verified } from '../latency/verify.ts';
+import { type Limit, limitSchema } from '../study/study-file.ts';
+import { listArgument, numberArgument, positiveArgument } from './arguments.ts';
+import { describeLatency, describeOffline, describeServer, describeVerified } from './measured-text.ts';
+import { interruptible, openReporter, type Reporter } from './progress.ts';
 
 const precisions = latencySchema.shape.precision.options;
 
@@ -23,7 +31,7 @@ function commandOf(on: string, file: string): Command | undefined {
 /** `ridgepoint measure model.onnx --on cpu`: latency of any ONNX file on any local provider, or by a program of the user's own. */
 export const command = defineCommand({
   args: {
-    model: { type: 'positional', description: 'ONNX file', required: true },
+    model: { type: 'positional', description: 'ONNX file; none with --verify', required: false },
     on: {
       type: 'string',
       description:
@@ -33,86 +41,267 @@ export const command = defineCommand({
     commands: { type: 'string', description: 'file that declares commands by name', default: 'commands.yaml' },
     precision: {
       type: 'string',
-      description: `${precisions.join(', ')}; others than fp32 of commands only`,
-      default: 'fp32',
+      description: `${precisions.join(', ')}; of a command, fp32 by default; a provider runs the file in its own`,
     },
-    batch: { type: 'string', description: 'extent of a symbolic batch axis', default: '1' },
+    'allow-fallback': {
+      type: 'boolean',
+      description:
+        'measure a model with operators that the provider lacks; they run on the CPU, and the record says so',
+    },
+    batch: { type: 'string', description: 'extents of a symbolic batch axis, comma-separated', default: '1' },
     threads: { type: 'string', description: 'threads inside one inference', default: '1' },
     protocol: { type: 'string', description: protocolPresets.join(' or '), default: 'thorough' },
-    strict: { type: 'boolean', description: 'exit with 3 when a latency is unstable' },
+    percentile: {
+      type: 'string',
+      description: `${percentiles.join(', ')}: whose interval decides when to stop; that of --limit, or 50`,
+    },
+    scenario: { type: 'string', description: scenarioNames.join(', '), default: 'single-stream' },
+    rate: {
+      type: 'string',
+      description: 'arrivals of the server scenario, e.g. 200/s; the highest within --limit else',
+    },
+    limit: { type: 'string', description: 'e.g. "p99 < 9ms"; of response times in the server scenario' },
+    seed: { type: 'string', description: 'of the arrivals', default: '0' },
+    ledger: { type: 'string', description: `file that latencies are added to, e.g. runs/${ledgerName}` },
+    verify: { type: 'boolean', description: 'measure what the ledger holds of this host again' },
+    entries: { type: 'string', description: 'newest entries that --verify measures', default: '10' },
+    strict: { type: 'boolean', description: 'exit with 3 when a latency is unstable or does not verify' },
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
   async run({ args, rawArgs }) {
     const preset = protocolPresets.find((name) => name === args.protocol);
     if (!preset) throw new ConfigError(`--protocol: expected ${protocolPresets.join(' or ')}, got ${args.protocol}`);
     const precision = precisions.find((name) => name === args.precision);
-    if (!precision) throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${args.precision}`);
-    const setting = {
-      batch: numberArgument('--batch', args.batch, 1),
-      threads: numberArgument('--threads', args.threads, 1),
-    };
+    if (args.precision !== undefined && !precision)
+      throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${args.precision}`);
+    const scenario = scenarioNames.find((name) => name === args.scenario);
+    if (!scenario) throw new ConfigError(`--scenario: expected ${scenarioNames.join(', ')}, got ${args.scenario}`);
+    const limit = args.limit === undefined ? undefined : limitArgument(args.limit);
+    const percentile = percentileArgument(args.percentile, limit);
+    const ratePerS = args.rate === undefined ? undefined : rateArgument(args.rate);
+    expectSense({ ...args, ratePerS, limit }, scenario);
+    const threads = numberArgument('--threads', args.threads, 1);
+    const batches = listArgument(rawArgs, 'batch', args.batch).map((text) => numberArgument('--batch', text, 1));
+    const seed = numberArgument('--seed', args.seed);
+    const entries = numberArgument('--entries', args.entries, 1);
+    const ons = listArgument(rawArgs, 'on', args.on);
+    const ledger =
+      args.ledger === undefined && !args.verify ? undefined : new Ledger(args.ledger ?? `runs/${ledgerName}`);
+
     const reporter = openReporter({ json: args.json ?? false });
     const signal = interruptible(reporter, 'nothing was kept');
     let meter: Meter | undefined;
-    const latencies: Latency[] = [];
+    const open = (): Meter => (meter ??= openMeter());
+    const results: (Latency | Offline | Server)[] = [];
+    const watching = (what: string) => ({ signal, onProgress: tell(reporter, what) });
     try {
-      for (const on of listArgument(rawArgs, 'on', args.on)) {
-        const onProgress = ({ session, p50Ms, rejectedBlocks }: MeasureProgress): void =>
-          reporter.progress({
-            phase: 'measure',
-            text: `${on}: session ${session}, p50 ${p50Ms.toPrecision(3)} ms, ${rejectedBlocks} blocks rejected`,
-          });
-        const { model } = args;
-        const declared = commandOf(on, args.commands);
-        if (declared) {
-          const target = openCommandTarget(declared);
-          const request = { model, ...setting, precision, protocol: commandProtocols[preset] };
-          latencies.push(await target.measure(request, { signal, onProgress }).finally(() => target.close()));
-          continue;
-        }
-        if (precision !== 'fp32') throw new ConfigError(`--precision: expected fp32 on ${on}, got ${precision}`);
-        const request = { model, setting: { accelerator: on, ...setting }, protocol: protocols[preset] };
-        meter ??= openMeter();
-        latencies.push(await meter.measure(request, { signal, onProgress }));
+      if (args.verify) {
+        await verify(ledger as Ledger, { entries, strict: args.strict, json: args.json }, open, watching);
+        return;
       }
+      const model = args.model as string;
+      for (const on of ons)
+        for (const batch of batches) {
+          const call = watching(batches.length > 1 ? `${on}, batch ${batch}` : on);
+          const declared = commandOf(on, args.commands);
+          if (declared) {
+            if (scenario !== 'single-stream')
+              throw new ConfigError(`--scenario: expected single-stream on ${on}, got ${scenario}`);
+            const target = openCommandTarget(declared);
+            const request = {
+              model,
+              batch,
+              threads,
+              precision: precision ?? 'fp32',
+              percentile,
+              protocol: commandProtocols[preset],
+            };
+            results.push(await target.measure(request, call).finally(() => target.close()));
+            continue;
+          }
+          const setting = { accelerator: on, batch, threads };
+          const quietReferenceMs = ledger?.quietReferenceMs(on, threads, fingerprint(on));
+          const quiet = quietReferenceMs === undefined ? {} : { quietReferenceMs };
+          const allowFallback = args['allow-fallback'];
+          const request: MeterRequest = {
+            model,
+            setting,
+            protocol: protocols[preset],
+            percentile,
+            ...(precision && { precision }),
+            ...(allowFallback && { allowFallback }),
+            ...quiet,
+          };
+          if (scenario === 'offline') results.push(await open().offline(request, call));
+          else if (scenario === 'server')
+            results.push(
+              await open().server(
+                request,
+                { seed, ...(limit ? { limit } : {}), ...(ratePerS === undefined ? {} : { ratePerS }) },
+                call,
+              ),
+            );
+          else {
+            const latency = await open().measure(request, call);
+            results.push(latency);
+            // What ran elsewhere in part is no latency of this accelerator.
+            if (ledger && !allowFallback) await note(ledger, model, { ...setting, percentile, preset }, latency);
+          }
+        }
     } catch (error) {
       // The runtime sees bytes only; a person wants to know of which file.
-      if (!(error instanceof InvalidFileError) || error.message.includes(args.model)) throw error;
+      if (!(error instanceof InvalidFileError) || !args.model || error.message.includes(args.model)) throw error;
       throw new InvalidFileError(`${args.model}: ${error.message}`, { cause: error });
     } finally {
       reporter.finish();
       await meter?.close();
     }
-    console.log(
-      args.json ? JSON.stringify({ schema: 1, model: args.model, latencies }) : latencies.map(describe).join('\n'),
-    );
-    if (args.strict && latencies.some(({ stable }) => !stable)) process.exitCode = 3;
+    const about = { schema: 1, model: args.model };
+    if (args.json)
+      console.log(
+        JSON.stringify(
+          scenario === 'single-stream' ? { ...about, latencies: results } : { ...about, scenario, results },
+        ),
+      );
+    else console.log(results.map((result) => describe(result, limit)).join('\n'));
+    if (results.some((result) => misses(result, limit))) process.exitCode = 4;
+    if (args.strict && results.some(({ stable }) => !stable)) process.exitCode = 3;
   },
 });
 
-function ms(value: number): string {
-  return `${value.toPrecision(3)} ms`;
+function limitArgument(text: string): Limit {
+  const parsed = limitSchema.safeParse(text);
+  if (!parsed.success) throw new ConfigError(`--limit: ${parsed.error.issues[0]?.message}`);
+  return parsed.data;
 }
 
-function describe(latency: Latency): string {
-  const {
-    accelerator,
-    batch,
-    threads,
-    p50Ms,
-    p90Ms,
-    p99Ms,
-    intervalMs,
-    sessions,
-    samples,
-    rejectedBlocks,
-    drift,
-    stable,
-    reported,
-  } = latency;
-  return [
-    `${accelerator}, batch ${batch}, ${threads} thread${threads === 1 ? '' : 's'}: p50 ${ms(p50Ms)} (${100 * intervalMs.level} % interval ${ms(intervalMs.lo)} to ${ms(intervalMs.hi)}), p90 ${ms(p90Ms)}, p99 ${p99Ms === null ? (reported ? 'not reported' : 'not given below 300 samples') : ms(p99Ms)}`,
-    `  ${stable ? 'stable' : 'UNSTABLE: do not rely on it'}; ${reported ? 'percentiles as the program reported them, unchecked' : `${samples} runs`} in ${sessions} sessions, ${rejectedBlocks} blocks rejected, reference drift ${(100 * drift).toFixed(1)} %, ${latency.includesIo ? 'copies in and out included' : 'device time only'}`,
-    `  on ${latency.fingerprint?.cpu ?? 'unknown'}, ${latency.fingerprint?.runtime ?? ''} (${latency.fingerprint?.provider ?? ''})`,
-  ].join('\n');
+/** `200/s`, or a bare number of the same meaning. */
+function rateArgument(text: string): number {
+  return positiveArgument('--rate', text.replace(/\s*\/\s*s$/, ''));
+}
+
+function percentileArgument(text: string | undefined, limit: Limit | undefined): Percentile {
+  if (text === undefined) return limit?.percentile ?? 50;
+  const percentile = percentiles.find((known) => String(known) === text.replace(/^p/, ''));
+  if (!percentile) throw new ConfigError(`--percentile: expected ${percentiles.join(', ')}, got ${text}`);
+  if (limit && limit.percentile !== percentile)
+    throw new ConfigError(`--percentile: expected that of --limit, ${limit.percentile}, got ${percentile}`);
+  return percentile;
+}
+
+/** Refuses options that would be ignored. */
+function expectSense(
+  given: {
+    readonly model?: string | undefined;
+    readonly verify?: boolean | undefined;
+    readonly ledger?: string | undefined;
+    readonly percentile?: string | undefined;
+    readonly ratePerS: number | undefined;
+    readonly limit: Limit | undefined;
+  },
+  scenario: ScenarioName,
+): void {
+  const { model, verify, ratePerS, limit } = given;
+  if (verify && model !== undefined)
+    throw new ConfigError(`--verify: expected no model, for the ledger names them, got ${model}`);
+  if (!verify && model === undefined) throw new ConfigError('expected an ONNX file to measure, got none');
+  if (scenario === 'server' ? ratePerS === undefined && limit === undefined : ratePerS !== undefined)
+    throw new ConfigError(
+      scenario === 'server'
+        ? '--scenario server: expected --rate, --limit or both, got neither'
+        : `--rate: expected --scenario server, got ${scenario}`,
+    );
+  if (scenario === 'offline' && (limit || given.percentile !== undefined))
+    throw new ConfigError(
+      '--scenario offline: expected no --limit and no --percentile, for it counts examples a second',
+    );
+  if (scenario !== 'single-stream' && given.ledger !== undefined)
+    throw new ConfigError(`--ledger: expected --scenario single-stream, got ${scenario}: a ledger holds latencies`);
+}
+
+function tell(reporter: Reporter, what: string): (progress: MeasureProgress) => void {
+  return ({ session, p50Ms, rejectedBlocks, at }) =>
+    reporter.progress({
+      phase: 'measure',
+      text: `${what}${at ? `, ${at}` : ''}: ${session} sessions${p50Ms === null ? '' : `, p50 ${p50Ms.toPrecision(3)} ms`}, ${rejectedBlocks} blocks rejected`,
+    });
+}
+
+async function note(
+  ledger: Ledger,
+  model: string,
+  {
+    preset,
+    ...asked
+  }: Pick<LedgerIdentity, 'accelerator' | 'batch' | 'threads' | 'percentile'> & {
+    readonly preset: ProtocolPreset;
+  },
+  latency: Latency,
+): Promise<void> {
+  const identity: LedgerIdentity = {
+    ...asked,
+    model: digestBytes(await modelBytes(model)),
+    precision: latency.precision,
+    scenario: 'single-stream',
+    protocol: protocols[preset],
+  };
+  ledger.add(identity, latency, { path: model }, new Date());
+}
+
+/** Measures entries of a ledger again and prints how they compare. */
+async function verify(
+  ledger: Ledger,
+  { entries, strict, json }: { readonly entries: number; readonly strict?: boolean; readonly json?: boolean },
+  open: () => Meter,
+  watching: (what: string) => Parameters<Meter['measure']>[1],
+): Promise<void> {
+  const known = ledger.entries;
+  const candidates = verifiable(known, fingerprint);
+  const verified: Verified[] = [];
+  for (const [index, entry] of candidates.slice(0, entries).entries()) {
+    const call = watching(`entry ${index + 1} of ${Math.min(entries, candidates.length)}`);
+    verified.push(
+      await verifyEntry(ledger, entry, (model, { accelerator, batch, threads, protocol, percentile }) =>
+        open().measure(
+          { model, setting: { accelerator, batch, threads }, protocol, percentile: percentile as Percentile },
+          call,
+        ),
+      ),
+    );
+  }
+  const elsewhere = known.length - candidates.length;
+  if (json)
+    console.log(
+      JSON.stringify({
+        schema: 1,
+        ledger: ledger.path,
+        entries: known.length,
+        unreadable: ledger.unreadable,
+        verified,
+      }),
+    );
+  else {
+    for (const one of verified) console.log(describeVerified(one));
+    console.log(
+      `${verified.length} of ${candidates.length} latencies of this host measured again; ${elsewhere} other entries are older, unstable or of another host or runtime, ${ledger.unreadable} lines unreadable`,
+    );
+  }
+  if (strict && verified.some(({ verdict }) => verdict === 'disagrees' || verdict === 'unstable')) process.exitCode = 3;
+}
+
+function describe(result: Latency | Offline | Server, limit: Limit | undefined): string {
+  if (!('scenario' in result)) {
+    const verdict = limit
+      ? `\n  ${misses(result, limit) ? 'ABOVE' : 'within'} p${limit.percentile} < ${limit.ms} ms`
+      : '';
+    return describeLatency(result) + verdict;
+  }
+  return result.scenario === 'offline' ? describeOffline(result) : describeServer(result);
+}
+
+/** Whether a limit was asked of it that it does not meet. */
+function misses(result: Latency | Offline | Server, limit: Limit | undefined): boolean {
+  if (!limit) return false;
+  if (!('scenario' in result)) return percentileMs(result, limit.percentile) > limit.ms;
+  return result.scenario === 'server' && result.highestRatePerS === null;
 }

@@ -9,7 +9,11 @@ import { runWithProgress } from './search.ts';
 export const command = defineCommand({
   args: {
     base: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
-    on: { type: 'string', description: 'accelerators, repeatable or comma-separated', default: 'cpu' },
+    on: {
+      type: 'string',
+      description: 'accelerators or device profiles (.yaml files too), repeatable or comma-separated',
+      default: 'cpu',
+    },
     data: {
       type: 'string',
       description: 'data set: rendered, a folder of images, {format: csv, path: …} or a YAML file with that',
@@ -27,6 +31,11 @@ export const command = defineCommand({
     },
     batch: { type: 'string', description: 'inference batch', default: '1' },
     threads: { type: 'string', description: 'threads inside one inference', default: '1' },
+    precision: {
+      type: 'string',
+      description: 'fp32, fp16, bf16, int8; others than fp32 of profiles only',
+      default: 'fp32',
+    },
     trials: { type: 'string', description: 'scalings trained for each size', default: '4' },
     examples: { type: 'string', description: 'training examples while scaling', default: '6000' },
     'final-examples': { type: 'string', description: 'training examples of a delivered network', default: '20000' },
@@ -39,7 +48,11 @@ export const command = defineCommand({
   async run({ args, rawArgs }) {
     loadNetwork(args.base); // A base that is none should not begin a study.
     const devices = listArgument(rawArgs, 'on', args.on);
-    const target = { batch: numberArgument('--batch', args.batch), threads: numberArgument('--threads', args.threads) };
+    const target = {
+      batch: numberArgument('--batch', args.batch),
+      threads: numberArgument('--threads', args.threads),
+      precision: args.precision,
+    };
     const sizes = listArgument(rawArgs, 'sizes', args.sizes);
     const examples = numberArgument('--examples', args.examples);
     const seeds = numberArgument('--seeds', args.seeds);
@@ -49,8 +62,8 @@ export const command = defineCommand({
       seed: numberArgument('--seed', args.seed),
       base: builtInNetwork(args.base) ? args.base : resolve(args.base),
       data: typeof data === 'string' && data !== 'rendered' ? resolve(data) : data,
-      targets: Object.fromEntries(devices.map((device) => [device, { device, ...target }])),
-      family: Object.fromEntries(devices.map((device) => [device, sizes])),
+      targets: Object.fromEntries(devices.map((device) => [basename(device), { device, ...target }])),
+      family: Object.fromEntries(devices.map((device) => [basename(device), sizes])),
       search: { examples },
       scale: { rule: args.rule, trials: numberArgument('--trials', args.trials), examples },
       final: { examples: numberArgument('--final-examples', args['final-examples']), seeds },

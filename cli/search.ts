@@ -1,5 +1,6 @@
 import { defineCommand } from 'citty';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { ledgerName } from '../latency/ledger.ts';
 import { summaryTable } from '../report/terminal.ts';
 import { describePlan } from '../study/plan.ts';
 import { runStudy } from '../study/study.ts';
@@ -38,6 +39,8 @@ export async function runWithProgress(
   try {
     const summary = await runStudy(config, {
       folder: options.folder,
+      // Beside the studies of one folder: what one has measured, the next need not.
+      ledger: join(dirname(options.folder), ledgerName),
       signal,
       onProgress: reporter.progress,
       onNotice: (text) => {

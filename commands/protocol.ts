@@ -206,6 +206,8 @@ const measureOk = z
       .optional(),
     /** Whether copies to and from the device are in the time. */
     includesIo: z.boolean(),
+    /** Whose clock took the times: the host's around each run, or the device's own. */
+    clock: z.enum(['host', 'device']).optional(),
     /** The arithmetic that ran. */
     precision,
     prepareS: z.number().nonnegative().optional(),

@@ -21,6 +21,8 @@ export interface CommandProtocol {
   };
   /** Sessions are added until the interval of p50 is this tight (half-width, relative). */
   readonly interval: { readonly level: number; readonly tolerance: number };
+  /** The same of a p90's or p99's, where one is asked for. */
+  readonly tail: { readonly tolerance: number };
   /** No session beyond the minimum is started, and no block repeated, after so long. */
   readonly capMs: number;
 }
@@ -35,6 +37,7 @@ export const commandProtocols: Readonly<Record<ProtocolPreset, CommandProtocol>>
     sampling: { warmupS: 0.15, minSamples: 20, durationS: 0.1 },
     reference: { tolerance: 0.15, maxRejected: 3 },
     interval: { level: 0.95, tolerance: 0.1 },
+    tail: { tolerance: 0.25 },
     capMs: 30_000,
   },
   thorough: {
@@ -42,6 +45,7 @@ export const commandProtocols: Readonly<Record<ProtocolPreset, CommandProtocol>>
     sampling: { warmupS: 0.5, minSamples: 60, durationS: 0.3 },
     reference: { tolerance: 0.1, maxRejected: 8 },
     interval: { level: 0.95, tolerance: 0.03 },
+    tail: { tolerance: 0.1 },
     capMs: 180_000,
   },
 };

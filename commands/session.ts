@@ -1,6 +1,12 @@
 import { readFileSync, statSync } from 'node:fs';
-import type { Latency } from '../latency/latency.ts';
-import { geometricInterval, type Interval, quantile, relativeHalfWidth } from '../latency/statistics.ts';
+import type { Latency, Percentile } from '../latency/latency.ts';
+import {
+  geometricInterval,
+  type Interval,
+  quantile,
+  quantileInterval,
+  relativeHalfWidth,
+} from '../latency/statistics.ts';
 import type { OkOf, Precision } from './protocol.ts';
 import { type Answer, pathInOut } from './run.ts';
 import type { CommandProtocol } from './sampling.ts';
@@ -60,12 +66,36 @@ function readSamples(path: string): Float64Array {
   return samples;
 }
 
-/** Interval of "the p50 of a session". */
-export function intervalOf(sessions: readonly Session[], { interval }: CommandProtocol): Interval {
-  return geometricInterval(
-    sessions.map(({ p50Ms }) => p50Ms),
-    interval.level,
-  );
+/** A percentile's interval from sessions, and how tight it should be. */
+export interface Goal {
+  readonly interval: Interval;
+  /** Whether it is within the protocol's tolerance for this percentile. */
+  readonly isTight: boolean;
+}
+
+/**
+ * Of the p50, "the p50 of a session". Of a tail, that of all samples in their sessions; where a program gave
+ * percentiles, its own are the samples, and one that it left out is unbounded.
+ */
+export function goalOf(
+  sessions: readonly Session[],
+  { interval: { level, ...median }, tail }: CommandProtocol,
+  percentile: Percentile,
+): Goal {
+  const tolerance = percentile === 50 ? median.tolerance : tail.tolerance;
+  const of = (values: readonly number[]): Goal => {
+    const interval = geometricInterval(values, level);
+    return { interval, isTight: relativeHalfWidth(interval) <= tolerance };
+  };
+  if (percentile === 50) return of(sessions.map(({ p50Ms }) => p50Ms));
+  const samples = sessions.flatMap(({ samplesMs }) => (samplesMs ? [[...samplesMs]] : []));
+  if (samples.length === sessions.length) {
+    const interval = quantileInterval(samples, percentile / 100, level);
+    return { interval, isTight: relativeHalfWidth(interval) <= tolerance };
+  }
+  const given = sessions.flatMap(({ p90Ms, p99Ms }) => (percentile === 90 ? p90Ms : (p99Ms ?? [])));
+  // Without one of each session the p90s are all there is.
+  return given.length === sessions.length ? of(given) : { ...of(sessions.map(({ p90Ms }) => p90Ms)), isTight: false };
 }
 
 /** Centre of values that what disturbs them multiplies. */
@@ -79,6 +109,8 @@ export interface SessionContext extends Pick<
   'accelerator' | 'batch' | 'threads' | 'precision' | 'drift' | 'rejectedBlocks' | 'fingerprint'
 > {
   readonly protocol: CommandProtocol;
+  /** The one whose interval is asked for, 50 by default. */
+  readonly percentile?: Percentile;
 }
 
 /**
@@ -86,20 +118,36 @@ export interface SessionContext extends Pick<
  * together. Where a program gave percentiles only, tails are the geometric means of its own.
  * @throws {Error} when sessions do not say the same about input and output.
  */
-export function summariseSessions(sessions: readonly Session[], { protocol, ...context }: SessionContext): Latency {
-  const interval = intervalOf(sessions, protocol);
-  const includesIo = sessions[0]?.answer.includesIo ?? false;
-  if (sessions.some(({ answer }) => answer.includesIo !== includesIo))
-    throw new Error('expected includesIo to be the same in all sessions, got both');
-  const tail = (ms: number): number => Math.max(ms, interval.centre);
+export function summariseSessions(
+  sessions: readonly Session[],
+  { protocol, percentile = 50, ...context }: SessionContext,
+): Latency {
+  const { centre } = goalOf(sessions, protocol, 50).interval;
+  const { interval, isTight } = goalOf(sessions, protocol, percentile);
+  const first = sessions[0]?.answer;
+  const includesIo = first?.includesIo ?? false;
+  for (const key of ['includesIo', 'clock'] as const)
+    if (sessions.some(({ answer }) => answer[key] !== first?.[key]))
+      throw new Error(`expected ${key} to be the same in all sessions, got several`);
+  const tail = (ms: number): number => Math.max(ms, centre);
+  const extremes = sessions.flatMap(({ samplesMs, p50Ms, p90Ms }) =>
+    samplesMs ? [Math.min(...samplesMs), Math.max(...samplesMs)] : [p50Ms, p90Ms],
+  );
   const shared = {
     source: 'command',
     ...context,
-    p50Ms: interval.centre,
-    intervalMs: { percentile: 50, level: protocol.interval.level, lo: interval.lo, hi: interval.hi },
+    p50Ms: centre,
+    intervalMs: {
+      percentile,
+      level: protocol.interval.level,
+      // Too few samples to bound a tail: it ends at the extreme ones, and the verdict is unstable.
+      lo: interval.lo > 0 ? interval.lo : Math.min(...extremes),
+      hi: Number.isFinite(interval.hi) ? interval.hi : Math.max(...extremes),
+    },
     sessions: sessions.length,
-    stable: relativeHalfWidth(interval) <= protocol.interval.tolerance && context.drift <= protocol.reference.tolerance,
+    stable: isTight && context.drift <= protocol.reference.tolerance,
     includesIo,
+    ...(first?.clock === undefined ? {} : { clock: first.clock }),
     calibrated: true,
     sessionP50Ms: sessions.map(({ p50Ms }) => p50Ms),
   } as const;

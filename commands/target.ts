@@ -7,17 +7,17 @@ import { digestBytes, digestJson, shortDigest } from '../core/digest.ts';
 import { ConfigError, InfeasibleModelError } from '../core/errors.ts';
 import { extentOf } from '../latency/inputs.ts';
 import { type LockMode, withHostLock } from '../latency/host-lock.ts';
-import type { Fingerprint, Latency } from '../latency/latency.ts';
+import type { Fingerprint, Latency, Percentile } from '../latency/latency.ts';
 import type { MeasureProgress } from '../latency/measure.ts';
 import { modelBytes } from '../latency/model-file.ts';
-import { median, relativeHalfWidth } from '../latency/statistics.ts';
+import { median } from '../latency/statistics.ts';
 import { readOnnx } from '../models/onnx.ts';
 import { askCommand } from './ask.ts';
 import { acceleratorOf, type Command } from './declaration.ts';
 import type { Infeasible, OkOf, Operation, Precision, RequestOf, ResultOf } from './protocol.ts';
 import { CommandError, pathInOut, type RequestBody } from './run.ts';
 import type { CommandProtocol } from './sampling.ts';
-import { geometricMean, intervalOf, readSession, type Session, summariseSessions } from './session.ts';
+import { geometricMean, goalOf, readSession, type Session, summariseSessions } from './session.ts';
 
 /** What to measure on a command target. */
 export interface CommandMeasureRequest {
@@ -29,6 +29,8 @@ export interface CommandMeasureRequest {
   readonly threads: number;
   readonly precision: Precision;
   readonly protocol: CommandProtocol;
+  /** The one whose interval decides when to stop, and whether the result is stable; 50 by default. */
+  readonly percentile?: Percentile;
 }
 
 export interface CommandMeasureCall {
@@ -124,9 +126,7 @@ class Target {
     const model = await this.#withPrepared(asked, call.signal);
     const reference = await this.#withPrepared(fixed, call.signal);
     try {
-      return await this.#locked('exclusive', call.signal, () =>
-        this.#sessions(model, reference, request.protocol, call),
-      );
+      return await this.#locked('exclusive', call.signal, () => this.#sessions(model, reference, request, call));
     } finally {
       // A study measures many networks: files that the next measurement writes again are not kept.
       for (const path of [asked.model.onnx, asked.model.spec]) if (path !== undefined) rmSync(path, { force: true });
@@ -176,7 +176,7 @@ class Target {
   async #sessions(
     model: Model,
     reference: Model,
-    protocol: CommandProtocol,
+    { protocol, percentile = 50 }: CommandMeasureRequest,
     { signal, onProgress }: CommandMeasureCall,
   ): Promise<Latency> {
     const startMs = this.#clock.now();
@@ -186,9 +186,7 @@ class Target {
     const departures: number[] = [];
     let rejected = 0;
     const enough = (found: readonly Session[]): boolean =>
-      found.length >= max ||
-      (found.length >= min &&
-        (relativeHalfWidth(intervalOf(found, protocol)) <= protocol.interval.tolerance || overtime()));
+      found.length >= max || (found.length >= min && (goalOf(found, protocol, percentile).isTight || overtime()));
     const setting = `${reference.threads} ${reference.precision}`;
     const observedMs = this.#observedMs.get(setting) ?? [];
     this.#observedMs.set(setting, observedMs);
@@ -227,7 +225,7 @@ class Target {
     const { batch, threads, precision } = model;
     const accelerator = acceleratorOf(this.#command.name);
     const fingerprint = this.#fingerprint(sessions.at(-1)?.answer);
-    const about = { drift: Math.max(...departures), rejectedBlocks: rejected, fingerprint, protocol };
+    const about = { drift: Math.max(...departures), rejectedBlocks: rejected, fingerprint, protocol, percentile };
     return this.#valid('measure', () =>
       summariseSessions(sessions, { accelerator, batch, threads, precision, ...about }),
     );

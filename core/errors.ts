@@ -38,15 +38,19 @@ export class InfeasibleModelError extends RidgepointError {
   readonly limit: number | undefined;
   readonly observed: number | undefined;
 
-  constructor(
-    message: string,
-    about: { readonly reason: InfeasibleReason; readonly limit?: number; readonly observed?: number },
-  ) {
-    super(message);
+  constructor(message: string, about: Inability & { readonly cause?: unknown }) {
+    super(message, about.cause === undefined ? undefined : { cause: about.cause });
     this.reason = about.reason;
     this.limit = about.limit;
     this.observed = about.observed;
   }
+}
+
+/** Why a target cannot run a network, and by how much where that is a number. */
+interface Inability {
+  readonly reason: InfeasibleReason;
+  readonly limit?: number | undefined;
+  readonly observed?: number | undefined;
 }
 
 /** The machine, a driver or a child process failed, not the candidate. CLI exit code 5. */
@@ -74,10 +78,16 @@ export interface WireError {
   readonly code: string;
   readonly retry: boolean;
   readonly message: string;
+  /** Of an {@link InfeasibleModelError}. */
+  readonly inability?: Inability;
 }
 
 /** Any thrown value as data; foreign errors get the code `unexpected`. */
 export function toWire(error: unknown): WireError {
+  if (error instanceof InfeasibleModelError) {
+    const { name, code, retry, message, reason, limit, observed } = error;
+    return { name, code, retry, message, inability: { reason, limit, observed } };
+  }
   if (error instanceof RidgepointError)
     return { name: error.name, code: error.code, retry: error.retry, message: error.message };
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -91,6 +101,8 @@ export function fromWire(wire: WireError): RidgepointError {
       return new ConfigError(wire.message);
     case 'invalid-file':
       return new InvalidFileError(wire.message);
+    case 'infeasible-model':
+      return new InfeasibleModelError(wire.message, wire.inability ?? { reason: 'unsupported' });
     case 'unreachable-limit':
       return new UnreachableLimitError(wire.message);
     case 'interrupted':

@@ -1,12 +1,15 @@
 import { availableParallelism, arch, cpus, hostname, release, type } from 'node:os';
 import { runtimeVersion } from '../accelerators/onnxruntime.ts';
+import { softwareDriver } from '../accelerators/software-driver.ts';
 import type { Fingerprint } from './latency.ts';
 
 /**
  * This host, runtime and provider. Latencies are comparable, and cached ones reusable, when all of
- * it is equal.
+ * it is equal. Call it in the process that measures, when a session is open there: a software driver
+ * in a GPU's place is known by then only.
  */
 export function fingerprint(provider: string): Fingerprint {
+  const software = provider === 'webgpu' ? softwareDriver() : undefined;
   return {
     host: hostname(),
     os: `${type()} ${release()} ${arch()}`,
@@ -15,5 +18,6 @@ export function fingerprint(provider: string): Fingerprint {
     runtime: runtimeVersion(),
     provider,
     node: process.version,
+    ...(software === undefined ? {} : { software }),
   };
 }

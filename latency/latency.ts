@@ -9,6 +9,10 @@ export const fingerprintSchema = z.strictObject({
   runtime: z.string().describe('e.g. onnxruntime-node 1.30.0'),
   provider: z.string().describe('execution provider every node ran on'),
   node: z.string(),
+  software: z
+    .string()
+    .optional()
+    .describe("software driver that computed on the CPU in a GPU's place: no GPU's latency"),
 });
 export type Fingerprint = z.infer<typeof fingerprintSchema>;
 
@@ -23,26 +27,39 @@ export const latencySchema = z.strictObject({
   p90Ms: z.number().positive(),
   /** Null below 300 samples: a p99 of fewer is a maximum in disguise. */
   p99Ms: z.number().positive().nullable(),
-  /** Interval of a percentile, from the spread *between* sessions. */
+  /** Interval of the percentile asked for, from the spread *between* sessions. */
   intervalMs: z.strictObject({ percentile: z.number(), level: z.number(), lo: z.number(), hi: z.number() }),
   sessions: z.int().nonnegative(),
   samples: z.int().nonnegative(),
   stable: z.boolean(),
-  /** Largest relative departure of the reference kernel from its median over accepted blocks. */
+  /** Largest relative departure of the reference kernel, over accepted blocks, from its time when the host is quiet. */
   drift: z.number().nonnegative(),
   rejectedBlocks: z.int().nonnegative(),
+  /** Share of the host's cores that other processes used during accepted blocks. */
+  otherLoad: z.number().nonnegative().optional(),
+  /** Median time of the reference kernel over accepted blocks: what later measurements on this host compare theirs with. */
+  referenceMs: z.number().positive().optional(),
   /** Whether copies to and from the device are in the time. */
   includesIo: z.boolean(),
+  /** Whose clock: the host's around a call, waiting included, or the device's own. Absent where nobody said. */
+  clock: z.enum(['host', 'device']).optional(),
   /** False for a prediction by a profile that no measurement backs: good for ranking only. */
   calibrated: z.boolean(),
   fingerprint: fingerprintSchema.nullable(),
+  /** Nodes by the execution provider that the runtime's profile saw them on; of providers other than the CPU. */
+  placement: z.record(z.string(), z.int()).optional(),
   /** True where a command gave percentiles only, not the samples they are of: hearsay that nobody can check. */
   reported: z.boolean().optional(),
   /** Session medians and a thinned sample of single runs, for plots. */
   sessionP50Ms: z.array(z.number()).optional(),
   samplesMs: z.array(z.number()).optional(),
+  /** When it was measured, where a ledger's earlier measurement stands in for a new one. */
+  reusedFrom: z.iso.datetime().optional(),
 });
 export type Latency = z.infer<typeof latencySchema>;
+
+export const percentiles = [50, 90, 99] as const;
+export type Percentile = (typeof percentiles)[number];
 
 /** How a latency is asked for. */
 export interface LatencySetting {

@@ -2,27 +2,52 @@ import { onnxRuntimeAccelerator, type ProviderId, providerIds } from '../acceler
 import { serveChild } from '../core/child.ts';
 import { systemClock } from '../core/clock.ts';
 import { ConfigError } from '../core/errors.ts';
+import { precisionOn } from './file-precision.ts';
 import { fingerprint } from './fingerprint.ts';
+import { hostLoad } from './host-load.ts';
 import type { Latency } from './latency.ts';
 import { measure, type MeasureProgress, type MeasureRequest, steadyClock } from './measure.ts';
 import { modelBytes } from './model-file.ts';
+import { measureOffline } from './offline.ts';
+import { placementIn, type PlacementRequest } from './placed-nodes.ts';
 import { openReference, type Reference } from './reference.ts';
+import type { Offline, Server, ServerQuestion } from './scenario.ts';
+import { measureServer } from './server.ts';
 
 /** A measurement whose model may be named by its path. */
-export type MeasureTask = Omit<MeasureRequest, 'model'> & { readonly model: string | Uint8Array };
+export type MeasureTask = Omit<MeasureRequest, 'model'> &
+  Pick<PlacementRequest, 'allowFallback'> & {
+    readonly model: string | Uint8Array;
+    /** The reference's time in earlier quiet measurements, where a ledger knows it. */
+    readonly quietReferenceMs?: number;
+    /** A single stream when left out. */
+    readonly scenario?: 'offline' | ServerQuestion;
+  };
 
+const load = hostLoad();
 const clock = steadyClock(systemClock);
 const references = new Map<string, Reference>();
 
-serveChild<MeasureTask, Latency, MeasureProgress>(async (task, { emit, signal }) => {
+serveChild<MeasureTask, Latency | Offline | Server, MeasureProgress>(async (task, { emit, signal }) => {
   const { accelerator: id, threads } = task.setting;
   if (!isProvider(id)) throw new ConfigError(`expected an accelerator among ${providerIds.join(', ')}, got '${id}'`);
-  const accelerator = onnxRuntimeAccelerator(id);
+  const accelerator = onnxRuntimeAccelerator(id, task);
   const model = await modelBytes(task.model);
+  const precision = precisionOn(id, model, task.precision);
   const reference = references.get(`${id} ${threads}`) ?? (await openReference(accelerator, threads, clock));
   references.set(`${id} ${threads}`, reference);
-  const context = { accelerator, reference, clock, fingerprint: fingerprint(id), signal, onProgress: emit };
-  return measure({ ...task, model }, context);
+  const placement = await placementIn(accelerator, model, task);
+  const { quietReferenceMs, scenario, allowFallback: _, ...request } = { ...task, model, precision };
+  const quiet = quietReferenceMs === undefined ? {} : { quietReferenceMs };
+  const witnesses = { reference, ...(load ? { load } : {}), clock, signal, ...quiet };
+  const context = { ...witnesses, accelerator, fingerprint: fingerprint(id), onProgress: emit };
+  if (scenario === undefined) return { ...(await measure(request, context)), ...placement };
+  if (scenario === 'offline') {
+    const offline = await measureOffline(request, context);
+    return { ...offline, latency: { ...offline.latency, ...placement } };
+  }
+  const server = await measureServer(request, context, scenario);
+  return { ...server, service: { ...server.service, ...placement } };
 });
 
 function isProvider(id: string): id is ProviderId {

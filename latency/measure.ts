@@ -1,11 +1,19 @@
 import type { Accelerator, Session, TensorValue } from '../accelerators/accelerator.ts';
 import type { Clock } from '../core/clock.ts';
 import { InterruptedError } from '../core/errors.ts';
+import { Blocks, pause, type Quietness, type Witnesses } from './blocks.ts';
 import { randomInputs } from './inputs.ts';
-import type { Fingerprint, Latency, LatencySetting } from './latency.ts';
+import type { Fingerprint, Latency, LatencySetting, Percentile } from './latency.ts';
 import type { Protocol } from './protocol.ts';
-import type { Reference } from './reference.ts';
-import { geometricInterval, median, quantile, relativeHalfWidth } from './statistics.ts';
+import {
+  geometricInterval,
+  type Interval,
+  leastSamples,
+  median,
+  quantile,
+  quantileInterval,
+  relativeHalfWidth,
+} from './statistics.ts';
 
 /** What to measure, and how. */
 export interface MeasureRequest {
@@ -13,88 +21,129 @@ export interface MeasureRequest {
   readonly model: Uint8Array;
   readonly setting: LatencySetting;
   readonly protocol: Protocol;
+  /** The one whose interval decides when to stop, and whether the result is stable; 50 by default. */
+  readonly percentile?: Percentile;
   /** What the caller knows of the file's arithmetic, for the record; fp32 by default. */
   readonly precision?: Latency['precision'];
 }
 
 /** How far a measurement is. */
 export interface MeasureProgress {
+  /** Sessions that are done. */
   readonly session: number;
   readonly blocks: number;
   readonly rejectedBlocks: number;
-  /** Of the sessions so far. */
-  readonly p50Ms: number;
+  /** Of the sessions so far; null before the first is done. */
+  readonly p50Ms: number | null;
+  /** What is being measured, where it is not a single stream: e.g. `120/s`. */
+  readonly at?: string;
 }
 
 /** Where a measurement happens. */
-export interface MeasureContext {
+export interface MeasureContext extends Witnesses {
   readonly accelerator: Accelerator;
-  readonly reference: Reference;
-  /** Its `now` must be monotonic and finer than a microsecond: {@link steadyClock}, or a simulated one. */
-  readonly clock: Clock;
   readonly fingerprint: Fingerprint;
-  readonly signal?: AbortSignal;
   readonly onProgress?: (progress: MeasureProgress) => void;
 }
 
 /**
  * Measures a model by a protocol, on a machine that is otherwise quiet (see host-lock.ts) and in a
- * process of its own (see isolate.ts).
+ * process of its own (see isolate.ts): a single stream, the next run as soon as the last one ended.
  *
  * p50 is the geometric mean of the medians of fresh sessions, the centre of its interval; p90 and
- * p99 are of all samples together. A time is one `run` with its inputs and outputs in host memory.
- * Unstable is a verdict in the record, not an error.
+ * p99 are of all samples together, with an interval that counts sessions, not samples, as independent.
+ * A time is one `run` with its inputs and outputs in host memory, by the host's clock.
+ * Unstable is a verdict in the record, not an error: the interval of the percentile asked for is too
+ * wide, or the machine was disturbed.
  * @throws {InterruptedError} when aborted; it is heard between runs.
  * @throws {RidgepointError} what opening the session throws.
  */
 export async function measure(request: MeasureRequest, context: MeasureContext): Promise<Latency> {
-  const { protocol } = request;
+  const { protocol, percentile = 50 } = request;
+  const { interval, sessions } = protocol;
+  const goal: Goal = {
+    ...boundsOf(protocol, percentile),
+    // A median's interval is of the sessions' medians; a tail's is of samples, which must be enough to bound it.
+    samplesPerSession:
+      percentile === 50 ? 1 : Math.ceil(leastSamples(percentile / 100, interval.level, sessions.min) / sessions.min),
+    intervalOf: (samples) => percentileInterval(samples, percentile, interval.level),
+  };
+  return summarise(request, context, await sampleSessions(request, context, goal));
+}
+
+function boundsOf({ interval, capMs, tail }: Protocol, percentile: Percentile): Pick<Goal, 'tolerance' | 'capMs'> {
+  return percentile === 50 ? { tolerance: interval.tolerance, capMs } : tail;
+}
+
+/** When samples are enough. */
+export interface Goal {
+  /** Largest half-width of the interval, relative. */
+  readonly tolerance: number;
+  readonly capMs: number;
+  /** A session takes blocks until it has so many, unless the time is up. */
+  readonly samplesPerSession: number;
+  /** Its ends may be infinite where nothing bounds the value yet. */
+  intervalOf(sessions: readonly (readonly number[])[]): Interval;
+}
+
+/** Times of runs by session, in milliseconds, and how quiet the machine was. */
+export interface Sampled {
+  readonly sessions: readonly (readonly number[])[];
+  readonly quietness: Quietness;
+}
+
+/** Fresh sessions, one after the other, until the goal's interval between them is tight enough, or a cap is met. */
+export async function sampleSessions(request: MeasureRequest, context: MeasureContext, goal: Goal): Promise<Sampled> {
+  const { protocol, setting } = request;
   const startMs = context.clock.now();
-  const overtime = (): boolean => context.clock.now() - startMs > protocol.capMs;
-  const blocks = new Blocks(protocol, context, request.setting, overtime);
+  const overtime = (): boolean => context.clock.now() - startMs > goal.capMs;
   const sessions: number[][] = [];
+  const tell = (): void => {
+    const logs = sessions.map((session) => Math.log(median(session)));
+    const p50Ms = logs.length === 0 ? null : Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+    const { accepted, rejected } = blocks;
+    context.onProgress?.({ session: sessions.length, blocks: accepted, rejectedBlocks: rejected, p50Ms });
+  };
+  const blocks = new Blocks(protocol, { ...context, onRejected: tell }, setting.threads, overtime);
   const enough = (): boolean => {
     if (sessions.length < protocol.sessions.min) return false;
-    return relativeHalfWidth(intervalOf(sessions, protocol)) <= protocol.interval.tolerance || overtime();
+    return relativeHalfWidth(goal.intervalOf(sessions)) <= goal.tolerance || overtime();
   };
   while (sessions.length < protocol.sessions.max && !enough()) {
     await pause(context, protocol.sessions.gapMs);
-    sessions.push(await measureSession(request, context, blocks));
-    context.onProgress?.({
-      session: sessions.length,
-      blocks: blocks.observedMs.length,
-      rejectedBlocks: blocks.rejected,
-      p50Ms: Math.exp(sessions.reduce((sum, samples) => sum + Math.log(median(samples)), 0) / sessions.length),
+    const samples = await withSession(request, context, async (run) => {
+      const taken: number[] = [];
+      // The minimum number of sessions outranks the cap, the number of their blocks does not.
+      for (let block = 0; block === 0 || !overtime(); block++) {
+        if (block >= protocol.sessions.blocks && taken.length >= goal.samplesPerSession) break;
+        taken.push(...(await blocks.take(() => sampleBlock(run, protocol, context.clock, overtime))));
+      }
+      return taken;
     });
+    sessions.push(samples);
+    tell();
   }
-  return summarise(request, context, sessions, blocks);
+  return { sessions, quietness: blocks.quietness };
 }
 
-/** The machine's monotonic clock, in fractions of a millisecond since the process started. */
-export function steadyClock(clock: Clock): Clock {
-  return { now: () => performance.now(), sleep: clock.sleep };
-}
+/** Time of one run of an open session, in milliseconds. */
+export type TimedRun = () => Promise<number>;
 
-/** Opens a fresh session, warms it up and returns the times of its accepted blocks. */
-async function measureSession(request: MeasureRequest, context: MeasureContext, blocks: Blocks): Promise<number[]> {
-  const { setting, protocol } = request;
-  const session = await context.accelerator.open(request.model, { threads: setting.threads });
+/** Opens a fresh session, warms it up, and closes it after `task`. */
+export async function withSession<T>(
+  { model, setting, protocol }: MeasureRequest,
+  context: MeasureContext,
+  task: (run: TimedRun) => Promise<T>,
+): Promise<T> {
+  const session = await context.accelerator.open(model, { threads: setting.threads });
   try {
     const run = timedRun(session, randomInputs(session.inputs, setting.batch), context);
     await warmUp(run, protocol, context.clock);
-    const samples: number[] = [];
-    for (let block = 0; block < protocol.sessions.blocks; block++) {
-      // The minimum number of sessions outranks the cap, the number of their blocks does not.
-      if (block > 0 && blocks.overtime()) break;
-      samples.push(...(await blocks.take(run)));
-    }
-    return samples;
+    return await task(run);
   } finally {
     await session.close();
   }
 }
-
-type TimedRun = () => Promise<number>;
 
 function timedRun(session: Session, feeds: Readonly<Record<string, TensorValue>>, context: MeasureContext): TimedRun {
   const { clock, signal } = context;
@@ -115,103 +164,67 @@ async function warmUp(run: TimedRun, { warmup }: Protocol, clock: Clock): Promis
     const [earlier, later] = [median(timesMs.slice(-2 * window, -window)), median(timesMs.slice(-window))];
     return Math.abs(later / earlier - 1) <= tolerance;
   };
-  // Two runs at least: the first allocates and is often many times slower.
-  while (timesMs.length < 2 || (!steady() && clock.now() - startMs < maxMs)) timesMs.push(await run());
+  while (!steady() && clock.now() - startMs < maxMs) timesMs.push(await run());
 }
 
-/** Takes blocks of samples between observations of the reference kernel, and judges them by these. */
-class Blocks {
-  /** The worse of the two observations beside each accepted block. */
-  readonly observedMs: number[] = [];
-  rejected = 0;
-  readonly overtime: () => boolean;
-  readonly #protocol: Protocol;
-  readonly #context: MeasureContext;
-  readonly #settleMs: number;
-
-  constructor(protocol: Protocol, context: MeasureContext, setting: LatencySetting, overtime: () => boolean) {
-    this.#protocol = protocol;
-    this.#context = context;
-    this.#settleMs = setting.threads > 1 ? protocol.reference.settleMs : 0;
-    this.overtime = overtime;
-  }
-
-  /** Times of one accepted block; rejected ones are repeated while the protocol allows. */
-  async take(run: TimedRun): Promise<number[]> {
-    const { reference } = this.#context;
-    const { tolerance, maxRejected } = this.#protocol.reference;
-    let before = await this.#observe();
-    for (;;) {
-      const samples = await this.#sample(run);
-      const after = await this.#observe();
-      const worse = reference.departure(after) > reference.departure(before) ? after : before;
-      if (reference.departure(worse) <= tolerance || this.rejected >= maxRejected || this.overtime()) {
-        this.observedMs.push(worse);
-        return samples;
-      }
-      this.rejected++;
-      // What disturbed it may pass.
-      await pause(this.#context, this.#protocol.sessions.gapMs);
-      before = await this.#observe();
-    }
-  }
-
-  async #observe(): Promise<number> {
-    await pause(this.#context, this.#settleMs);
-    return this.#context.reference.observe(this.#protocol.reference.runs);
-  }
-
-  async #sample(run: TimedRun): Promise<number[]> {
-    const { ms, minSamples, maxSamples, discard } = this.#protocol.block;
-    for (let dropped = 0; dropped < discard; dropped++) await run();
-    const startMs = this.#context.clock.now();
-    const samples: number[] = [];
-    const full = (): boolean =>
-      samples.length >= minSamples && (this.overtime() || this.#context.clock.now() - startMs >= ms);
-    while (samples.length < maxSamples && !full()) samples.push(await run());
-    return samples;
-  }
+async function sampleBlock(
+  run: TimedRun,
+  { block }: Protocol,
+  clock: Clock,
+  overtime: () => boolean,
+): Promise<number[]> {
+  for (let dropped = 0; dropped < block.discard; dropped++) await run();
+  const startMs = clock.now();
+  const samples: number[] = [];
+  const full = (): boolean => samples.length >= block.minSamples && (overtime() || clock.now() - startMs >= block.ms);
+  while (samples.length < block.maxSamples && !full()) samples.push(await run());
+  return samples;
 }
 
-async function pause({ clock, signal }: MeasureContext, ms: number): Promise<void> {
-  if (signal?.aborted) throw new InterruptedError('measuring latency: interrupted');
-  // The session's run yields to the event loop too, so an abort during a short pause is heard right after it.
-  if (ms > 0) await clock.sleep(ms);
+/** Interval of a percentile: of session medians for the p50, of all samples in their sessions for tails. */
+function percentileInterval(sessions: readonly (readonly number[])[], percentile: Percentile, level: number): Interval {
+  if (percentile === 50)
+    return geometricInterval(
+      sessions.map((samples) => median(samples)),
+      level,
+    );
+  return quantileInterval(sessions, percentile / 100, level);
 }
 
-function intervalOf(sessions: readonly (readonly number[])[], protocol: Protocol) {
-  return geometricInterval(
-    sessions.map((samples) => median(samples)),
-    protocol.interval.level,
-  );
-}
-
-function summarise(
-  { setting, protocol, precision = 'fp32' }: MeasureRequest,
-  { reference, fingerprint }: MeasureContext,
-  sessions: readonly (readonly number[])[],
-  blocks: Blocks,
+/** The record of what was sampled. */
+export function summarise(
+  { setting, protocol, precision = 'fp32', percentile = 50 }: MeasureRequest,
+  { fingerprint }: MeasureContext,
+  { sessions, quietness }: Sampled,
 ): Latency {
-  const interval = intervalOf(sessions, protocol);
+  const { level } = protocol.interval;
+  const { centre } = percentileInterval(sessions, 50, level);
+  const interval = percentileInterval(sessions, percentile, level);
   const samples = sessions.flat();
   const sorted = Float64Array.from(samples).sort();
-  const drift = Math.max(...blocks.observedMs.map((observed) => reference.departure(observed)));
+  const { undisturbed, ...witnessed } = quietness;
   // A geometric mean of medians may pass the pooled p90 when one session in ten is far off.
-  const tail = (q: number): number => Math.max(quantile(sorted, q), interval.centre);
+  const tail = (q: number): number => Math.max(quantile(sorted, q), centre);
   return {
     source: 'measured',
     ...setting,
     precision,
-    p50Ms: interval.centre,
+    p50Ms: centre,
     p90Ms: tail(0.9),
-    p99Ms: samples.length < 300 ? null : tail(0.99),
-    intervalMs: { percentile: 50, level: protocol.interval.level, lo: interval.lo, hi: interval.hi },
+    p99Ms: samples.length < leastForP99 ? null : tail(0.99),
+    intervalMs: {
+      percentile,
+      level,
+      // Where too few samples bound a tail its interval ends at the extreme one, and the verdict is unstable.
+      lo: interval.lo > 0 ? interval.lo : (sorted[0] as number),
+      hi: Number.isFinite(interval.hi) ? interval.hi : (sorted.at(-1) as number),
+    },
     sessions: sessions.length,
     samples: samples.length,
-    stable: relativeHalfWidth(interval) <= protocol.interval.tolerance && drift <= protocol.reference.tolerance,
-    drift,
-    rejectedBlocks: blocks.rejected,
+    stable: relativeHalfWidth(interval) <= boundsOf(protocol, percentile).tolerance && undisturbed,
+    ...witnessed,
     includesIo: true,
+    clock: 'host',
     calibrated: true,
     fingerprint,
     sessionP50Ms: sessions.map((session) => median(session)),
@@ -219,8 +232,26 @@ function summarise(
   };
 }
 
+/** Below so many samples a p99 is a maximum in disguise. */
+export const leastForP99 = 300;
+
 /** Every k-th of the values in their order, at most `count`. */
 function thin(values: readonly number[], count: number): number[] {
   const step = Math.max(1, Math.ceil(values.length / count));
   return values.filter((_, index) => index % step === 0);
+}
+
+/** Timers wake up to this much late; the rest of a sleep is spent awake, or arrivals would be late by as much. */
+const timerMs = 2;
+
+/** The machine's monotonic clock, in fractions of a millisecond since the process started. Its sleeps end on time. */
+export function steadyClock(clock: Clock): Clock {
+  return {
+    now: () => performance.now(),
+    async sleep(ms, signal) {
+      const endMs = performance.now() + ms;
+      if (ms > timerMs) await clock.sleep(ms - timerMs, signal);
+      while (performance.now() < endMs);
+    },
+  };
 }

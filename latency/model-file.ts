@@ -1,5 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { ConfigError } from '../core/errors.ts';
+import { Random } from '../core/random.ts';
+import { buildNetwork } from '../models/build.ts';
+import { exportOnnx } from '../models/export.ts';
+import { initialWeights } from '../models/initialise.ts';
+import type { NetworkSpec } from '../models/spec.ts';
 
 /** Bytes of a model given by its path or as they are. @throws {ConfigError} when the file cannot be read. */
 export async function modelBytes(model: string | Uint8Array): Promise<Uint8Array> {
@@ -7,4 +12,12 @@ export async function modelBytes(model: string | Uint8Array): Promise<Uint8Array
   return readFile(model).catch((cause: NodeJS.ErrnoException) => {
     throw new ConfigError(`expected a readable ONNX file, got '${model}' (${cause.code})`, { cause });
   });
+}
+
+/**
+ * The file that stands for a network which nobody has trained: constant weights of trained scale, the same ones for
+ * the same spec, and the batch fixed.
+ */
+export function candidateModel(spec: NetworkSpec, batch: number): Uint8Array {
+  return exportOnnx(spec, initialWeights(buildNetwork(spec, 1), new Random('latency')), batch);
 }

@@ -7,6 +7,7 @@ import { serveChild } from '../core/child.ts';
 import { systemClock } from '../core/clock.ts';
 import { EnvironmentError } from '../core/errors.ts';
 import { fingerprint } from './fingerprint.ts';
+import { hostLoad } from './host-load.ts';
 import { randomInputs } from './inputs.ts';
 import { type KernelTime, readKernelTimes } from './kernel-times.ts';
 import type { Fingerprint } from './latency.ts';
@@ -37,6 +38,7 @@ export interface ObservedTimes {
   readonly fingerprint: Fingerprint;
 }
 
+const load = hostLoad();
 const clock = steadyClock(systemClock);
 const accelerator = onnxRuntimeAccelerator('cpu');
 const references = new Map<number, Reference>();
@@ -59,7 +61,8 @@ serveChild<ObserveTask, ObservedTimes>(async ({ model, batch, threads, protocol,
     },
   };
   const setting = { accelerator: 'cpu', batch, threads };
-  const context = { accelerator, reference: watched, clock, fingerprint: fingerprint('cpu'), signal };
+  const witnesses = { reference: watched, ...(load ? { load } : {}), clock, signal };
+  const context = { ...witnesses, accelerator, fingerprint: fingerprint('cpu') };
   const { p50Ms, sessionP50Ms = [], stable } = await measure({ model, setting, protocol }, context);
   const kernels = profiles ? await profile(accelerator, model, { batch, threads }) : [];
   return { p50Ms, sessionP50Ms, stable, referenceMs: median(seenMs), kernels, fingerprint: context.fingerprint };

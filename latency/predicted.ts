@@ -1,5 +1,4 @@
 import { type DeviceProfile, type Precision, precisions } from '../accelerators/device-profile.ts';
-import { simulatedLatencyMs, simulatedProfile, type Work } from '../accelerators/simulated.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { KernelProgram } from '../models/kernels.ts';
 import { featureNames, programFeatures } from './kernel-features.ts';
@@ -116,19 +115,6 @@ function learnedLatency(
   return { ms, kernels, deviceMs, hostMs: analytic.hostMs, logDeviation, unseen: [...unseen] };
 }
 
-/**
- * Latency of a simulated device as the record that measuring gives: one exact value, so every
- * percentile and both ends of the interval are equal. It stands on no measurement: `calibrated` is
- * false and it serves to rank, and to test.
- */
-export function predictedLatency(
-  work: Work,
-  setting: Omit<LatencySetting, 'accelerator'>,
-  profile: DeviceProfile = simulatedProfile,
-): Latency {
-  return exactly(simulatedLatencyMs(work, setting.batch, profile), profile.id, setting);
-}
-
 function exactly(ms: number, accelerator: string, { batch, threads }: Omit<LatencySetting, 'accelerator'>): Latency {
   return {
     source: 'predicted',
@@ -146,6 +132,7 @@ function exactly(ms: number, accelerator: string, { batch, threads }: Omit<Laten
     drift: 0,
     rejectedBlocks: 0,
     includesIo: false,
+    clock: 'device',
     calibrated: false,
     fingerprint: null,
   };

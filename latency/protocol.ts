@@ -27,12 +27,17 @@ export const protocolSchema = z.strictObject({
   reference: z.strictObject({
     /** Runs of one observation; their median counts. */
     runs: z.int().positive(),
-    /** A block is rejected when an observation beside it departs by more from the running median. */
+    /** A block is rejected when an observation beside it departs by more from the fast end of what is remembered. */
     tolerance: share,
     /** Rejected blocks are repeated up to so many in all; then blocks count as they are, and `stable` is false. */
     maxRejected: z.int().nonnegative(),
     /** Pause before observing while idle threads of the model's session may still spin. */
     settleMs: z.number().nonnegative(),
+    /**
+     * Share of the host's cores that other processes may use; a block that saw more is rejected too. The reference
+     * alone is blind to a busy neighbour: it lives in its core's cache (docs/log.md).
+     */
+    otherLoad: share,
   }),
   /** Fresh sessions differ by more than samples inside one: they are the units of the interval. */
   sessions: z.strictObject({
@@ -43,11 +48,26 @@ export const protocolSchema = z.strictObject({
     /** Pause before each session, to spread them in time. */
     gapMs: z.number().nonnegative(),
   }),
-  /** Sessions are added until the interval of p50 is this tight. */
+  /** Sessions are added until the interval of the percentile asked for is this tight. */
   interval: z.strictObject({
     level: z.number().gt(0).lt(1),
-    /** Largest half-width, relative. */
+    /** Largest half-width of the p50's, relative. */
     tolerance: share,
+  }),
+  /** What holds instead where a p90 or a p99 is asked for: it takes more samples, and is known less well. */
+  tail: z.strictObject({ tolerance: share, capMs: z.number().positive() }),
+  /** Arrivals at a rate; see latency/server.ts. */
+  server: z.strictObject({
+    /** Fresh sessions at each rate: the units of the interval. */
+    sessions: z.int().min(3),
+    /** Arrivals that count in each. */
+    arrivals: z.int().positive(),
+    /** Share of arrivals before them that do not count, while the queue fills from empty. */
+    rampUp: z.number().nonnegative().max(1),
+    /** Rates tried at most in looking for the highest that meets a limit. */
+    rates: z.int().positive(),
+    /** No arrival at a rate is awaited after so long. */
+    capMs: z.number().positive(),
   }),
   /** No session beyond the minimum is opened after so long; within the minimum a block shrinks to `minSamples`. */
   capMs: z.number().positive(),
@@ -66,17 +86,21 @@ export const protocols: Readonly<Record<ProtocolPreset, Protocol>> = {
   quick: {
     warmup: { minRuns: 10, window: 5, tolerance: 0.05, maxMs: 150 },
     block: { ms: 50, minSamples: 3, maxSamples: 60, discard: 1 },
-    reference: { runs: 11, tolerance: 0.15, maxRejected: 6, settleMs: 10 },
+    reference: { runs: 11, tolerance: 0.15, maxRejected: 6, settleMs: 10, otherLoad: 0.1 },
     sessions: { min: 5, max: 10, blocks: 1, gapMs: 20 },
     interval: { level: 0.95, tolerance: 0.1 },
+    tail: { tolerance: 0.25, capMs: 10_000 },
+    server: { sessions: 5, arrivals: 160, rampUp: 0.1, rates: 5, capMs: 30_000 },
     capMs: 3000,
   },
   thorough: {
     warmup: { minRuns: 20, window: 10, tolerance: 0.03, maxMs: 1000 },
     block: { ms: 150, minSamples: 5, maxSamples: 100, discard: 2 },
-    reference: { runs: 21, tolerance: 0.1, maxRejected: 30, settleMs: 10 },
+    reference: { runs: 21, tolerance: 0.1, maxRejected: 30, settleMs: 10, otherLoad: 0.1 },
     sessions: { min: 8, max: 24, blocks: 2, gapMs: 200 },
     interval: { level: 0.95, tolerance: 0.03 },
+    tail: { tolerance: 0.1, capMs: 90_000 },
+    server: { sessions: 8, arrivals: 250, rampUp: 0.1, rates: 7, capMs: 120_000 },
     capMs: 30_000,
   },
 };
@@ -88,7 +112,7 @@ export const protocols: Readonly<Record<ProtocolPreset, Protocol>> = {
 export const calibrationProtocol: Protocol = {
   warmup: { minRuns: 3, window: 2, tolerance: 0.05, maxMs: 100 },
   block: { ms: 40, minSamples: 5, maxSamples: 40, discard: 1 },
-  reference: { runs: 7, tolerance: 0.1, maxRejected: 4, settleMs: 10 },
+  reference: { runs: 7, tolerance: 0.1, maxRejected: 4, settleMs: 10, otherLoad: 0.1 },
   sessions: { min: 3, max: 3, blocks: 1, gapMs: 0 },
   interval: { level: 0.95, tolerance: 0.1 },
   capMs: 5000,

@@ -1,3 +1,5 @@
+import { studentT } from '../core/student-t.ts';
+
 /**
  * Quantile of sorted values by linear interpolation between order statistics (Hyndman & Fan 1996,
  * definition 7: position q·(n − 1), as NumPy and R default to).
@@ -48,61 +50,88 @@ export function relativeHalfWidth({ centre, hi }: Interval): number {
 }
 
 /**
- * Two-sided quantile of Student's t: P(|T| ≤ t) = level.
- * By bisection of the closed form for whole degrees of freedom (Abramowitz & Stegun 26.7.3–4).
- */
-export function studentT(level: number, degrees: number): number {
-  let lo = 0;
-  let hi = 1;
-  while (coverage(hi, degrees) < level) hi *= 2;
-  for (let step = 0; step < 60; step++) {
-    const middle = (lo + hi) / 2;
-    if (coverage(middle, degrees) < level) lo = middle;
-    else hi = middle;
-  }
-  return hi;
-}
-
-/** P(|T| ≤ t). */
-function coverage(t: number, degrees: number): number {
-  const angle = Math.atan(t / Math.sqrt(degrees));
-  const cosine = Math.cos(angle);
-  const odd = degrees % 2 === 1;
-  let term = odd ? cosine : 1;
-  let sum = degrees === 1 ? 0 : term;
-  for (let k = odd ? 2 : 1; k <= degrees - 3; k += 2) {
-    term *= (k / (k + 1)) * cosine ** 2;
-    sum += term;
-  }
-  return odd ? (2 / Math.PI) * (angle + Math.sin(angle) * sum) : Math.sin(angle) * sum;
-}
-
-/**
  * Distribution-free interval of a quantile from order statistics: with B ~ Binomial(n, q), the
  * interval [x₍ₗ₎, x₍ᵤ₎] misses on either side with probability at most (1 − level) ÷ 2. A side is
  * null when even the extreme value does not bound the quantile that surely: too few samples.
- * It takes the samples to be independent, so it is for tails over many sessions, not for medians.
- * @param sorted ascending.
+ * @param sorted ascending. @param effective n, where samples are not independent and count as fewer; ranks are
+ * then shares of all of them.
  */
 export function orderStatisticInterval(
   sorted: ArrayLike<number>,
   q: number,
   level: number,
+  effective: number = sorted.length,
 ): { readonly lo: number | null; readonly hi: number | null } {
   const tail = (1 - level) / 2;
-  const count = sorted.length;
-  // below[k] = P(B < k) = P(the quantile lies under the k-th smallest value), k = 1 … n.
+  const count = Math.floor(effective);
+  const scale = sorted.length / count;
+  // below = P(B < k) = P(the quantile lies under the k-th smallest of `count` values), k = 1 … n.
   let logTerm = count * Math.log1p(-q);
   let below = Math.exp(logTerm);
   let lo: number | null = null;
   let hi: number | null = null;
   for (let k = 1; k <= count; k++) {
     // P(quantile < x₍ₖ₎) = P(B < k): the k-th value is a lower bound while that is rare …
-    if (below <= tail) lo = sorted[k - 1] as number;
+    if (below <= tail) lo = sorted[Math.floor((k - 1) * scale)] as number;
     // … and an upper bound once P(B ≥ k) is.
-    if (hi === null && 1 - below <= tail) hi = sorted[k - 1] as number;
+    if (hi === null && 1 - below <= tail) hi = sorted[Math.ceil(k * scale) - 1] as number;
     logTerm += Math.log((count - k + 1) / k) + Math.log(q) - Math.log1p(-q);
     below += Math.exp(logTerm);
   }
   return { lo, hi };
+}
+
+/**
+ * Interval of a quantile of samples that come in sessions. Samples of one session resemble each other, so they
+ * count as fewer: n_eff = n ÷ deff · (t_{n−1} ÷ t_{k−1})², deff the variance between the k sessions of "share of
+ * samples up to the quantile" over that of independent samples, at least 1; order statistics of n_eff values
+ * give the ends. An end that too few samples bound is 0 or infinite.
+ * @param sessions at least two, each of at least one sample, in any order.
+ * @see Korn & Graubard (1998), Confidence intervals for proportions with small expected number of positive counts
+ * estimated from survey data (n_eff); Woodruff (1952), Confidence intervals for medians and other position
+ * measures (from a share to a quantile). MLPerf's LoadGen bounds its percentiles by the same binomial, taking
+ * samples as independent.
+ */
+export function quantileInterval(sessions: readonly (readonly number[])[], q: number, level: number): Interval {
+  const k = sessions.length;
+  if (k < 2) throw new RangeError(`expected at least two sessions, got ${k}`);
+  const sorted = Float64Array.from(sessions.flat()).sort();
+  const count = sorted.length;
+  const centre = quantile(sorted, q);
+  // Both sides of the quantile, which differ where many samples equal it.
+  const between = Math.max(
+    varianceBetween(sessions, count, (value) => value <= centre),
+    varianceBetween(sessions, count, (value) => value < centre),
+  );
+  const designEffect = Math.max(1, between / ((q * (1 - q)) / count));
+  const { lo, hi } = orderStatisticInterval(sorted, q, level, count / designEffect / degreesEffect(count, k, level));
+  return { centre, lo: Math.min(lo ?? 0, centre), hi: Math.max(hi ?? Number.POSITIVE_INFINITY, centre) };
+}
+
+/** Variance, estimated from the differences between sessions, of the share of all samples that are `within`. */
+function varianceBetween(
+  sessions: readonly (readonly number[])[],
+  count: number,
+  within: (value: number) => boolean,
+): number {
+  const k = sessions.length;
+  const found = sessions.map((samples) => samples.reduce((sum, value) => sum + (within(value) ? 1 : 0), 0));
+  const mean = found.reduce((sum, each) => sum + each, 0) / count;
+  const squares = sessions.map((samples, session) => (((found[session] ?? 0) - samples.length * mean) / count) ** 2);
+  return (k / (k - 1)) * squares.reduce((sum, square) => sum + square, 0);
+}
+
+/** From so many degrees of freedom on, Student's t is the normal distribution to a thousandth. */
+const manyDegrees = 1000;
+
+/** How many more samples it takes to know a variance from k sessions only. */
+function degreesEffect(count: number, k: number, level: number): number {
+  return (studentT(level, k - 1) / studentT(level, Math.min(Math.max(1, count - 1), manyDegrees))) ** 2;
+}
+
+/** Fewest samples of k like sessions whose interval of a quantile has both ends: about 540 of eight for a p99 at 95 %. */
+export function leastSamples(q: number, level: number, k: number): number {
+  const tail = (1 - level) / 2;
+  const independent = Math.ceil(Math.log(tail) / Math.log(Math.max(q, 1 - q)));
+  return Math.ceil(independent * degreesEffect(manyDegrees + 1, k, level));
 }

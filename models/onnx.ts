@@ -53,7 +53,8 @@ export interface OnnxValue {
 export interface OnnxTensor {
   readonly name: string;
   readonly dims: readonly number[];
-  readonly data: Float32Array | BigInt64Array;
+  /** 16-bit values are the bits of float16. */
+  readonly data: Float32Array | BigInt64Array | Uint16Array;
 }
 
 export interface OnnxModel {
@@ -159,7 +160,8 @@ function valueProto({ name, dtype, shape }: OnnxValue) {
 }
 
 function tensorProto({ name, dims, data }: OnnxTensor) {
-  const dataType = data instanceof Float32Array ? dataTypes.float32 : dataTypes.int64;
+  const half = data instanceof Uint16Array ? dataTypes.float16 : undefined;
+  const dataType = half ?? (data instanceof Float32Array ? dataTypes.float32 : dataTypes.int64);
   return { name, dims, dataType, rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
 }
 

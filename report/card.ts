@@ -4,6 +4,7 @@ import type { MemberSummary, StudySummary, TargetSummary } from '../study/summar
 import type { Schedule } from '../training/schedule.ts';
 import type { Recipe } from '../training/trainer.ts';
 import { amount, byteSize, grouped, milliseconds, percent, percentNumber, plural, utcMinute } from './format.ts';
+import { verdictText } from './source.ts';
 import { limitText } from './headline.ts';
 
 /** What a card is written from. */
@@ -116,7 +117,7 @@ function latencySection(latency: Latency): string {
     ['p90', milliseconds(latency.p90Ms)],
     ['p99', p99],
     ['one run', `batch ${latency.batch}, ${plural(latency.threads, 'thread')}, ${latency.precision}`],
-    ['verdict', stable ? 'stable' : '**unstable**: take the interval, not the p50'],
+    ['verdict', stable ? verdictText(latency) : '**unstable**: take the interval, not the p50'],
   ];
   const protocol = reported
     ? `Percentiles as the user’s own program reported them, in ${plural(sessions, 'session')}; nobody saw the runs they are of.`
@@ -125,9 +126,11 @@ function latencySection(latency: Latency): string {
         `comes from the spread between sessions. ${plural(latency.rejectedBlocks, 'block')} rejected, drift of the reference kernel ` +
         `${percent(latency.drift)}. Copies to and from the device are ${latency.includesIo ? '' : 'not '}included.`
       : `Predicted, not measured${latency.calibrated ? '' : '; the profile was never calibrated: good for ranking only'}.`;
+  const software = fingerprint?.software;
+  const emulation = software === undefined ? '' : ` (emulated on the CPU by ${inline(software)}: no GPU’s latency)`;
   const place = fingerprint
     ? `Where: ${inline(fingerprint.cpu)}${fingerprint.cores > 0 ? ` (${plural(fingerprint.cores, 'core')})` : ''}, ${inline(fingerprint.os)}, host ` +
-      `${inline(fingerprint.host)}; ${inline(fingerprint.runtime)}, provider ${inline(fingerprint.provider)}, Node ${inline(fingerprint.node)}.`
+      `${inline(fingerprint.host)}; ${inline(fingerprint.runtime)}, provider ${inline(fingerprint.provider)}${emulation}, Node ${inline(fingerprint.node)}.`
     : 'Where: no fingerprint was recorded.';
   return `${markdownTable(['', 'time of one run'], rows)}\n\n${protocol}\n\n${place}`;
 }
@@ -194,8 +197,10 @@ function limitSection({ member, summary, target }: CardInput): string {
     `It knows ${plural(classes, 'class', 'classes')} of \`${code(summary.data.name)}\` and answers with one of them whatever it is shown. ` +
       'Images that differ from the training data, in source, lighting or framing, may score far lower.',
     'The logits are not calibrated probabilities.',
-    `Latency holds for ${inline(target.device)} as fingerprinted above, with nothing else running; measure again where it will run: ` +
-      `\`ridgepoint measure model.onnx --on ${code(target.device)}\`.`,
+    target.predictedBy
+      ? `The latency is what the profile ${inline(target.predictedBy.profile)} predicts; measure it where it will run before you rely on it.`
+      : `Latency holds for ${inline(target.device)} as fingerprinted above, with nothing else running; measure again where it will run: ` +
+        `\`ridgepoint measure model.onnx --on ${code(target.device)}\`.`,
     !member.latency.stable && 'The latency was unstable when measured.',
     member.limitMet === false && 'It misses the latency limit of its study.',
     member.testAccuracy.sd === null && 'One training seed: small differences from other networks mean little.',

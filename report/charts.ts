@@ -125,7 +125,7 @@ export function searchChart(summary: StudySummary, target: TargetSummary, width 
     key.drawing,
     axes(
       plot,
-      { scale: x, title: `p50 latency on ${target.name} (ms, log scale)` },
+      { scale: x, title: `${target.predictedBy ? 'predicted ' : ''}p50 latency on ${target.name} (ms, log scale)` },
       { scale: y, title: 'hold-out top-1 (%)' },
     ),
     limit?.drawing,

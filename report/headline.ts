@@ -1,4 +1,5 @@
 import { canonicalJson } from '../core/digest.ts';
+import { studentT } from '../core/student-t.ts';
 import type { FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
 import { milliseconds, milliseconds0, percent, percentNumber, plural, signed } from './format.ts';
 
@@ -256,22 +257,11 @@ function noiseOf(contrast: Contrast, given: ReadonlySet<MemberSummary>): number 
     (sum, [{ testAccuracy }, coefficient]) => sum + coefficient ** 2 / testAccuracy.values.length,
     0,
   );
-  return studentT975(freedom) * Math.sqrt((squares / freedom) * spread);
+  return studentT(0.95, freedom) * Math.sqrt((squares / freedom) * spread);
 }
 
 function verdictOf(differencePoints: number, noisePoints: number | null): Comparison['verdict'] {
   if (noisePoints === null) return 'noise-unknown';
   if (Math.abs(differencePoints) <= noisePoints) return 'within-noise';
   return differencePoints > 0 ? 'above' : 'below';
-}
-
-/** 97.5 % points of Student's t for 1 to 10 degrees of freedom. */
-const t975 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
-
-/** Exact to three decimals up to 10; above, the Cornish–Fisher expansion about 1.96 (error under 0.003). */
-function studentT975(freedom: number): number {
-  const z = 1.959964;
-  return (
-    t975[freedom - 1] ?? z + (z ** 3 + z) / (4 * freedom) + (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * freedom ** 2)
-  );
 }

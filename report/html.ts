@@ -1,5 +1,13 @@
 import { phaseNames } from '../study/events.ts';
-import type { FamilySummary, MemberSummary, OverSeeds, StudySummary, TargetSummary } from '../study/summary.ts';
+import type {
+  ElasticitySummary,
+  FamilySummary,
+  MemberSummary,
+  OverSeeds,
+  StudySummary,
+  TargetSummary,
+} from '../study/summary.ts';
+import type { Latency } from '../latency/latency.ts';
 import type { Stage } from '../models/spec.ts';
 import {
   curvesChart,
@@ -13,6 +21,7 @@ import {
 import { amount, duration, grouped, percent, percentNumber, plural, signed, significant, utcMinute } from './format.ts';
 import { comparisons, familyOf, headline, lineName, limitText, p50Interval, type Comparison } from './headline.ts';
 import { element, htmlDocument, stylesheet, type Content, type Markup } from './markup.ts';
+import { sourcesOf, sourceText, verdictText } from './source.ts';
 import { chartStyle } from './svg.ts';
 
 /**
@@ -46,6 +55,7 @@ export function renderReport(summary: StudySummary): string {
         multiplierSection(summary),
         curvesSection(summary),
         latencySection(summary),
+        predictionSection(summary),
         timeSection(summary),
         warningSection(summary),
         provenanceSection(summary),
@@ -93,6 +103,7 @@ function targetResult(summary: StudySummary, target: TargetSummary): Content {
     `batch ${target.batch}`,
     plural(target.threads, 'thread'),
     target.limit && `limit ${limitText(target.limit)}`,
+    ...sourcesOf(target).map((source) => `latency ${source}`),
   ];
   const title = element(
     'h2',
@@ -162,7 +173,7 @@ function resultRow(line: FamilySummary, member: MemberSummary): Markup {
     element('th', { scope: 'row', title: name }, name),
     cell(accuracyText(member.testAccuracy), seedsTitle(member.testAccuracy)),
     element('td', {}, significant(latency.p50Ms), element('small', {}, intervalText(member))),
-    element('td', { class: latency.stable ? 'good' : 'bad' }, verdictText(member)),
+    element('td', { class: verdictClass(latency), title: sourceText(latency) }, verdictText(latency)),
     element(
       'td',
       { class: limitMet === null ? null : limitMet ? 'good' : 'bad' },
@@ -253,7 +264,7 @@ function searchSection(summary: StudySummary): Content {
     'Search',
     summary.base && note(`The base is trial ${summary.base.trial}: ${summary.base.because}`),
     element('div', { class: 'figures' }, figures, frontTable(summary)),
-    untimed > 0 && note(`${plural(untimed, 'infeasible trial')} without a latency: not drawn.`),
+    untimed > 0 && note(`${plural(untimed, 'infeasible trial')} that nothing was measured of: not drawn.`),
     summary.base && baseNetwork(summary.base),
   );
 }
@@ -270,7 +281,13 @@ function frontTable(summary: StudySummary): Content {
     {},
     element('h3', {}, `Pareto front: ${plural(front.length, 'trial')}`),
     table(
-      ['trial', 'hold-out top-1 %', ...targets.map((name) => `p50 ms, ${name}`), 'params', 'MACs'],
+      [
+        'trial',
+        'hold-out top-1 %',
+        ...summary.targets.map(({ name, predictedBy }) => `p50 ms${predictedBy ? ' predicted' : ''}, ${name}`),
+        'params',
+        'MACs',
+      ],
       shown.map((trial) => [
         trial.id,
         optional(trial.accuracy, (share) => percentNumber(share)),
@@ -329,6 +346,7 @@ function multiplierSection(summary: StudySummary): Content {
     return charts.length > 0
       ? [
           title,
+          target.elasticity && elasticityNote(target.elasticity),
           linesLegend(target),
           element(
             'div',
@@ -345,6 +363,17 @@ function multiplierSection(summary: StudySummary): Content {
       `As realised after rounding, against the base. The data’s native size is ${summary.data.native}; no network asks for more.`,
     ),
     rows,
+  );
+}
+
+function elasticityNote({ exponents, observations, residualSd, determined }: ElasticitySummary): Markup {
+  const parts = (['depth', 'width', 'resolution'] as const).map((axis) => {
+    const { value, lo, hi } = exponents[axis];
+    return `${axis}^${value.toFixed(2)} (${lo.toFixed(2)} to ${hi.toFixed(2)})`;
+  });
+  return note(
+    `Latency grows as ${parts.join(' · ')}, from ${plural(observations, 'scaling')} with 95 % intervals, ± ${percent(residualSd)} about that` +
+      `${determined ? '.' : '; too few or too alike to tell without assumptions.'}`,
   );
 }
 
@@ -378,21 +407,75 @@ function latencySection(summary: StudySummary): Content {
         member.size,
         significant(latency.p50Ms),
         significant(latency.p90Ms),
-        latency.p99Ms === null ? '– (under 300 runs)' : significant(latency.p99Ms),
+        latency.p99Ms === null
+          ? latency.reported
+            ? '– (not reported)'
+            : '– (under 300 runs)'
+          : significant(latency.p99Ms),
         String(latency.sessions),
         grouped(latency.samples),
         String(latency.rejectedBlocks),
         percent(latency.drift),
-        verdictText(member),
+        sourceText(latency),
+        verdictText(latency),
       ];
     });
     return [
       element('h3', {}, target.name),
       element('figure', {}, figure),
-      table(['size', 'p50 ms', 'p90 ms', 'p99 ms', 'sessions', 'runs', 'blocks rejected', 'drift', 'verdict'], rows),
+      table(
+        ['size', 'p50 ms', 'p90 ms', 'p99 ms', 'sessions', 'runs', 'blocks rejected', 'drift', 'source', 'verdict'],
+        rows,
+      ),
     ];
   });
   return blocks.length > 0 && section('Latency distributions', blocks);
+}
+
+/** What a device's profile said of networks that were measured on it, too. */
+function predictionSection(summary: StudySummary): Content {
+  const rows = summary.targets.flatMap(({ name, prediction }) => {
+    if (!prediction) return [];
+    const { profile, calibrated, networks, medianError, medianRatio, within10, rankCorrelation } = prediction;
+    const { refused, sampled, wronglyRefused, wronglyRefusedAtMost } = prediction;
+    return [
+      [
+        name,
+        `${profile}${calibrated ? '' : ', never calibrated'}`,
+        String(networks),
+        optional(medianRatio, (ratio) => ratio.toFixed(2)),
+        optional(medianError, percent),
+        optional(within10, (share) => percent(share, 0)),
+        optional(rankCorrelation, (rank) => rank.toFixed(2)),
+        String(refused),
+        String(sampled),
+        sampled === 0 ? '–' : `${wronglyRefused} (at most ${percent(wronglyRefusedAtMost, 0)})`,
+      ],
+    ];
+  });
+  if (rows.length === 0) return null;
+  return section(
+    'Prediction beside measurement',
+    table(
+      [
+        'target',
+        'profile',
+        'networks with both',
+        'median predicted ÷ measured',
+        'median error',
+        'within ± 10 %',
+        'rank correlation',
+        'refused by prediction',
+        'measured as a sample',
+        'of those within the limit',
+      ],
+      rows,
+    ),
+    note(
+      'A candidate is refused by prediction when the lower end of its interval is above the limit; a seeded sample of those is ' +
+        'measured all the same, which bounds how often prediction refuses wrongly (95 % confidence). Everything that was trained was measured.',
+    ),
+  );
 }
 
 function timeSection(summary: StudySummary): Content {
@@ -522,13 +605,14 @@ function intervalText(member: MemberSummary): string {
   return hi > lo ? ` ${significant(lo)}–${significant(hi)}` : '';
 }
 
-function verdictText({ latency }: MemberSummary): string {
-  if (latency.source === 'predicted') return latency.calibrated ? 'predicted' : 'predicted, ranking only';
-  return latency.stable ? 'stable' : 'unstable';
+/** Only what was measured can be good or bad. */
+function verdictClass({ source, reported, stable }: Latency): string | null {
+  if (source === 'predicted' || reported) return null;
+  return stable ? 'good' : 'bad';
 }
 
-function optional(value: number | undefined, format: (value: number) => string): string {
-  return value === undefined ? '–' : format(value);
+function optional(value: number | null | undefined, format: (value: number) => string): string {
+  return value === undefined || value === null ? '–' : format(value);
 }
 
 function listed(ids: readonly string[], most: number): string {
@@ -539,7 +623,8 @@ function twoDecimals(value: number): string {
   return value.toFixed(2);
 }
 
-const pageStyle = `
+/** Rules of the report’s pages, beside those of its charts. */
+export const pageStyle = `
 * { box-sizing: border-box; }
 html { background: var(--paper); color: var(--ink); color-scheme: light dark; }
 body { margin: 0; font: 14px/1.45 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; font-variant-numeric: tabular-nums; }

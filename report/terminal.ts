@@ -1,6 +1,7 @@
 import type { FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
 import { amount, duration, percentNumber, plural, significant } from './format.ts';
 import { headline, limitText, p50Interval } from './headline.ts';
+import { predictionText, sourcesOf, verdictText } from './source.ts';
 
 const columns = 90;
 
@@ -33,7 +34,8 @@ function targetTable(target: TargetSummary): readonly string[] {
   const lines = target.lines.filter((line) => line.members.length > 0);
   if (lines.length === 0) return [];
   const limit = target.limit ? `, limit ${limitText(target.limit)}` : '';
-  const title = `${target.name}: batch ${target.batch}, ${plural(target.threads, 'thread')}${limit}`;
+  const sources = sourcesOf(target).map((source) => `, latency ${source}`);
+  const title = `${target.name}: batch ${target.batch}, ${plural(target.threads, 'thread')}${limit}${sources.join('')}`;
   const rows = lines.flatMap((line) => line.members.map((member) => row(line, member)));
   const widths = header.map((name, column) =>
     Math.max(name.length, ...rows.map((cells) => (cells[column] ?? '').length)),
@@ -43,20 +45,20 @@ function targetTable(target: TargetSummary): readonly string[] {
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
       .join('  ')
       .trimEnd();
-  return [title, ...[header, ...rows].map((cells) => `  ${aligned(cells)}`)];
+  const prediction = target.prediction ? wrapped(`  ${predictionText(target.prediction)}`, '  ') : [];
+  return [...wrapped(title, '  '), ...[header, ...rows].map((cells) => `  ${aligned(cells)}`), ...prediction];
 }
 
 function row(line: FamilySummary, member: MemberSummary): readonly string[] {
   const { latency, testAccuracy, limitMet, count } = member;
   const [lo, hi] = p50Interval(member);
   const spread = testAccuracy.sd === null ? '' : ` ± ${percentNumber(testAccuracy.sd)}`;
-  const predicted = latency.source === 'predicted';
   return [
     clipped(rowName(line, member), 20),
     `${percentNumber(testAccuracy.mean)}${spread}`,
     significant(latency.p50Ms),
     hi > lo ? `${significant(lo)}–${significant(hi)}` : '',
-    predicted ? 'predicted' : latency.stable ? 'stable' : 'unstable',
+    verdictText(latency).split(',')[0] ?? '',
     limitMet === null ? '–' : limitMet ? 'met' : 'missed',
     count ? amount(count.params) : '–',
     count ? amount(count.macs) : '–',

@@ -1,7 +1,8 @@
 import type { NetworkSpec } from '../models/spec.ts';
 import { applyMultipliers, realisedKey, type ScaledNetwork } from './apply.ts';
+import { type Elasticity, fitElasticity } from './elasticity.ts';
 import type { Multipliers } from './multipliers.ts';
-import { type AccuracySurrogate, fitAccuracy, fitLatency, type LatencySurrogate } from './surrogate.ts';
+import { type AccuracySurrogate, fitAccuracy } from './surrogate.ts';
 
 /** What is known of one scaling of the base. Later observations of one network replace earlier ones, part by part. */
 export interface ScalingObservation {
@@ -34,7 +35,7 @@ export interface GridPoint extends ScaledNetwork {
 /** Observations merged per network, with the models fitted to them. */
 export interface Knowledge {
   readonly byNetwork: ReadonlyMap<string, ScalingObservation>;
-  readonly latency: LatencySurrogate;
+  readonly latency: Elasticity;
   readonly accuracy: AccuracySurrogate | null;
 }
 
@@ -65,7 +66,7 @@ export function learn(observations: readonly ScalingObservation[]): Knowledge {
     accuracy === undefined ? [] : { multipliers, accuracy },
   );
   if (timed.length === 0) throw new RangeError('scaling: expected at least one observed latency, got none');
-  return { byNetwork, latency: fitLatency(timed), accuracy: scored.length > 0 ? fitAccuracy(scored) : null };
+  return { byNetwork, latency: fitElasticity(timed), accuracy: scored.length > 0 ? fitAccuracy(scored) : null };
 }
 
 /**

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { StudyProgress } from './context.ts';
-import { runStudy } from './study.ts';
+import { openProfiles } from './profiles.ts';
+import { runStudy, type StudyOptions } from './study.ts';
 import type { StudyConfig } from './study-file.ts';
 import type { StudySummary } from './summary.ts';
 
@@ -15,8 +15,9 @@ const checkExamples = 256;
  */
 export async function checkStudy(
   config: StudyConfig,
-  options: { readonly signal?: AbortSignal; readonly onProgress?: (progress: StudyProgress) => void } = {},
+  options: Omit<StudyOptions, 'folder'> = {},
 ): Promise<StudySummary> {
+  await openProfiles(config); // With its limits, which the tiny study has none of.
   const folder = mkdtempSync(join(tmpdir(), 'ridgepoint-check-'));
   const targets = Object.fromEntries(
     Object.entries(config.targets).map(([name, target]) => [name, { ...target, limit: undefined, memory: undefined }]),

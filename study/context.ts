@@ -5,6 +5,7 @@ import type { NetworkSpec } from '../models/spec.ts';
 import type { Evaluator } from '../search/evaluator.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { FolderArtefacts } from './artefacts.ts';
+import type { StudyProfiles } from './profiles.ts';
 import type { StudyRecord } from './record.ts';
 import type { StudyConfig, TargetConfig } from './study-file.ts';
 
@@ -21,11 +22,11 @@ export interface DataDescription extends Pick<
   readonly file: string;
 }
 
-/** Latency of networks on targets: measured, or computed by the simulated device. */
+/** Latency of networks on targets: measured, or predicted where a target's device is a profile. */
 export interface LatencyMeter {
   /** A network with untrained weights; by the study's protocol unless one is asked for. */
   measureSpec(spec: NetworkSpec, target: TargetConfig, protocol?: ProtocolPreset): Promise<Latency>;
-  /** A file, by the thorough protocol. */
+  /** A file, by the thorough protocol; the percentile of the target's limit decides when it is known well enough. */
   measureFile(path: string, target: TargetConfig, spec: NetworkSpec | null): Promise<Latency>;
   close(): Promise<void>;
 }
@@ -46,6 +47,7 @@ export interface StudyContext {
   readonly record: StudyRecord;
   readonly evaluator: Evaluator;
   readonly meter: LatencyMeter;
+  readonly profiles: StudyProfiles;
   readonly artefacts: FolderArtefacts;
   readonly clock: Clock;
   readonly signal: AbortSignal;

@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { detectAccelerators } from '../accelerators/detect.ts';
+import { emulated } from '../accelerators/software-driver.ts';
 
 /** One thing a study needs or can use. */
 export interface Diagnosis {
@@ -21,11 +22,13 @@ export async function diagnose(): Promise<readonly Diagnosis[]> {
     node(),
     writable('working folder', process.cwd()),
     writable('temporary folder', tmpdir()),
-    ...accelerators.map(({ id, available, reason, fix }) => ({
+    ...accelerators.map(({ id, available, reason, fix, software }) => ({
       name: `provider ${id}`,
       ok: available,
       required: id === 'cpu',
-      detail: available ? 'ran a kernel' : (reason ?? 'unknown'),
+      detail: available
+        ? `ran a kernel${software === undefined ? '' : ` ${emulated(software)}`}`
+        : (reason ?? 'unknown'),
       ...(fix ? { fix } : {}),
     })),
   ];

@@ -2,13 +2,15 @@ import { CommandError } from '../commands/run.ts';
 import { ConfigError, EnvironmentError, InfeasibleModelError, InterruptedError } from '../core/errors.ts';
 import type { Metrics, Outcome } from '../core/trial.ts';
 import { percentileMs, type Latency } from '../latency/latency.ts';
+import { bytesOf } from '../latency/roofline.ts';
 import { buildNetwork } from '../models/build.ts';
 import { countGraph, type NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { EvaluationProgress } from '../search/evaluator.ts';
 import type { StudyContext } from './context.ts';
 import type { Proposal, Trial } from './record.ts';
-import type { Limit } from './study-file.ts';
+import { predictionOf, refusedBy } from './screening.ts';
+import { isProfile, type Limit, type TargetConfig } from './study-file.ts';
 
 /** Attempts before an evaluation that keeps failing is given up. */
 const maxAttempts = 3;
@@ -43,10 +45,17 @@ export async function latencyOf(
   const unable = `unable ${id}`;
   const known = record.decision(unable) as Inability | undefined;
   if (known) throw new InfeasibleModelError(known.message, known);
+  await predictionOf(context, { spec, specDigest: digest }, targetName);
   try {
     return await record.measureOnce(id, targetName, async () => {
-      signal.throwIfAborted();
-      return meter.measureSpec(spec, target);
+      for (let attempt = 1; ; attempt++) {
+        signal.throwIfAborted();
+        try {
+          return await meter.measureSpec(spec, target);
+        } catch (error) {
+          if (!isPassing(error) || attempt >= maxAttempts) throw error;
+        }
+      }
     });
   } catch (error) {
     if (!(error instanceof InfeasibleModelError)) throw error;
@@ -59,8 +68,13 @@ export async function latencyOf(
   }
 }
 
+/** Whether another try may succeed: a lost device, a crashed driver. Commands try again by themselves. */
+function isPassing(error: unknown): error is EnvironmentError {
+  return error instanceof EnvironmentError && error.retry && !(error instanceof CommandError);
+}
+
 /** Whether a latency is within a limit; a p99 limit is judged on p90 until there are samples enough for a p99. */
-export function meetsLimit(latency: Latency, limit: Limit): boolean {
+export function meetsLimit(latency: Latency, limit: { readonly percentile: number; readonly ms: number }): boolean {
   return percentileMs(latency, limit.percentile) <= limit.ms;
 }
 
@@ -72,7 +86,7 @@ export interface Bounds {
 
 /**
  * Issues proposals and answers at once those that cannot meet a hard limit or run on a target: memory from
- * counts, then latency, measured. Latencies are measured one after the other, nothing training beside them.
+ * counts, then latency, predicted and measured. Latencies are measured one after the other, nothing training beside them.
  * @returns the trials, in order, without duplicates; feasible ones have no outcome yet.
  */
 export async function admit(
@@ -94,17 +108,30 @@ export async function admit(
   return [...trials.values()];
 }
 
+/** What is counted or predicted costs nothing, so it goes first; only what passes that on every target is measured. */
 async function firstBrokenBound(
   context: StudyContext,
   trial: Trial,
   bounds: readonly Bounds[],
 ): Promise<Outcome | undefined> {
+  const { targets } = context.config;
   const count = countSpec(trial.spec);
+  for (const { target } of bounds) {
+    const { memory, ...config } = targets[target] as TargetConfig;
+    const bytes = runBytes(count, config);
+    if (memory !== undefined && bytes > memory)
+      return { status: 'infeasible', reason: 'memory', detail: `on ${target}`, limit: memory, observed: bytes };
+  }
   for (const { target, limit } of bounds) {
-    const config = context.config.targets[target];
-    const bytes = count.weightBytes + count.peakBytes * (config?.batch ?? 1);
-    if (config?.memory !== undefined && bytes > config.memory)
-      return { status: 'infeasible', reason: 'memory', detail: `on ${target}`, limit: config.memory, observed: bytes };
+    const prediction = limit && (await refusedBy(context, trial, target, limit));
+    if (!limit || !prediction) continue;
+    const detail = `on ${target}, predicted`;
+    const metrics = { ...countMetrics(count), [`predictedMs.${target}`]: prediction.p50Ms };
+    const observed = percentileMs(prediction, limit.percentile);
+    return { status: 'infeasible', reason: 'latency', detail, limit: limit.ms, observed, metrics };
+  }
+  const isMeasured = ({ target }: Bounds) => Number(!isProfile(targets[target]?.device ?? ''));
+  for (const { target, limit } of bounds.toSorted((a, b) => isMeasured(a) - isMeasured(b))) {
     const latency = await latencyOf(context, trial.spec, trial.specDigest, target).catch(infeasibleOutcome);
     if ('status' in latency) return latency;
     if (limit && !meetsLimit(latency, limit)) {
@@ -116,19 +143,28 @@ async function firstBrokenBound(
   return undefined;
 }
 
+/** Weights and most activations alive at once, of a whole batch in the target's precision. */
+export function runBytes(
+  { weightBytes, peakBytes }: NetworkCount,
+  { batch, precision }: Pick<TargetConfig, 'batch' | 'precision'>,
+): number {
+  return ((weightBytes + peakBytes * batch) * bytesOf[precision]) / bytesOf.fp32;
+}
+
 /**
- * A user's program that could not measure one network, as the answer of its trial; other errors go on, as does
- * one that could measure none.
+ * A user's program or a device that could not measure one network, as the answer of its trial; other errors go on,
+ * as does one that could measure none.
  */
 function measuringFailed(error: unknown): Outcome {
-  if (!(error instanceof CommandError) || !['exit', 'noResult', 'overtime', 'silent', 'told'].includes(error.failure))
-    throw error;
+  const isOfOne =
+    error instanceof CommandError && ['exit', 'noResult', 'overtime', 'silent', 'told'].includes(error.failure);
+  if (!isOfOne && !isPassing(error)) throw error;
   // It was tried three times already; a study that is opened again tries anew.
   return { status: 'failed', code: error.code, retry: false, detail: error.message };
 }
 
 /** A network that a target cannot run, as the answer of its trial; other errors go on. */
-function infeasibleOutcome(error: unknown): Outcome {
+export function infeasibleOutcome(error: unknown): Outcome {
   if (!(error instanceof InfeasibleModelError)) throw error;
   const { reason, message, limit, observed } = error;
   return {

@@ -22,7 +22,9 @@ export function explainTrial(events: readonly JournalEvent[], id: string): Expla
     );
   const measured = events.filter((event) => event.type === 'measured' && event.id.endsWith(trial.specDigest));
   const own = events.filter((event) => event.id === id);
-  const decided = events.filter((event) => event.type === 'decision' && mentions(event.value, id));
+  const decided = events.filter(
+    (event) => event.type === 'decision' && (mentions(event.value, id) || event.id.endsWith(trial.specDigest)),
+  );
   const lines = [
     `${id}: ${trial.phase}, proposed by ${trial.origin.by} (${trial.origin.because})`,
     `  choices   ${JSON.stringify(trial.choices)}`,
@@ -41,6 +43,11 @@ function lineOf(event: JournalEvent): string[] {
   switch (event.type) {
     case 'measured': {
       const { latency } = event;
+      const { lo, hi } = latency.intervalMs;
+      if (latency.source === 'predicted')
+        return [
+          `  ${at}  predicted ${latency.p50Ms.toPrecision(3)} ms (${lo.toPrecision(3)} to ${hi.toPrecision(3)}) on ${event.target} by ${latency.accelerator}`,
+        ];
       return [
         `  ${at}  ${latency.source} ${latency.p50Ms.toPrecision(3)} ms on ${event.target} (${latency.stable ? 'stable' : 'unstable'}, ${latency.samples} samples)`,
       ];

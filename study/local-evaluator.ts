@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ConfigError, toWire } from '../core/errors.ts';
+import { ConfigError, InfeasibleModelError, toWire } from '../core/errors.ts';
 import type { Outcome } from '../core/trial.ts';
 import type { Augmentation } from '../data/augment.ts';
 import { withHostLock } from '../latency/host-lock.ts';
@@ -11,6 +11,7 @@ import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
 import { type StoredTrainingResult, trainInChild } from '../training/isolate.ts';
 import type { Recipe } from '../training/trainer.ts';
 import type { FolderArtefacts } from './artefacts.ts';
+import { infeasibleOutcome } from './evaluate.ts';
 
 export interface LocalEvaluatorOptions {
   /** Prepared data-set file. */
@@ -80,6 +81,7 @@ export class LocalEvaluator implements Evaluator {
       });
     } catch (error) {
       if (request.signal.aborted) throw error;
+      if (error instanceof InfeasibleModelError) return infeasibleOutcome(error);
       const { code, retry, message } = toWire(error);
       return { status: 'failed', code, retry, detail: message };
     } finally {

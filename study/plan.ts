@@ -4,6 +4,7 @@ import { loadDataset } from '../data/load.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
 import { countSpec } from './evaluate.ts';
 import { describeData } from './prepare.ts';
+import { openProfiles } from './profiles.ts';
 import { studySpace } from './search-phase.ts';
 import { portableStudy, type StudyConfig } from './study-file.ts';
 
@@ -29,6 +30,7 @@ const flopsPerMac = 6;
 
 /** The resolved study, the size of its space and what it costs in training. @throws {ConfigError} when the data cannot be read. */
 export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
+  await openProfiles(config);
   const dataset = await loadDataset(config.data, { baseDirectory: config.baseDirectory });
   const space = await studySpace(config, { ...describeData(dataset, config.data), file: '' });
   const counts = Array.from({ length: drawn }, (_, index) =>

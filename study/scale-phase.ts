@@ -4,15 +4,15 @@ import { specDigest, type NetworkSpec } from '../models/spec.ts';
 import { applyMultipliers, realisedKey, type ScaledNetwork } from '../scaling/apply.ts';
 import { identity, type Multipliers } from '../scaling/multipliers.ts';
 import { largest, type ScalingConstraints, type ScalingObservation } from '../scaling/candidates.ts';
+import { fitElasticity, powerLawText } from '../scaling/elasticity.ts';
 import { proposeGlobalScalings } from '../scaling/global-scaling.ts';
 import { latencyDesign } from '../scaling/latency-design.ts';
 import { bandFloor, proposeScalings, type ScalingProblem } from '../scaling/optimizer.ts';
 import { parseRule, type ScalingRule } from '../scaling/rules.ts';
 import { solveRule, solveRuleMeasured } from '../scaling/solve-rule.ts';
-import { fitLatency } from '../scaling/surrogate.ts';
 import { phaseTimeLeft } from './budget.ts';
 import type { StudyContext } from './context.ts';
-import { accuracyOf, admit, countSpec, evaluateAll, latencyOf, meetsLimit } from './evaluate.ts';
+import { accuracyOf, admit, countSpec, evaluateAll, latencyOf, meetsLimit, runBytes } from './evaluate.ts';
 import type { Base } from './search-phase.ts';
 import type { Size, TargetConfig } from './study-file.ts';
 
@@ -28,6 +28,11 @@ const proposalAttempts = 3;
 /** Beginning of the memo keys of the base's thorough latency, which sizes are multiples of. */
 export function baseLatencyId(target: string): string {
   return `base ${target}`;
+}
+
+/** Id of the decision that says how latency grows on a target. */
+export function elasticityId(target: string): string {
+  return `elasticity ${target}`;
 }
 
 function intervalRatio({ intervalMs: { lo, hi } }: Latency): number {
@@ -85,11 +90,7 @@ class TargetScaler {
     this.#config = config;
     this.#constraints = {
       maxResolution: Math.min(context.data.height, context.data.width),
-      admits: (spec) => {
-        if (config.memory === undefined) return true;
-        const count = countSpec(spec);
-        return count.weightBytes + count.peakBytes * config.batch <= config.memory;
-      },
+      admits: (spec) => config.memory === undefined || runBytes(countSpec(spec), config) <= config.memory,
     };
   }
 
@@ -145,10 +146,10 @@ class TargetScaler {
         results.push(this.#sized({ size, targetMs }, line, [this.#baseScaling()], 'the base'));
         continue;
       }
-      const surrogate = fitLatency([...this.#measured.values()]);
+      const elasticity = fitElasticity([...this.#measured.values()]);
       const guess = solveRule(
         rule,
-        (multipliers) => surrogate.predict(this.#apply(multipliers).realised).latencyMs,
+        (multipliers) => elasticity.predict(this.#apply(multipliers).realised).latencyMs,
         targetMs,
       );
       const tried: Scaling[] = [];
@@ -307,10 +308,23 @@ class TargetScaler {
       this.#say(`measuring ${index + 1}/${design.length} scalings to learn how latency grows on ${this.#target}`);
       await this.#measureScaled(scaled);
     }
-    const { exponents, leaveOneOutError } = fitLatency([...this.#measured.values()]);
-    this.#say(
-      `latency on ${this.#target} grows as d^${exponents.depth.toFixed(2)} · w^${exponents.width.toFixed(2)} · r^${exponents.resolution.toFixed(2)} (left-out error ${(100 * leaveOneOutError).toFixed(0)} %)`,
-    );
+    const elasticity = fitElasticity([...this.#measured.values()]);
+    const { observations, exponents, determined, residualSd } = elasticity;
+    const text = `latency on ${this.#target} grows as ${powerLawText(elasticity)}`;
+    await this.#context.record.decideOnce(elasticityId(this.#target), () => ({
+      value: {
+        observations,
+        exponents: {
+          depth: { ...exponents.depth },
+          width: { ...exponents.width },
+          resolution: { ...exponents.resolution },
+        },
+        determined,
+        residualSd,
+      },
+      because: `${text}, from ${observations} scalings`,
+    }));
+    this.#say(text);
   }
 
   /** Trains scalings at the scaling fidelity; the base too, so that gains are known against it. */

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
+import { providerIds } from '../accelerators/onnxruntime.ts';
+import { deviceProfiles } from '../accelerators/profiles.ts';
 import {
   acceleratorOf,
   argumentsSchema,
@@ -13,21 +15,22 @@ import {
 import { ConfigError } from '../core/errors.ts';
 import { bytesSchema, countSchema, durationSchema, parseDurationMs } from '../core/units.ts';
 import { dataSourceSchema } from '../data/source.ts';
-import { latencySchema } from '../latency/latency.ts';
+import { precisionRefusal } from '../latency/file-precision.ts';
+import { latencySchema, type Percentile } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
 import { parseRule } from '../scaling/rules.ts';
 import { builtInSpaceNames } from '../search/spaces.ts';
 import { resolveRecipe, type TrainerConfig, trainerSchema } from './recipe.ts';
 
 /** `p50 < 2ms` */
-const limitSchema = z.string().transform((text, context) => {
+export const limitSchema = z.string().transform((text, context) => {
   const match = /^\s*p(50|90|99)\s*<=?\s*(\S+)\s*$/.exec(text);
   if (!match) {
     context.addIssue({ code: 'custom', message: `expected a limit such as "p50 < 2ms", got ${JSON.stringify(text)}` });
     return z.NEVER;
   }
   try {
-    return { percentile: Number(match[1]), ms: parseDurationMs(match[2] as string) };
+    return { percentile: Number(match[1]) as Percentile, ms: parseDurationMs(match[2] as string) };
   } catch (error) {
     context.addIssue({ code: 'custom', message: (error as Error).message });
     return z.NEVER;
@@ -58,14 +61,18 @@ const commandReferenceSchema = z.union(
 );
 
 const targetSchema = z.strictObject({
-  /** Accelerator id, as `ridgepoint accelerators` lists them, or `command:<name>`. */
+  /** Accelerator id or device profile, as `ridgepoint accelerators` lists them, the path of a profile (`.yaml`), or `command:<name>`. */
   device: z.string().optional(),
   /** Instead of `device`: a program of the user's own that measures. */
   command: commandReferenceSchema.optional(),
   batch: z.int().positive().default(1),
   threads: z.int().positive().max(256).default(1),
-  /** Others than fp32 are for commands. */
+  /** Others than fp32 are for commands and profiles. */
   precision: latencySchema.shape.precision.default('fp32'),
+  /** Of a device that is measured: its profile, an id or a path. What it predicts far above the limit is not measured. */
+  profile: z.string().optional(),
+  /** Lets a limit be judged by a profile that was never calibrated. */
+  allow: z.literal('predicted').optional(),
   /** Hard upper limit on every network delivered for this target. */
   limit: limitSchema.optional(),
   /** Weights plus peak activations of one inference batch. */
@@ -278,19 +285,21 @@ function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: str
     findCommand(commands, name, { where: `${where}: ${place}`, directory: '' });
     return name;
   };
-  const deviceOf = (name: string, { device, command, precision }: ParsedStudyFile['targets'][string]): string => {
+  const deviceOf = (name: string, target: ParsedStudyFile['targets'][string]): string => {
+    const { device, command, precision, profile, allow } = target;
     const place = `targets.${name}`;
     if ((device === undefined) === (command === undefined))
       throw new ConfigError(
         `${where}: ${place}: expected either a device or a command, got ${device ? 'both' : 'neither'}`,
       );
     const named = device === undefined ? undefined : commandNameOf(device);
+    if (allow !== undefined && profile === undefined && (device === undefined || !isProfile(device)))
+      throw new ConfigError(`${where}: ${place}.allow: expected a profile that it is for, got none`);
     if (command !== undefined) return acceleratorOf(nameOf(command, `${place}.command`, name));
     if (named !== undefined) nameOf(named, `${place}.device`, name);
-    else if (precision !== 'fp32')
-      throw new ConfigError(
-        `${where}: ${place}.precision: expected fp32, got ${precision}: other precisions are for commands`,
-      );
+    else if (!isProfile(device as string)) checkProvider(device as string, precision, `${where}: ${place}`);
+    else if (profile !== undefined)
+      throw new ConfigError(`${where}: ${place}.profile: expected none, for ${device} is a profile, got ${profile}`);
     return device as string;
   };
   const named: Record<string, TargetConfig> = {};
@@ -311,6 +320,19 @@ function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: str
       ? {}
       : { trainerCommand: { name: nameOf(command, 'trainer.command', 'trainer'), params: params ?? {} } };
   return { ...file, targets: named, trainer: recipe, ...trainerCommand, commands };
+}
+
+/** Whether a device is a profile, so that its latency is predicted. */
+export function isProfile(device: string): boolean {
+  return /\.ya?ml$/i.test(device) || deviceProfiles.has(device);
+}
+
+function checkProvider(device: string, precision: TargetConfig['precision'], place: string): void {
+  if (!providerIds.some((id) => id === device))
+    throw new ConfigError(
+      `${place}.device: expected a provider (${providerIds.join(', ')}), command:<name>, a profile (${[...deviceProfiles.keys()].join(', ')}) or the path of one (.yaml), got ${JSON.stringify(device)}`,
+    );
+  if (precision !== 'fp32') throw new ConfigError(`${place}.precision: ${precisionRefusal(device, 'fp32', precision)}`);
 }
 
 /** What would otherwise be noticed hours later, when scaling begins. */

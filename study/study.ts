@@ -5,6 +5,7 @@ import { stringify as toYaml } from 'yaml';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { canonicalJson } from '../core/digest.ts';
 import { ConfigError, InterruptedError } from '../core/errors.ts';
+import { Ledger } from '../latency/ledger.ts';
 import type { Evaluator } from '../search/evaluator.ts';
 import { FolderArtefacts } from './artefacts.ts';
 import { environmentOf } from './environment.ts';
@@ -18,6 +19,7 @@ import { takeLease } from './lease.ts';
 import { checkpointFileOf, LocalEvaluator } from './local-evaluator.ts';
 import { openLatencyMeter } from './meter.ts';
 import { prepareData } from './prepare.ts';
+import { openProfiles, rememberProfiles } from './profiles.ts';
 import { StudyRecord } from './record.ts';
 import { resolveRecipe } from './recipe.ts';
 import { writeResults } from './results.ts';
@@ -31,6 +33,8 @@ import { allocate, trainFamily } from './train-phase.ts';
 export interface StudyOptions {
   /** Where the study lives, `runs/<study>` by convention. An existing one is resumed. */
   readonly folder: string;
+  /** File of latencies shared with other studies, `runs/ledger.ndjson` by convention; without one everything is measured. */
+  readonly ledger?: string;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: JournalEvent) => void;
   readonly onProgress?: (progress: StudyProgress) => void;
@@ -39,6 +43,8 @@ export interface StudyOptions {
   readonly clock?: Clock;
   /** Instead of training on this machine. */
   readonly makeEvaluator?: (data: DataDescription, artefacts: FolderArtefacts) => Evaluator;
+  /** Instead of measuring on this machine. */
+  readonly makeMeter?: () => LatencyMeter;
 }
 
 /** Within a study's folder: trainings under way. */
@@ -52,6 +58,7 @@ const checkpointsFolder = 'checkpoints';
  */
 export async function runStudy(config: StudyConfig, options: StudyOptions): Promise<StudySummary> {
   const { folder, clock = systemClock, signal = new AbortController().signal } = options;
+  const profiles = await openProfiles(config);
   const release = takeLease(folder);
   let journal: Journal | undefined;
   let evaluator: Evaluator | undefined;
@@ -61,6 +68,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     journal = new Journal(journalPath(folder), clock);
     const record = new StudyRecord(journal, options.onEvent);
     await openRecord(record, config, folder);
+    rememberProfiles(record, profiles);
     options.onProgress?.({ phase: 'prepare', text: 'preparing the data' });
     const data = await prepareData(config, folder, record, signal);
     const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
@@ -68,7 +76,8 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       options.makeEvaluator?.(data, artefacts) ??
       commandEvaluator(config, folder, data, artefacts) ??
       localEvaluator(config, folder, data, artefacts);
-    meter = openLatencyMeter(config, signal);
+    const ledger = options.ledger === undefined ? {} : { ledger: new Ledger(options.ledger) };
+    meter = options.makeMeter?.() ?? openLatencyMeter(config, signal, { ...ledger, clock });
     const context: StudyContext = {
       config,
       folder,
@@ -76,6 +85,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       record,
       evaluator,
       meter,
+      profiles,
       artefacts,
       clock,
       signal,

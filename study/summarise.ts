@@ -1,4 +1,6 @@
+import { emulated } from '../accelerators/software-driver.ts';
 import type { Outcome } from '../core/trial.ts';
+import { agreementOf, rateAtMost } from '../latency/agreement.ts';
 import type { Latency } from '../latency/latency.ts';
 import { nonDominated } from '../search/pareto.ts';
 import { activeMs } from './budget.ts';
@@ -6,11 +8,22 @@ import type { DataDescription } from './context.ts';
 import { deliveredLatencyId, memberFolder } from './deliver-phase.ts';
 import { countSpec, latencyId, meetsLimit } from './evaluate.ts';
 import { type JournalEvent, type PhaseName, phaseNames } from './events.ts';
+import { type JournalledProfile, profileId } from './profiles.ts';
 import { StudyRecord, type Trial } from './record.ts';
-import { baseLatencyId, familyLine } from './scale-phase.ts';
+import { baseLatencyId, elasticityId, familyLine } from './scale-phase.ts';
 import type { Score } from './score.ts';
-import type { StudyConfig } from './study-file.ts';
-import type { FamilySummary, MemberSummary, OverSeeds, StudySummary, TargetSummary, TrialSummary } from './summary.ts';
+import { predictionId, type Screening, screeningId } from './screening.ts';
+import type { StudyConfig, TargetConfig } from './study-file.ts';
+import type {
+  ElasticitySummary,
+  FamilySummary,
+  MemberSummary,
+  PredictionSummary,
+  OverSeeds,
+  StudySummary,
+  TargetSummary,
+  TrialSummary,
+} from './summary.ts';
 
 /** What a journal tells of its study, for reports; nothing but the journal is read. */
 export function summarise(events: readonly JournalEvent[]): StudySummary {
@@ -189,11 +202,58 @@ class Summariser {
     return Object.entries(this.#config.targets).map(([name, target]) => ({
       name,
       device: target.device,
+      predictedBy: this.#predictedBy(target.device),
+      prediction: this.#prediction(name, target),
+      elasticity: (this.#record.decision(elasticityId(name)) as ElasticitySummary | undefined) ?? null,
       batch: target.batch,
       threads: target.threads,
       limit: target.limit ?? null,
       lines: this.#lines(name),
     }));
+  }
+
+  #predictedBy(device: string): TargetSummary['predictedBy'] {
+    const profile = this.#record.decision(profileId(device)) as JournalledProfile | undefined;
+    return profile ? { profile: profile.id, calibrated: profile.calibrated } : null;
+  }
+
+  /** Every network that was predicted on a target, beside its measurement where there is one. */
+  #prediction(target: string, { profile }: TargetConfig): PredictionSummary | null {
+    const by = profile === undefined ? null : this.#predictedBy(profile);
+    if (!by) return null;
+    const networks = [...new Set(this.#record.trials.map(({ specDigest }) => specDigest)), ...this.#untried(target)];
+    const pairs = networks.flatMap((digest) => {
+      const predicted = this.#record.latency(predictionId(target, digest));
+      const measured = this.#record.latency(latencyId(target, digest));
+      return predicted && measured ? [{ predictedMs: predicted.p50Ms, measuredMs: measured.p50Ms }] : [];
+    });
+    const screened = networks.flatMap((digest) => {
+      const screening = this.#record.decision(screeningId(target, digest)) as Screening | undefined;
+      return screening ? [{ ...screening, latency: this.#record.latency(latencyId(target, digest)) }] : [];
+    });
+    const sampled = screened.filter(({ verdict, latency }) => verdict === 'measured anyway' && latency);
+    const wronglyRefused = sampled.filter(
+      ({ latency, percentile, limitMs }) => latency && meetsLimit(latency, { percentile, ms: limitMs }),
+    ).length;
+    return {
+      ...by,
+      ...agreementOf(pairs),
+      refused: screened.filter(({ verdict }) => verdict === 'refused').length,
+      sampled: sampled.length,
+      wronglyRefused,
+      wronglyRefusedAtMost: rateAtMost(wronglyRefused, sampled.length),
+    };
+  }
+
+  /** Digests of networks that were measured on a target without becoming a trial: scalings that were too slow. */
+  #untried(target: string): string[] {
+    const tried = new Set(this.#record.trials.map(({ specDigest }) => specDigest));
+    const prefix = latencyId(target, '');
+    return this.#events.flatMap((event) => {
+      if (event.type !== 'measured' || !event.id.startsWith(prefix)) return [];
+      const digest = event.id.slice(prefix.length);
+      return tried.has(digest) ? [] : [digest];
+    });
   }
 
   #lines(target: string): FamilySummary[] {
@@ -301,9 +361,13 @@ class Summariser {
           `${name}: the base's latency, which sizes are multiples of, was unstable in every attempt: sizes may be off`,
         );
     }
-    for (const { name, lines } of targets)
-      if (lines.some(({ members }) => members.some(({ latency }) => !latency.calibrated)))
+    for (const { name, lines } of targets) {
+      const latencies = lines.flatMap(({ members }) => members.map(({ latency }) => latency));
+      if (latencies.some(({ calibrated }) => !calibrated))
         warnings.push(`${name}: latencies are predicted by a profile that was never calibrated: good for ranking only`);
+      const software = latencies.find(({ fingerprint }) => fingerprint?.software)?.fingerprint?.software;
+      if (software) warnings.push(`${name}: ran ${emulated(software)}`);
+    }
     const sizes = this.#record.trials.length > 0 ? this.#emptySizes() : [];
     return [...warnings, ...sizes];
   }

@@ -1,7 +1,9 @@
 import type { CurvePoint } from '../training/trainer.ts';
+import type { Agreement } from '../latency/agreement.ts';
 import type { Latency } from '../latency/latency.ts';
 import type { NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
+import type { Elasticity } from '../scaling/elasticity.ts';
 import type { Choices, Cost, Outcome } from '../core/trial.ts';
 import type { PhaseName } from './events.ts';
 
@@ -71,9 +73,38 @@ export interface FamilySummary {
   readonly members: readonly MemberSummary[];
 }
 
+/** How far the profile of a measured target was off in this study, and what screening by it did. */
+export interface PredictionSummary extends Agreement {
+  /** Profile's id. */
+  readonly profile: string;
+  readonly calibrated: boolean;
+  /** Networks refused by prediction alone. */
+  readonly refused: number;
+  /** Networks that prediction would have refused and that were measured all the same, as a sample … */
+  readonly sampled: number;
+  /** … and how many of those were within the limit after all. */
+  readonly wronglyRefused: number;
+  /** With 95 % confidence, at most this share of what prediction refuses is within the limit. */
+  readonly wronglyRefusedAtMost: number;
+}
+
+/** How latency answers to scaling the base on one target; see scaling/elasticity.ts. */
+export interface ElasticitySummary {
+  readonly observations: number;
+  readonly exponents: Elasticity['exponents'];
+  readonly determined: boolean;
+  readonly residualSd: number;
+}
+
 export interface TargetSummary {
   readonly name: string;
   readonly device: string;
+  /** The profile that its latencies are predicted by; null where they are measured. */
+  readonly predictedBy: { readonly profile: string; readonly calibrated: boolean } | null;
+  /** Null where nothing was both predicted and measured. */
+  readonly prediction: PredictionSummary | null;
+  /** Null where no size was grown. */
+  readonly elasticity: ElasticitySummary | null;
   readonly batch: number;
   readonly threads: number;
   readonly limit: { readonly percentile: number; readonly ms: number } | null;

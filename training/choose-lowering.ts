@@ -11,6 +11,13 @@ export interface ChosenLowering {
   readonly notice?: string;
 }
 
+/** A choice as plain data, for the next process on this host: the self-test costs each a fifth of a second. */
+export interface FoundLowering {
+  /** Of the lowering. */
+  readonly id: string;
+  readonly notice?: string;
+}
+
 const chosen = new WeakMap<Accelerator, Promise<ChosenLowering>>();
 
 /**
@@ -25,6 +32,17 @@ export function chooseLowering(accelerator: Accelerator): Promise<ChosenLowering
   const choice = choose(accelerator);
   chosen.set(accelerator, choice);
   return choice;
+}
+
+/**
+ * What an earlier process on this host, with this runtime, chose.
+ * @throws {RangeError} when there is no such lowering.
+ */
+export function adoptLowering({ id, notice }: FoundLowering): ChosenLowering {
+  const block = /^blocked(\d+)$/.exec(id)?.[1];
+  if (id !== plainLowering.id && block === undefined) throw new RangeError(`expected the id of a lowering, got ${id}`);
+  const lowering = block === undefined ? plainLowering : blockedLowering(Number(block));
+  return { lowering, ...(notice !== undefined && { notice }) };
 }
 
 async function choose(accelerator: Accelerator): Promise<ChosenLowering> {

@@ -2,6 +2,7 @@ import { childEntry, runChild } from '../core/child.ts';
 import type { Fidelity } from '../core/trial.ts';
 import type { Augmentation } from '../data/augment.ts';
 import type { NetworkSpec } from '../models/spec.ts';
+import type { FoundLowering } from './choose-lowering.ts';
 import type { CheckpointOptions, CurvePoint, Recipe, TrainingRequest, TrainingResult } from './trainer.ts';
 
 /** What a child process needs to train one network: paths and plain data. */
@@ -18,6 +19,8 @@ export interface TrainingAssignment {
   readonly recipe: Recipe;
   readonly fidelity: Fidelity;
   readonly threads: number;
+  /** The lowering to train by; what the first child of this process found, when absent. */
+  readonly lowering?: FoundLowering;
   /** Where the trained weights go, as safetensors: written beside and renamed; absent when training diverged. */
   readonly weightsFile: string;
   /** Weights to start from (a lower rung's checkpoint); drawn from the fidelity's seed when absent. */
@@ -35,10 +38,15 @@ export type TrainingProgress = CurvePoint & { readonly imagesPerS: number };
 /** What the child tells while it trains. */
 export type TrainingNews =
   | { readonly type: 'progress'; readonly progress: TrainingProgress }
-  | { readonly type: 'notice'; readonly text: string };
+  | { readonly type: 'notice'; readonly text: string }
+  /** What it chose to train by, where the assignment did not say. */
+  | { readonly type: 'lowering'; readonly found: FoundLowering };
 
 /** Time an interrupted child has for the update under way and for writing its checkpoint. */
 const checkpointGraceMs = 20_000;
+
+/** What the first child found out for all children of this process: they run on one host and one runtime. */
+let found: FoundLowering | undefined;
 
 /** A {@link TrainingResult} whose weights are in the file asked for. */
 export type StoredTrainingResult =
@@ -60,13 +68,19 @@ export async function trainInChild(
     readonly onNotice?: TrainingRequest['onNotice'];
   },
 ): Promise<StoredTrainingResult> {
-  const { signal, onProgress, onNotice, ...input } = request;
+  const { signal, onProgress, onNotice, ...assignment } = request;
+  const input = { ...(found && { lowering: found }), ...assignment };
+  const hear = (news: TrainingNews): void => {
+    if (news.type === 'progress') onProgress?.(news.progress);
+    else if (news.type === 'notice') onNotice?.(news.text);
+    else found = news.found;
+  };
   const { output, peakRssBytes } = await runChild<TrainingAssignment, StoredTrainingResult, TrainingNews>({
     entry: childEntry(import.meta.url, './train-child'),
     input,
     signal,
     ...(input.checkpoint && { graceMs: checkpointGraceMs }),
-    onEvent: (news) => (news.type === 'progress' ? onProgress?.(news.progress) : onNotice?.(news.text)),
+    onEvent: hear,
   });
   return { ...output, cost: { ...output.cost, peakRssBytes } };
 }

@@ -25,7 +25,7 @@ export class OnnxBuilder {
     return this.#scope;
   }
 
-  /** Adds one ONNX node with one output and returns that output's name. */
+  /** Adds one ONNX node with one output and returns that output's name, which is short: onnxruntime looks it up often. */
   op(
     opType: string,
     inputs: readonly string[],
@@ -33,9 +33,10 @@ export class OnnxBuilder {
     domain = '',
   ): string {
     const name = `${this.#scope}/${opType}.${this.#count++}`;
+    const output = `%${this.nodes.length}`;
     const encoded = Object.entries(attributes).map(([key, value]) => [key, encodeAttribute(value)] as const);
-    this.nodes.push({ opType, name, domain, inputs, outputs: [name], attributes: Object.fromEntries(encoded) });
-    return name;
+    this.nodes.push({ opType, name, domain, inputs, outputs: [output], attributes: Object.fromEntries(encoded) });
+    return output;
   }
 
   /** Matrix product over the last two axes, optionally of transposed operands (`com.microsoft.FusedMatMul`). */
@@ -61,22 +62,22 @@ export class OnnxBuilder {
   /** A constant vector of whole numbers, or a tensor of them where `extents` says so. */
   ints(values: readonly number[], extents: readonly number[] = [values.length]): string {
     const data = BigInt64Array.from(values, BigInt);
-    return this.once(`ints ${values.join()} ${extents.join()}`, () => this.#constant('ints', extents, data));
+    return this.once(`ints ${values.join()} ${extents.join()}`, () => this.#constant('%i', extents, data));
   }
 
   /** A constant scalar. */
   scalar(value: number): string {
-    return this.once(`scalar ${value}`, () => this.#constant('scalar', [], new Float32Array([value])));
+    return this.once(`scalar ${value}`, () => this.#constant('%s', [], new Float32Array([value])));
   }
 
   /** A constant tensor; `key` names its content. */
   floats(key: string, extents: readonly number[], make: () => Float32Array): string {
-    return this.once(`floats ${key}`, () => this.#constant('floats', extents, make()));
+    return this.once(`floats ${key}`, () => this.#constant('%f', extents, make()));
   }
 
-  #constant(kind: string, dims: readonly number[], data: Float32Array | BigInt64Array): string {
+  #constant(prefix: string, dims: readonly number[], data: Float32Array | BigInt64Array): string {
     if (elements(dims) !== data.length) throw new Error(`expected ${elements(dims)} constants, got ${data.length}`);
-    const name = `constant.${kind}.${this.initializers.length}`;
+    const name = `${prefix}${this.initializers.length}`;
     this.initializers.push({ name, dims, data });
     return name;
   }

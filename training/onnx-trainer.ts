@@ -6,7 +6,7 @@ import type { Cost } from '../core/trial.ts';
 import { countGraph } from '../models/counts.ts';
 import type { Graph, Weights } from '../models/graph.ts';
 import { Checkpoint, type TrainingState } from './checkpoint.ts';
-import { chooseLowering } from './choose-lowering.ts';
+import { type ChosenLowering, chooseLowering } from './choose-lowering.ts';
 import { differentiate } from './differentiate.ts';
 import type { Lowering } from './lowering.ts';
 import { drawMasks } from './masks.ts';
@@ -30,16 +30,21 @@ export const onnxTrainer: Trainer = onnxTrainerOn(onnxRuntimeAccelerator('cpu'))
 /**
  * A trainer whose steps run on the given accelerator. Deterministic: randomness (weights, data order,
  * masks) comes from the request's seed alone, and masks are fed, never drawn inside the graph.
+ * @param chosen the lowering, where it is known; the accelerator is asked when absent.
  */
-function onnxTrainerOn(accelerator: Accelerator): Trainer {
-  return { id: `onnx-${accelerator.id}`, train: (request) => train(accelerator, request) };
+export function onnxTrainerOn(accelerator: Accelerator, chosen?: ChosenLowering): Trainer {
+  return { id: `onnx-${accelerator.id}`, train: (request) => train(accelerator, chosen, request) };
 }
 
-async function train(accelerator: Accelerator, request: TrainingRequest): Promise<TrainingResult> {
+async function train(
+  accelerator: Accelerator,
+  chosen: ChosenLowering | undefined,
+  request: TrainingRequest,
+): Promise<TrainingResult> {
   const startMs = performance.now();
   const { graph, task, recipe, seed, threads, signal } = request;
   expectBatch(graph, microBatchSize(recipe));
-  const { lowering, notice } = await chooseLowering(accelerator);
+  const { lowering, notice } = chosen ?? (await chooseLowering(accelerator));
   if (notice !== undefined) request.onNotice?.(notice);
   const training = differentiate(graph, {
     ...task.loss,

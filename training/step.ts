@@ -118,8 +118,7 @@ function updateOutputs(
 function concatGradients(graph: TrainingGraph, plain: PlainGraph): string {
   const { gradients } = lossOf(graph);
   plain.enter('gradients');
-  const vectors = graph.parameters.map(({ name }) => plain.storedGradient(name, gradients.get(name) as string));
-  return plain.op('Concat', vectors, { axis: 0 });
+  return plain.joinGradients(gradients);
 }
 
 interface Output {
@@ -158,8 +157,9 @@ function finish(
     for (const input of node.inputs) needed.add(input);
     return [{ ...node, inputs: rename(node.inputs), outputs: rename(node.outputs) }];
   });
-  // Not `digestJson`: the order of keys is the code's, and sorting those of thousands of nodes takes 80 ms.
-  const digest = digestBytes(JSON.stringify({ nodes, inputs }));
+  // Not `digestJson`, and nothing that follows from the rest: thousands of nodes must be ready in milliseconds.
+  const essence = nodes.map(({ opType, inputs: read, outputs: made, attributes }) => [opType, read, made, attributes]);
+  const digest = digestBytes(JSON.stringify([essence, inputs]));
   return {
     name: `ridgepoint-training-${shortDigest(digest)}`,
     inputs,

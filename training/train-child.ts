@@ -1,3 +1,4 @@
+import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
 import { serveChild } from '../core/child.ts';
 import { canonicalJson } from '../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
@@ -8,11 +9,14 @@ import { buildNetwork } from '../models/build.ts';
 import { elements, type Graph, type Weights } from '../models/graph.ts';
 import { readSafetensors, writeSafetensors } from '../models/safetensors.ts';
 import { type NetworkSpec, specDigest } from '../models/spec.ts';
+import { adoptLowering, type ChosenLowering, chooseLowering, type FoundLowering } from './choose-lowering.ts';
 import type { StoredTrainingResult, TrainingAssignment, TrainingNews } from './isolate.ts';
 import { imageTask } from './image-task.ts';
-import { onnxTrainer } from './onnx-trainer.ts';
+import { onnxTrainerOn } from './onnx-trainer.ts';
 import { microBatchSize } from './recipe.ts';
 import type { CheckpointOptions } from './trainer.ts';
+
+const cpu = onnxRuntimeAccelerator('cpu');
 
 serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assignment, { emit, signal }) => {
   const { spec, data, recipe, fidelity, threads } = assignment;
@@ -24,7 +28,8 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
   const task = imageTask(dataset, { resolution, augmentation, scoredSplit });
   const start = assignment.initialWeightsFile;
 
-  const result = await onnxTrainer.train({
+  const chosen = await loweringFor(assignment, (found) => emit({ type: 'lowering', found }));
+  const result = await onnxTrainerOn(cpu, chosen).train({
     graph,
     task,
     recipe,
@@ -45,6 +50,17 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
   await writeSafetensors(assignment.weightsFile, { weights, shapes, metadata });
   return rest;
 });
+
+/** The lowering the assignment names, or else the one that is chosen here and told. */
+async function loweringFor(
+  { lowering }: TrainingAssignment,
+  tell: (found: FoundLowering) => void,
+): Promise<ChosenLowering> {
+  if (lowering) return adoptLowering(lowering);
+  const chosen = await chooseLowering(cpu);
+  tell({ id: chosen.lowering.id, ...(chosen.notice !== undefined && { notice: chosen.notice }) });
+  return chosen;
+}
 
 /** Augmentation decides what batches hold as much as the data does. */
 function checkpointOf(

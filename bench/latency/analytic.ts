@@ -13,7 +13,7 @@ import { kernelKinds, type KernelProgram, onnxGraphOf, readKernels } from '../..
 import type { NetworkSpec } from '../../models/spec.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
 import { fitRegression } from '../../scaling/bayesian-regression.ts';
-import { rankCorrelation } from './rank-correlation.ts';
+import { rankCorrelation } from '../../core/rank-correlation.ts';
 import { type Column, edgeTpuLite, readTables, remembered, type Table } from './tables.ts';
 
 const { positionals, values } = parseArgs({

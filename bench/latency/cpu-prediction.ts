@@ -7,6 +7,7 @@ import type { DeviceProfile } from '../../accelerators/device-profile.ts';
 import { findProfile } from '../../accelerators/profile-file.ts';
 import { openChild } from '../../core/child.ts';
 import { Random } from '../../core/random.ts';
+import { rankCorrelation } from '../../core/rank-correlation.ts';
 import type { NetworkDraw } from '../../latency/calibrate.ts';
 import { programOf, type Sighting, sightingsOf } from '../../latency/calibration.ts';
 import { openObservations } from '../../latency/calibration-observations.ts';
@@ -25,7 +26,6 @@ import type { NetworkSpec } from '../../models/spec.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
 import { drawNetwork, networkModel } from '../../study/calibration-networks.ts';
 import { fitForest } from './random-forest.ts';
-import { rankCorrelation } from './rank-correlation.ts';
 
 const { values } = parseArgs({
   options: {

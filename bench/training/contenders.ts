@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { ContenderCommand } from './contender.ts';
+import type { LimitId } from './limits.ts';
 import type { LoweringId } from './lowerings.ts';
 import type { Problem } from './problem.ts';
 
@@ -18,6 +19,11 @@ const node = (file: string, ...args: string[]) => ({
 export function ours(folder: string, threads: number, lowering: LoweringId, profilePrefix?: string): ContenderCommand {
   const profile = profilePrefix === undefined ? [] : [profilePrefix];
   return { name: lowering, exact: true, ...node('onnx-child.ts', folder, String(threads), lowering, ...profile) };
+}
+
+/** Work that one limit of the machine bounds. */
+export function limit(id: LimitId, threads: number): ContenderCommand {
+  return { name: id, exact: false, ...node('limits-child.ts', id, String(threads)) };
 }
 
 /** PyTorch's variants of a problem; see pytorch-child.py for `symmetric`, which is left out where it is the same network. */

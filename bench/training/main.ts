@@ -5,19 +5,26 @@ import { parseArgs } from 'node:util';
 import { type Comparison, compare, sampleTensorFlow, type StoredProblem } from './compare.ts';
 import { loweringIds } from './lowerings.ts';
 import { twentyBlocks, workloads, type Workload } from './networks.ts';
+import type { LimitId } from './limits.ts';
 import {
+  compareLimitSplit,
   compareTrainerSplit,
   type Feeding,
   type Opening,
+  type CoreSplit,
   timeBatches,
   timeOpening,
-  type TrainerSplit,
 } from './overheads.ts';
 import { writeProblem } from './problem.ts';
 import { profileStep } from './profile.ts';
 import { profileTables, report, type Results } from './report.ts';
 
+/** `steps` brings the one of making batches. */
+const tableIds = ['steps', 'trainers', 'opening'] as const;
+
 const usage = `usage: npx tsx bench/training/main.ts [--rounds 5] [--threads 1,2] [--only name,name] [--json file]
+       [--tables ${tableIds.join()}]   some of them
+       [--batch 16]            images a step, for all networks
        [--python path]   a Python with PyTorch; RIDGEPOINT_BENCH_PYTHON otherwise
        [--profile name]  only the runtime's own profile of that network
 networks: ${workloads.map(({ name }) => name).join(', ')}`;
@@ -32,19 +39,22 @@ const { values: options } = parseArgs({
     threads: { type: 'string', default: '1,2' },
     only: { type: 'string' },
     profile: { type: 'string' },
+    batch: { type: 'string' },
+    tables: { type: 'string', default: tableIds.join() },
     python: { type: 'string', default: process.env['RIDGEPOINT_BENCH_PYTHON'] },
     json: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 const threadCounts = options.threads.split(',').map((text) => wholeNumber('--threads', text));
+const tables: ReadonlySet<(typeof tableIds)[number]> = new Set(options.tables.split(',').map(tableId));
 const turns = { rounds: wholeNumber('--rounds', options.rounds), steps: stepsPerTurn };
 
 const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-bench-'));
 try {
   if (options.help) console.log(usage);
-  else if (options.profile === undefined) await bench(chosen(options.only));
-  else await profile(chosen(options.profile));
+  else if (options.profile === undefined) await bench(batched(chosen(options.only)));
+  else await profile(batched(chosen(options.profile)));
 } finally {
   await rm(folder, { recursive: true });
 }
@@ -58,7 +68,7 @@ async function bench(selected: readonly Workload[]): Promise<void> {
     );
   const stored = await store(selected);
   const comparisons: Comparison[] = [];
-  for (const threads of threadCounts)
+  for (const threads of tables.has('steps') ? threadCounts : [])
     for (const problem of stored) {
       const compared = await compare(problem, { threads, python, turns });
       // Thousands of times slower: once is enough.
@@ -66,19 +76,26 @@ async function bench(selected: readonly Workload[]): Promise<void> {
       comparisons.push({ ...compared, tensorflow });
       progress(compared);
     }
-  const splits: TrainerSplit[] = [];
-  for (const problem of stored) splits.push(await compareTrainerSplit(problem, turns));
-  const [blocks] = (await store([twentyBlocks])) as [StoredProblem];
+  const splits: CoreSplit[] = [];
+  const limitSplits: CoreSplit[] = [];
+  if (tables.has('trainers')) {
+    for (const problem of stored) splits.push(await compareTrainerSplit(problem, turns));
+    for (const id of ['arithmetic', 'memory'] satisfies LimitId[]) limitSplits.push(await compareLimitSplit(id, turns));
+  }
   const openings: Opening[] = [];
-  for (const lowering of loweringIds) openings.push(await timeOpening(blocks, lowering, freshProcesses));
-  const feedings = selected.map(({ name, spec, batchSize }): Feeding => {
+  if (tables.has('opening')) {
+    const [blocks] = (await store([twentyBlocks])) as [StoredProblem];
+    for (const lowering of loweringIds) openings.push(await timeOpening(blocks, lowering, freshProcesses));
+  }
+  const fed = tables.has('steps') ? selected : [];
+  const feedings = fed.map(({ name, spec, batchSize }): Feeding => {
     const batchMs = timeBatches(spec, batchSize, timedBatches);
     return { network: name, batchMs, stepMs: shortestStepMs(comparisons, name) };
   });
 
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length };
   const date = new Date().toISOString();
-  const results: Results = { schema: 1, date, machine, turns, comparisons, splits, openings, feedings };
+  const results: Results = { schema: 1, date, machine, turns, comparisons, splits, limitSplits, openings, feedings };
   console.log(report(results));
   if (options.json !== undefined) await writeFile(options.json, JSON.stringify(results, undefined, 1));
 }
@@ -112,6 +129,13 @@ function chosen(names: string | undefined): readonly Workload[] {
   });
 }
 
+/** With the number of images that was asked for. */
+function batched(selected: readonly Workload[]): readonly Workload[] {
+  if (options.batch === undefined) return selected;
+  const batchSize = wholeNumber('--batch', options.batch);
+  return selected.map((workload) => ({ ...workload, batchSize }));
+}
+
 /** Ours on any number of threads: the step that needs its next batch soonest. */
 function shortestStepMs(comparisons: readonly Comparison[], network: string): number {
   const sides = comparisons.filter((comparison) => comparison.network === network).flatMap(({ ours }) => ours);
@@ -124,6 +148,12 @@ function progress({ network, threads, ours, theirs, load }: Comparison): void {
   console.error(
     `${network}, ${threads} threads: ${sides} ms; ${load?.others.toFixed(2) ?? '?'} cores busy with others`,
   );
+}
+
+function tableId(text: string): (typeof tableIds)[number] {
+  const found = tableIds.find((id) => id === text);
+  if (!found) throw new RangeError(`--tables: expected some of ${tableIds.join()}, got ${text}`);
+  return found;
 }
 
 function wholeNumber(flag: string, text: string): number {

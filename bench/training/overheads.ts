@@ -4,42 +4,62 @@ import { Random } from '../../core/random.ts';
 import { median } from '../../latency/statistics.ts';
 import { imageTask } from '../../training/image-task.ts';
 import type { StoredProblem } from './compare.ts';
-import { Contender } from './contender.ts';
-import { ours } from './contenders.ts';
+import { Contender, type ContenderCommand } from './contender.ts';
+import { limit, ours } from './contenders.ts';
 import type { Turns } from './interleave.ts';
+import { type LimitId, limits } from './limits.ts';
 import type { LoweringId } from './lowerings.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 
 // What surrounds the steps: several trainers at once, opening a session, making batches.
 
-/** Two trainers of one thread each beside one of two threads, in images a second. */
-export interface TrainerSplit {
-  readonly network: string;
+/** Two programs of one thread each beside one of two, in units of work a second. */
+export interface CoreSplit {
+  readonly name: string;
+  /** One of one thread, with nobody beside it. */
+  readonly oneOfOne: number;
   readonly twoOfOne: number;
   readonly oneOfTwo: number;
 }
 
-/** Images a second of both ways to use two cores, in turns; medians over rounds. */
-export async function compareTrainerSplit({ folder, problem }: StoredProblem, turns: Turns): Promise<TrainerSplit> {
-  const open = (threads: number) => Contender.open(ours(folder, threads, 'chosen'));
+/** Images a second of both ways to use two cores. */
+export function compareTrainerSplit({ folder, problem }: StoredProblem, turns: Turns): Promise<CoreSplit> {
+  return compareSplit(problem.name, (threads) => ours(folder, threads, 'chosen'), problem.recipe.batchSize, turns);
+}
+
+/** The same of work that is bound by the machine: what two programs can gain over one that shares its work perfectly. */
+export function compareLimitSplit(id: LimitId, turns: Turns): Promise<CoreSplit> {
+  return compareSplit(id, (threads) => limit(id, threads), limits[id].amount / 1e9, turns);
+}
+
+/** In turns; medians over rounds. */
+async function compareSplit(
+  name: string,
+  command: (threads: number) => ContenderCommand,
+  unitsPerStep: number,
+  { rounds, steps }: Turns,
+): Promise<CoreSplit> {
+  const open = (threads: number) => Contender.open(command(threads));
   const pair = [await open(1), await open(1)];
   const single = [await open(2)];
-  /** Until the last of them is done: a trainer left alone would be faster than it is beside the other. */
-  const imagesPerS = async (trainers: readonly Contender[]): Promise<number> => {
+  /** Until the last of them is done: one left alone would be faster than it is beside the other. */
+  const perS = async (programs: readonly Contender[]): Promise<number> => {
     const startMs = performance.now();
-    await Promise.all(trainers.map((trainer) => trainer.run(turns.steps)));
-    return (trainers.length * turns.steps * problem.recipe.batchSize * 1000) / (performance.now() - startMs);
+    await Promise.all(programs.map((program) => program.run(steps)));
+    return (programs.length * steps * unitsPerStep * 1000) / (performance.now() - startMs);
   };
   try {
-    const rates = { pair: new Array<number>(), single: new Array<number>() };
-    for (const trainers of [pair, single]) await imagesPerS(trainers);
-    for (let round = 0; round < turns.rounds; round++) {
-      rates.pair.push(await imagesPerS(pair));
-      rates.single.push(await imagesPerS(single));
+    const rates = { alone: new Array<number>(), pair: new Array<number>(), single: new Array<number>() };
+    for (const programs of [pair, single]) await perS(programs);
+    for (let round = 0; round < rounds; round++) {
+      rates.alone.push(await perS(pair.slice(0, 1)));
+      rates.pair.push(await perS(pair));
+      rates.single.push(await perS(single));
     }
-    return { network: problem.name, twoOfOne: median(rates.pair), oneOfTwo: median(rates.single) };
+    const { alone, pair: beside, single: oneOfTwo } = rates;
+    return { name, oneOfOne: median(alone), twoOfOne: median(beside), oneOfTwo: median(oneOfTwo) };
   } finally {
-    for (const trainer of [...pair, ...single]) await trainer.close();
+    for (const program of [...pair, ...single]) await program.close();
   }
 }
 

@@ -1,15 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { elements, type TensorType } from '../../models/graph.ts';
-import { encodeOnnx, type OnnxValue } from '../../models/onnx.ts';
 import { differentiate } from '../../training/differentiate.ts';
 import { targetInput } from '../../training/image-task.ts';
 import type { TrainingGraph } from '../../training/training-graph.ts';
 import type { StoredProblem } from './compare.ts';
 import { Contender } from './contender.ts';
 import { ours } from './contenders.ts';
+import { type LimitId, limits, openLimit } from './limits.ts';
 import type { LoweringId } from './lowerings.ts';
 import type { Problem } from './problem.ts';
 
@@ -18,7 +17,7 @@ export interface ProfileRow {
   readonly kind: string;
   /** ONNX nodes a step. */
   readonly nodes: number;
-  /** A step's share of this kind, in milliseconds. */
+  /** A step's share of this kind, in milliseconds: of every node its fastest run, which other work disturbs least. */
   readonly ms: number;
   /** Inputs read and outputs written, once each, in bytes a step; reshaping moves none. */
   readonly bytes: number;
@@ -32,14 +31,14 @@ export interface Profile {
   readonly byTrainingOperator: readonly ProfileRow[];
   /** By operator of the runtime. */
   readonly byOnnxOperator: readonly ProfileRow[];
-  /** Mean time of a step with profiling on. */
+  /** Of all nodes together. */
   readonly stepMs: number;
   /** On as many threads. */
   readonly attainable: Attainable;
 }
 
 const warmUpSteps = 5;
-const profiledSteps = 10;
+const profiledSteps = 30;
 
 /** Trains some steps in a process of its own and adds up what the runtime recorded of them. */
 export async function profileStep(
@@ -54,7 +53,9 @@ export async function profileStep(
   const events = await readEvents(prefix);
   const runs = events.filter(({ name }) => name === 'model_run').slice(-profiledSteps);
   const startUs = Math.min(...runs.map(({ ts }) => ts));
-  const nodes = events.filter(({ cat, ts, args }) => cat === 'Node' && ts >= startUs && args.op_name !== undefined);
+  const nodes = fastest(
+    events.filter(({ cat, ts, args }) => cat === 'Node' && ts >= startUs && args.op_name !== undefined),
+  );
   const training = trainingGraph(problem);
   const operators = new Map<string, string>(training.nodes.map(({ name, op }) => [name, op]));
   const rows = addUp(nodes, ({ name }) => {
@@ -65,7 +66,7 @@ export async function profileStep(
   return {
     byTrainingOperator: rows.map((row) => ({ ...row, flops: flops.get(row.kind) })),
     byOnnxOperator: addUp(nodes, ({ args }) => args.op_name as string),
-    stepMs: runs.reduce((sum, { dur }) => sum + dur, 0) / 1000 / profiledSteps,
+    stepMs: nodes.reduce((sum, { dur }) => sum + dur, 0) / 1000,
     attainable: await attainable(threads),
   };
 }
@@ -77,6 +78,13 @@ interface ProfileEvent {
   readonly ts: number;
   readonly dur: number;
   readonly args: Readonly<Partial<Record<'op_name' | 'activation_size' | 'parameter_size' | 'output_size', string>>>;
+}
+
+/** The fastest event of every node. */
+function fastest(events: readonly ProfileEvent[]): readonly ProfileEvent[] {
+  const byNode = new Map<string, ProfileEvent>();
+  for (const event of events) if (event.dur < (byNode.get(event.name)?.dur ?? Infinity)) byNode.set(event.name, event);
+  return [...byNode.values()];
 }
 
 /** The runtime adds a date to the prefix. */
@@ -117,47 +125,21 @@ export interface Attainable {
   readonly bytesPerS: number;
 }
 
-const floatValue = (name: string, shape: readonly number[]): OnnxValue => ({ name, dtype: 'float32', shape });
-
 async function attainable(threads: number): Promise<Attainable> {
-  const side = 1024;
-  const count = 2 ** 24;
-  const productMs = await fastestMs([side, side], [side, side], ['MatMul'], threads);
-  // Reduced, because a new output a run would be a measure of page faults.
-  const sumMs = await fastestMs([count], [1], ['Add', 'ReduceSum'], threads);
-  return { flopsPerS: (2 * side ** 3 * 1000) / productMs, bytesPerS: (4 * 4 * count * 1000) / sumMs };
+  const perS = async (id: LimitId): Promise<number> => (limits[id].amount * 1000) / (await fastestMs(id, threads));
+  return { flopsPerS: await perS('arithmetic'), bytesPerS: await perS('memory') };
 }
 
-/** Best of ten runs of operators, the first on two tensors of the same extents, each later one on what came before. */
-async function fastestMs(
-  dims: readonly number[],
-  resultDims: readonly number[],
-  operators: readonly string[],
-  threads: number,
-): Promise<number> {
-  const model = encodeOnnx({
-    name: operators.join('-'),
-    inputs: [floatValue('a', dims), floatValue('b', dims)],
-    outputs: [floatValue(operators.at(-1) as string, resultDims)],
-    nodes: operators.map((opType, index) => {
-      return {
-        opType,
-        name: opType,
-        inputs: index === 0 ? ['a', 'b'] : [operators[index - 1] as string],
-        outputs: [opType],
-      };
-    }),
-    initializers: [],
-  });
-  const session = await onnxRuntimeAccelerator('cpu').open(model, { threads });
-  const fed = { dtype: 'float32' as const, dims, data: new Float32Array(elements(dims)).fill(0.5) };
+/** Best of ten runs. */
+async function fastestMs(id: LimitId, threads: number): Promise<number> {
+  const { run, close } = await openLimit(id, threads);
   let bestMs = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < 10; run++) {
+  for (let round = 0; round < 10; round++) {
     const startMs = performance.now();
-    await session.run({ a: fed, b: fed });
+    await run();
     bestMs = Math.min(bestMs, performance.now() - startMs);
   }
-  await session.close();
+  await close();
   return bestMs;
 }
 
@@ -167,10 +149,9 @@ function addUp(events: readonly ProfileEvent[], kindOf: (event: ProfileEvent) =>
     const { activation_size: read = 0, parameter_size: constant = 0, output_size: written = 0 } = event.args;
     const kind = kindOf(event);
     const row = rows.get(kind) ?? { nodes: 0, ms: 0, bytes: 0 };
-    row.nodes += 1 / profiledSteps;
-    row.ms += event.dur / 1000 / profiledSteps;
-    if (event.args.op_name !== 'Reshape')
-      row.bytes += (Number(read) + Number(constant) + Number(written)) / profiledSteps;
+    row.nodes += 1;
+    row.ms += event.dur / 1000;
+    if (event.args.op_name !== 'Reshape') row.bytes += Number(read) + Number(constant) + Number(written);
     rows.set(kind, row);
   }
   return [...rows].map(([kind, row]) => ({ kind, ...row })).toSorted((a, b) => b.ms - a.ms);

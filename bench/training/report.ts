@@ -1,7 +1,7 @@
 import { type Comparison, fastest, type Side } from './compare.ts';
 import { memoryFormats } from './contenders.ts';
 import { geometricMean, type Turns } from './interleave.ts';
-import type { Feeding, Opening, TrainerSplit } from './overheads.ts';
+import type { Feeding, Opening, CoreSplit } from './overheads.ts';
 import type { Profile, ProfileRow } from './profile.ts';
 
 // Results in, Markdown out.
@@ -14,27 +14,31 @@ export interface Results {
   readonly machine: { readonly cpu: string; readonly cores: number };
   readonly turns: Turns;
   readonly comparisons: readonly Comparison[];
-  readonly splits: readonly TrainerSplit[];
+  readonly splits: readonly CoreSplit[];
+  /** The same of work that is bound by the machine. */
+  readonly limitSplits: readonly CoreSplit[];
   readonly openings: readonly Opening[];
   readonly feedings: readonly Feeding[];
 }
 
 /** A run for people. */
-export function report({ date, machine, turns, comparisons, splits, openings, feedings }: Results): string {
+export function report({ date, machine, turns, ...results }: Results): string {
+  const { comparisons, splits, limitSplits, openings, feedings } = results;
   const sides = comparisons.flatMap(({ ours, theirs }) => [...ours, ...theirs]);
-  const runtimes = [...new Set(sides.map(({ runtime }) => runtime))].join('; ');
+  const runtimes = new Set(sides.map(({ runtime }) => runtime));
   return [
     `# Training, ${date.slice(0, 10)}`,
-    `${machine.cpu}, ${machine.cores} cores; ${runtimes}. ${turns.rounds} rounds of ${turns.steps} steps.`,
-    comparisonTable(comparisons),
-    conditions(comparisons),
-    '## Two trainers or two threads',
-    trainerSplitTable(splits),
-    '## From spec to session',
-    openingTable(openings),
-    '## Feeding data',
-    feedingTable(feedings),
+    `${[`${machine.cpu}, ${machine.cores} cores`, ...runtimes].join('; ')}. ${turns.rounds} rounds of ${turns.steps} steps.`,
+    ...section(comparisons, comparisonTable(comparisons), conditions(comparisons)),
+    ...section(splits, '## Two trainers or two threads', splitTable(splits, limitSplits)),
+    ...section(openings, '## From spec to session', openingTable(openings)),
+    ...section(feedings, '## Feeding data', feedingTable(feedings)),
   ].join('\n\n');
+}
+
+/** What is said of rows, where there are any. */
+function section(rows: readonly unknown[], ...lines: readonly string[]): readonly string[] {
+  return rows.length === 0 ? [] : lines;
 }
 
 /** A Markdown table. @param rows cells; the first row is the header. */
@@ -48,7 +52,7 @@ const times = (value: number): string => `${value.toFixed(2)}×`;
 const time = (side: Side | undefined): string => (side ? ms(side.stepMs) : '–');
 const share = (part: number, whole: number): string => `${ms(part)} (${((100 * part) / whole).toFixed(1)} %)`;
 const rate = (perS: number): string => perS.toFixed(0);
-const splitRatio = ({ twoOfOne, oneOfTwo }: TrainerSplit): number => twoOfOne / oneOfTwo;
+const splitRatio = ({ twoOfOne, oneOfTwo }: CoreSplit): number => twoOfOne / oneOfTwo;
 const megabytes = (bytes: number | undefined): string => (bytes === undefined ? '–' : (bytes / 1e6).toFixed(0));
 
 /** Step times, ratios and memory of every network, and the geometric mean of the ratios. */
@@ -134,21 +138,39 @@ function conditions(comparisons: readonly Comparison[]): string {
   );
 }
 
-/** Two trainers of one thread beside one of two. */
-function trainerSplitTable(splits: readonly TrainerSplit[]): string {
+/**
+ * Two programs of one thread beside one of two. Their ratio is what sharing work costs a program of two threads,
+ * times what two programs cost each other.
+ */
+function splitTable(splits: readonly CoreSplit[], limitSplits: readonly CoreSplit[]): string {
+  const row = (split: CoreSplit): string[] => [
+    split.name,
+    rate(split.oneOfOne),
+    rate(split.twoOfOne),
+    rate(split.oneOfTwo),
+    `**${times(splitRatio(split))}**`,
+    times((2 * split.oneOfOne) / split.oneOfTwo),
+    times(split.twoOfOne / (2 * split.oneOfOne)),
+  ];
+  const header = [
+    'one thread alone',
+    'two of one thread',
+    'one of two threads',
+    'ratio',
+    'undisturbed',
+    'disturbed by',
+  ];
   return [
-    table(
-      ['network', 'two one-thread trainers, images/s', 'one two-thread trainer, images/s', 'ratio'],
-      ...splits.map((split) => [split.network, rate(split.twoOfOne), rate(split.oneOfTwo), times(splitRatio(split))]),
-    ),
+    table(['network, images/s', ...header], ...splits.map(row)),
     `Geometric mean ${times(geometricMean(splits.map(splitRatio)))}.`,
+    table(['limit, GFLOP/s or GB/s', ...header], ...limitSplits.map(row)),
   ].join('\n\n');
 }
 
 /** From spec to session. */
 function openingTable(openings: readonly Opening[]): string {
   return table(
-    ['network', 'lowering', 'graph ms', 'session ms', 'together ms', 'choosing, once a process ms'],
+    ['network', 'lowering', 'graph ms', 'session ms', 'together ms', 'choosing, once a study ms'],
     ...openings.map(({ network, lowering, buildMs, openMs, chooseMs }) => [
       network,
       lowering,
@@ -190,7 +212,7 @@ export function profileTables({ byTrainingOperator, byOnnxOperator, stepMs, atta
         ]),
     );
   return [
-    `A step of ${ms(stepMs)} ms with profiling on; rows under .5 % left out. Attainable here: ` +
+    `A step of ${ms(stepMs)} ms, every node at its fastest; rows under .5 % left out. Attainable here: ` +
       `${(attainable.flopsPerS / 1e9).toFixed(0)} GFLOP/s (a large matrix product), ` +
       `${(attainable.bytesPerS / 1e9).toFixed(1)} GB/s (sums of large tensors).`,
     shown(byTrainingOperator, 'operator of the training graph'),

@@ -91,6 +91,7 @@ def main():
         status="ok",
         samplesMs=write_samples(request, samples),
         includesIo=True,
+        clock="host",
         precision="fp32",
         device={"name": cpu_name(), "host": platform.node(), "os": platform.platform(), "cores": os.cpu_count()},
         versions={"onnxruntime": ort.__version__, "python": platform.python_version(), "provider": provider},

@@ -76,6 +76,7 @@ def main():
         status="ok",
         percentilesMs={"p50": p50, "p90": p95},
         includesIo=False,
+        clock="host",
         precision=request["precision"],
     )
 

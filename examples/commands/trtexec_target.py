@@ -102,6 +102,7 @@ def measure(request, trtexec):
         status="ok",
         samplesMs=write_samples(request, read_times(times)),
         includesIo=True,
+        clock="device",  # CUDA events around copies and kernels
         precision=request["precision"],
         device={"name": device_in(found.stdout)},
         versions={"TensorRT": version_in(found.stdout)},

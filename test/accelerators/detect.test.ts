@@ -10,6 +10,7 @@ it('finds the CPU, and says of every other provider either that it works or why 
   for (const { available, reason, fix } of found)
     if (!available) expect([reason, fix]).toEqual([expect.stringMatching(/\S/), expect.stringMatching(/\S/)]);
   const elsewhere = process.platform === 'darwin' ? 'dml' : 'coreml';
+  expect(found.find(({ id }) => id === 'webgpu')?.fix ?? 'SwiftShader').toContain('SwiftShader');
   expect(found.find(({ id }) => id === elsewhere)?.reason).toMatch(/built without it/);
 });
 

@@ -114,7 +114,9 @@ describe('ridgepoint on a finished study', () => {
   it('explains a trial', async () => {
     const text = await output('explain', 't0001', '--study', folder);
     expect(text).toMatch(/t0001: search, proposed by evolution \(round 1 of the search\)/);
-    expect(text).toMatch(/predicted [\d.]+ ms on edge[\s\S]*trained: \d+\.\d % on the hold-out/);
+    expect(text).toMatch(
+      /predicted [\d.]+ ms \([\d.]+ to [\d.]+\) on edge by simulated[\s\S]*trained: \d+\.\d % on the hold-out/,
+    );
     expect(await json('explain', 't0001', '--study', folder)).toMatchObject({ trial: 't0001' });
     const unknown = await ridgepoint(['explain', 't9999', '--study', folder], cwd);
     expect(unknown.code).toBe(2);

@@ -39,6 +39,11 @@ describe('exit code', () => {
       ['measure', 'x.onnx', '--protocol', 'fast'],
       /--protocol: expected quick or thorough, got fast/,
     ],
+    [
+      'an unknown precision',
+      ['measure', 'x.onnx', '--precision', 'fp8'],
+      /--precision: expected fp32, .*int8, got fp8/,
+    ],
     ['a folder without a study', ['report', '.'], /expected the folder of a study/],
   ])('is 2 for %s', async (_what, args, message) => {
     const { code, stderr, stdout } = await ridgepoint(args, cwd);
@@ -59,7 +64,7 @@ describe('exit code', () => {
     const { code, stderr } = await ridgepoint(['search', absent], cwd);
     expect(code).toBe(2);
     expect(stderr).toContain('absent');
-    const targets = { edge: { device: 'simulated', limit: 'p50 < 1us' } };
+    const targets = { edge: { device: 'simulated', allow: 'predicted', limit: 'p50 < 1us' } };
     expect((await ridgepoint(['search', studyFile('data', { targets })], cwd)).code).toBe(4);
   });
 
@@ -82,7 +87,7 @@ describe('exit code', () => {
 
   it('is 4 for a limit nothing can meet, and the nearest is named', async () => {
     // The largest size is 2x, so the base may have half of it.
-    const targets = { edge: { device: 'simulated', limit: 'p50 < 1us' } };
+    const targets = { edge: { device: 'simulated', allow: 'predicted', limit: 'p50 < 1us' } };
     const { code, stderr, stdout } = await ridgepoint(['search', studyFile('fast', { targets }), '--json'], cwd);
     expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
     expect(stderr).toMatch(/the nearest, t\d{4}, has latency 0\.\d+ against 0\.000500 on edge/);

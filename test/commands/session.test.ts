@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type OkOf, resultSchemas } from '../../commands/protocol.ts';
 import { commandProtocols } from '../../commands/sampling.ts';
 import { readSession, type Session, summariseSessions } from '../../commands/session.ts';
-import { latencySchema } from '../../latency/latency.ts';
+import { latencySchema, type Percentile } from '../../latency/latency.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 
 const out = fileFolder();
@@ -25,8 +25,9 @@ function write(name: string, values: readonly number[]): string {
 
 const read = (keys: object, wallS = 10) => readSession(answer(keys), { out, wallS }, 'fp32');
 const flat = (ms: number, count: number) => read({ samplesMs: Array(count).fill(ms) });
-const summarise = (sessions: readonly Session[]) =>
+const summarise = (sessions: readonly Session[], percentile: Percentile = 50) =>
   summariseSessions(sessions, {
+    percentile,
     accelerator: 'command:x',
     batch: 1,
     threads: 1,
@@ -107,8 +108,37 @@ describe('the latency of sessions', () => {
     expect(latency.samplesMs?.length).toBeLessThanOrEqual(200);
   });
 
-  it('is refused when sessions disagree about what the time includes', () => {
+  it('is refused when sessions disagree about what the time includes, or whose clock it is', () => {
     const other = read({ samplesMs: [1], includesIo: false });
     expect(() => summarise([flat(1, 3), flat(1, 3), other])).toThrow('includesIo');
+    const device = read({ samplesMs: [1], clock: 'device' });
+    expect(() => summarise([flat(1, 3), flat(1, 3), device])).toThrow('clock');
+  });
+
+  it('says whose clock it is where the program does, and nothing where it does not', () => {
+    const sessions = [1, 1, 1].map((ms) => read({ samplesMs: [ms, ms], clock: 'device' }));
+    expect(summarise(sessions).clock).toBe('device');
+    expect(summarise([flat(1, 3), flat(1, 3), flat(1, 3)])).not.toHaveProperty('clock');
+  });
+
+  it('has the interval of the percentile asked for: of samples, or of the tails a program reported', () => {
+    const tailed = [...Array<number>(380).fill(1), ...Array<number>(20).fill(3)];
+    const latency = summarise(
+      Array.from({ length: 6 }, () => read({ samplesMs: tailed })),
+      99,
+    );
+    expect(latency).toMatchObject({ stable: true, p99Ms: 3, intervalMs: { percentile: 99, lo: 3, hi: 3 } });
+    const reported = [4, 9, 6].map((p99) => read({ percentilesMs: { p50: 2, p90: 3, p99 } }));
+    const wide = summarise(reported, 99);
+    expect(wide).toMatchObject({ stable: false, intervalMs: { percentile: 99 } });
+    expect(wide.intervalMs.lo).toBeLessThan(6);
+    expect(wide.intervalMs.hi).toBeGreaterThan(6);
+  });
+
+  it('is unstable where nothing bounds the percentile asked for', () => {
+    const few = summarise([flat(1, 50), flat(1, 50), flat(2, 50)], 99);
+    expect(few).toMatchObject({ stable: false, p99Ms: null, intervalMs: { percentile: 99, hi: 2 } });
+    const without = [1, 2, 3].map(() => read({ percentilesMs: { p50: 2, p90: 3 } }));
+    expect(summarise(without, 99)).toMatchObject({ stable: false, p99Ms: null });
   });
 });

@@ -3,6 +3,7 @@ import {
   ConfigError,
   EnvironmentError,
   fromWire,
+  InfeasibleModelError,
   InterruptedError,
   InvalidFileError,
   RidgepointError,
@@ -30,6 +31,13 @@ describe('errors between processes', () => {
       });
     },
   );
+
+  it('an infeasible model keeps why, and by how much', () => {
+    const error = new InfeasibleModelError('too large', { reason: 'out-of-memory', observed: 9, limit: 8 });
+    const back = fromWire(JSON.parse(JSON.stringify(toWire(error))) as ReturnType<typeof toWire>);
+    expect(back).toBeInstanceOf(InfeasibleModelError);
+    expect(back).toMatchObject({ reason: 'out-of-memory', observed: 9, limit: 8, message: 'too large', retry: false });
+  });
 
   it('keeps the code and retry of classes it does not know', () => {
     const wire = toWire(new LicenceError('no seat left', { retry: true }));

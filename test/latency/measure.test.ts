@@ -3,7 +3,8 @@ import type { Accelerator } from '../../accelerators/accelerator.ts';
 import { SimulatedClock } from '../../core/clock.ts';
 import { ConfigError, InterruptedError, InvalidFileError } from '../../core/errors.ts';
 import { randomInputs } from '../../latency/inputs.ts';
-import { latencySchema } from '../../latency/latency.ts';
+import type { HostLoad } from '../../latency/host-load.ts';
+import { latencySchema, type Percentile } from '../../latency/latency.ts';
 import { measure, type MeasureContext, type MeasureRequest } from '../../latency/measure.ts';
 import { type Protocol, protocols, protocolSchema } from '../../latency/protocol.ts';
 import { openReference } from '../../latency/reference.ts';
@@ -11,9 +12,11 @@ import { openReference } from '../../latency/reference.ts';
 const protocol: Protocol = {
   warmup: { minRuns: 4, window: 2, tolerance: 0.05, maxMs: 1000 },
   block: { ms: 1000, minSamples: 3, maxSamples: 20, discard: 1 },
-  reference: { runs: 3, tolerance: 0.1, maxRejected: 4, settleMs: 0 },
+  reference: { runs: 3, tolerance: 0.1, maxRejected: 4, settleMs: 0, otherLoad: 0.1 },
   sessions: { min: 3, max: 6, blocks: 2, gapMs: 5 },
   interval: { level: 0.95, tolerance: 0.05 },
+  tail: { tolerance: 0.1, capMs: 1e7 },
+  server: { sessions: 3, arrivals: 100, rampUp: 0.1, rates: 5, capMs: 1e9 },
   capMs: 1e6,
 };
 const fingerprint = { host: 'h', os: 'o', cpu: 'c', cores: 1, runtime: 'r', provider: 'fake', node: 'n' };
@@ -55,8 +58,10 @@ async function measureOn(
   accelerator: ScriptedAccelerator,
   changes: Partial<Protocol> = {},
   context: Partial<MeasureContext> = {},
+  percentile?: Percentile,
 ) {
   const request: MeasureRequest = {
+    ...(percentile === undefined ? {} : { percentile }),
     model,
     setting: { accelerator: 'fake', batch: 2, threads: 1 },
     protocol: { ...protocol, ...changes },
@@ -77,6 +82,7 @@ describe('a measurement on a quiet machine', () => {
       drift: 0,
       rejectedBlocks: 0,
       includesIo: true,
+      clock: 'host',
       calibrated: true,
       fingerprint,
     });
@@ -111,6 +117,18 @@ describe('a measurement on a quiet machine', () => {
     await measureOn(new ScriptedAccelerator(), {}, { onProgress: ({ session }) => seen.push(session) });
     expect(seen).toEqual([1, 2, 3]);
   });
+});
+
+it('reports every rejected block, so that a long disturbance is not a long silence', async () => {
+  const accelerator = new ScriptedAccelerator();
+  const load = scriptedLoad(accelerator, () => 0.5);
+  const seen: string[] = [];
+  await measureOn(
+    accelerator,
+    {},
+    { load, onProgress: ({ session, rejectedBlocks }) => seen.push(`${session} ${rejectedBlocks}`) },
+  );
+  expect(seen.slice(0, 5)).toEqual(['0 1', '0 2', '0 3', '0 4', '1 4']);
 });
 
 describe('sessions that differ', () => {
@@ -157,6 +175,98 @@ describe('a machine that is disturbed', () => {
     const latency = await measureOn(accelerator);
     expect(latency).toMatchObject({ stable: false, rejectedBlocks: protocol.reference.maxRejected });
     expect(latency.drift).toBeGreaterThan(protocol.reference.tolerance);
+  });
+});
+
+describe('a percentile that is asked for', () => {
+  it('has samples enough for an interval of its own', async () => {
+    const accelerator = new ScriptedAccelerator();
+    // Every twentieth run takes 40 ms: 5 %, so p90 is 10 ms and p99 is 40 ms.
+    accelerator.modelMs = (_, run) => (run % 20 === 0 ? 40 : 10);
+    const latency = await measureOn(accelerator, {}, {}, 99);
+    expect(latency).toMatchObject({ stable: true, intervalMs: { percentile: 99 } });
+    // .99ⁿ ≤ .025 from n = 368 on; three sessions count as (4.303 ÷ 1.962)² times fewer.
+    expect(latency.samples).toBeGreaterThanOrEqual(1770);
+    expect(latency.intervalMs.lo).toBeCloseTo(40, 9);
+    expect(latency.intervalMs.hi).toBeCloseTo(40, 9);
+    expect(latency.p50Ms).toBeCloseTo(10, 9);
+  });
+
+  it('is unstable when its interval stays wide, however well the median is known', async () => {
+    // Only every other session has slow runs at all.
+    const [asked, median] = [new ScriptedAccelerator(), new ScriptedAccelerator()];
+    for (const accelerator of [asked, median])
+      accelerator.modelMs = (session, run) => (session % 2 && run % 20 === 0 ? 40 : 10);
+    expect(await measureOn(asked, {}, {}, 99)).toMatchObject({ stable: false, sessions: 6 });
+    expect(await measureOn(median)).toMatchObject({ stable: true, intervalMs: { percentile: 50 } });
+  });
+
+  it('is unstable when the time is up before samples bound it; the extreme sample ends its interval then', async () => {
+    const accelerator = new ScriptedAccelerator();
+    accelerator.modelMs = (_, run) => (run % 20 === 0 ? 40 : 10);
+    const latency = await measureOn(accelerator, { tail: { tolerance: 0.1, capMs: 500 } }, {}, 99);
+    expect(latency).toMatchObject({ stable: false, p99Ms: null, intervalMs: { percentile: 99, hi: 40 } });
+    expect(latency.samples).toBeLessThan(300);
+  });
+});
+
+/** Other processes that keep `busy(t)` of two cores busy from one moment to the next. */
+function scriptedLoad({ clock }: ScriptedAccelerator, busy: (atMs: number) => number): HostLoad {
+  let [atMs, otherCpuMs] = [clock.now(), 0];
+  return {
+    cores: 2,
+    stepMs: 10,
+    otherCpuMs() {
+      // In steps of a tenth of a millisecond would be exact; a hundred of them are enough here.
+      const stepMs = (clock.now() - atMs) / 100;
+      for (let step = 0; step < 100; step++, atMs += stepMs) otherCpuMs += 2 * busy(atMs) * stepMs;
+      return otherCpuMs;
+    },
+  };
+}
+
+/** The model takes twice as long while a neighbour is busy; the reference never changes. */
+function neighbour(busy: (atMs: number) => number): { accelerator: ScriptedAccelerator; load: HostLoad } {
+  const accelerator = new ScriptedAccelerator();
+  accelerator.modelMs = () => (busy(accelerator.clock.now()) > 0.1 ? 20 : 10);
+  return { accelerator, load: scriptedLoad(accelerator, busy) };
+}
+
+describe('other processes that the reference does not feel', () => {
+  it('make a measurement unstable when they stay for all of it', async () => {
+    const { accelerator, load } = neighbour(() => 0.5);
+    const latency = await measureOn(accelerator, {}, { load });
+    expect(latency).toMatchObject({ stable: false, drift: 0, rejectedBlocks: protocol.reference.maxRejected });
+    expect(latency.otherLoad).toBeCloseTo(0.5, 6);
+    expect(latencySchema.parse(latency)).toEqual(latency);
+  });
+
+  it('have their blocks rejected when they pass', async () => {
+    const { accelerator, load } = neighbour((atMs) => (atMs > 150 && atMs < 500 ? 0.5 : 0));
+    const latency = await measureOn(accelerator, {}, { load });
+    expect(latency.rejectedBlocks).toBeGreaterThan(0);
+    expect(latency).toMatchObject({ stable: true });
+    expect(latency.p50Ms).toBeCloseTo(10, 9);
+  });
+
+  it('do no harm while they are few', async () => {
+    const { accelerator, load } = neighbour(() => 0.05);
+    const latency = await measureOn(accelerator, {}, { load });
+    expect(latency).toMatchObject({ stable: true, rejectedBlocks: 0 });
+    expect(latency.otherLoad).toBeCloseTo(0.05, 6);
+  });
+});
+
+describe('a host that was faster when it was quiet', () => {
+  it('is unstable all through, though nothing changes meanwhile', async () => {
+    const latency = await measureOn(new ScriptedAccelerator(), {}, { quietReferenceMs: 0.8 });
+    expect(latency).toMatchObject({ stable: false, referenceMs: 1 });
+    expect(latency.drift).toBeCloseTo(0.25, 9);
+  });
+
+  it('is stable within the tolerance, and when it became faster', async () => {
+    for (const quietReferenceMs of [0.95, 1.5])
+      expect(await measureOn(new ScriptedAccelerator(), {}, { quietReferenceMs })).toMatchObject({ stable: true });
   });
 });
 

@@ -1,7 +1,15 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../core/random.ts';
-import { geometricInterval, median, orderStatisticInterval, quantile, studentT } from '../../latency/statistics.ts';
+import { studentT } from '../../core/student-t.ts';
+import {
+  geometricInterval,
+  leastSamples,
+  median,
+  orderStatisticInterval,
+  quantile,
+  quantileInterval,
+} from '../../latency/statistics.ts';
 
 describe('quantiles', () => {
   it('interpolate between order statistics', () => {
@@ -23,17 +31,6 @@ describe('quantiles', () => {
       }),
     );
   });
-});
-
-it.each([
-  [1, 12.7062],
-  [2, 4.30265],
-  [3, 3.18245],
-  [4, 2.77645],
-  [7, 2.36462],
-  [30, 2.04227],
-])('Student’s t at 95 %% with %i degrees of freedom is the tables’ %f', (degrees, expected) => {
-  expect(studentT(0.95, degrees)).toBeCloseTo(expected, 4);
 });
 
 describe('the interval of session medians', () => {
@@ -81,5 +78,76 @@ describe('the interval of a tail from order statistics', () => {
     // .99ⁿ ≤ .025 from n = 368 on.
     expect(orderStatisticInterval(ramp.slice(0, 367), 0.99, 0.95).hi).toBeNull();
     expect(orderStatisticInterval(ramp.slice(0, 368), 0.99, 0.95).hi).toBe(368);
+  });
+});
+
+/** Eight sessions of so many values, all different. */
+const eightAlike = (count: number): number[][] =>
+  Array.from({ length: 8 }, (_, session) => Array.from({ length: count }, (__, run) => 1 + run + session / 10));
+
+describe('the interval of a tail over sessions', () => {
+  it('is that of independent samples, but for the few degrees of freedom, when sessions are alike', () => {
+    // 40 sessions that are each the same 25 values: no spread between them at all.
+    const values = Array.from({ length: 25 }, (_, index) => index + 1);
+    const alike = quantileInterval(
+      Array.from({ length: 40 }, () => values),
+      0.9,
+      0.95,
+    );
+    const pooled = orderStatisticInterval(
+      Array.from({ length: 1000 }, (_, index) => Math.floor(index / 40) + 1),
+      0.9,
+      0.95,
+      1000 / (studentT(0.95, 39) / studentT(0.95, 999)) ** 2,
+    );
+    expect([alike.lo, alike.hi]).toEqual([pooled.lo, pooled.hi]);
+  });
+
+  it('is wider the more sessions differ', () => {
+    const random = new Random('wider');
+    const sessions = (spread: number): number[][] =>
+      [0, 1, 2, 3, 4, 5, 6, 7].map((session) =>
+        Array.from({ length: 200 }, () => Math.exp(spread * (session - 3.5) + 0.05 * random.normal())),
+      );
+    const width = (spread: number): number => {
+      const { lo, hi } = quantileInterval(sessions(spread), 0.9, 0.95);
+      return hi / lo;
+    };
+    expect(width(0.05)).toBeGreaterThan(1.5 * width(0));
+  });
+
+  it.each([
+    [0.5, 0.9, 8, 100],
+    [1, 0.9, 8, 100],
+    [0.5, 0.99, 8, 300],
+  ])(
+    'covers the true quantile as often as it says or more, with sessions that differ by %f of the spread inside one (p%f)',
+    (between, q, k, count) => {
+      // Session effects and runs are normal: the quantile of all is z_q · √(1 + between²).
+      const truth = { 0.9: 1.281552, 0.99: 2.326348 }[q as 0.9 | 0.99] * Math.sqrt(1 + between ** 2);
+      const random = new Random(`coverage ${between} ${q}`);
+      const trials = 400;
+      let covered = 0;
+      for (let trial = 0; trial < trials; trial++) {
+        const sessions = Array.from({ length: k }, () => {
+          const effect = between * random.normal();
+          return Array.from({ length: count }, () => effect + random.normal());
+        });
+        const { lo, hi } = quantileInterval(sessions, q, 0.95);
+        // The lower end may be 0 for "unbounded", which here is a value like others.
+        if ((lo === 0 || lo <= truth) && truth <= hi) covered++;
+      }
+      // σ = √(.95 · .05 ÷ 400) = .011; one-sided, three of them.
+      expect(covered / trials).toBeGreaterThan(0.95 - 0.033);
+    },
+  );
+
+  it('has no upper end while samples are too few, and has one from leastSamples on', () => {
+    const least = leastSamples(0.99, 0.95, 8);
+    // 368 independent ones; t of 7 degrees of freedom is 2.365 instead of 1.96.
+    expect(least).toBeGreaterThan(368 * 1.44);
+    expect(least).toBeLessThan(368 * 1.47);
+    expect(quantileInterval(eightAlike(Math.ceil(least / 8)), 0.99, 0.95).hi).toBeLessThan(1e6);
+    expect(quantileInterval(eightAlike(Math.floor(least / 8) - 2), 0.99, 0.95).hi).toBe(Number.POSITIVE_INFINITY);
   });
 });

@@ -55,6 +55,16 @@ describe('model card', () => {
     expect(card).toContain('**unstable**');
   });
 
+  it('says that an emulated GPU is none', () => {
+    const { member } = input();
+    const { fingerprint } = member.latency;
+    if (!fingerprint) throw new Error('expected a fixture with a fingerprint');
+    const emulated = { ...fingerprint, provider: 'webgpu', software: 'SwiftShader' };
+    const card = modelCard(input({ member: { ...member, latency: { ...member.latency, fingerprint: emulated } } }));
+    expect(card).toContain('provider webgpu (emulated on the CPU by SwiftShader: no GPU’s latency)');
+    expect(modelCard(input())).not.toContain('emulated');
+  });
+
   it('admits what one seed cannot tell', () => {
     const { member } = input();
     const single = { ...member, testAccuracy: { mean: 0.8, sd: null, values: [0.8] } };

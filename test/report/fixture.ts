@@ -3,9 +3,11 @@ import type { Latency } from '../../latency/latency.ts';
 import type { NetworkCount } from '../../models/counts.ts';
 import { parseNetworkSpec, type NetworkSpec } from '../../models/spec.ts';
 import type {
+  ElasticitySummary,
   FamilySummary,
   MemberSummary,
   OverSeeds,
+  PredictionSummary,
   StudySummary,
   TargetSummary,
   TrialSummary,
@@ -191,8 +193,38 @@ export function studySummary(options: FixtureOptions = {}): StudySummary {
   };
 }
 
+/** A target that is measured, and nothing but measured. */
+const unpredicted = { predictedBy: null, prediction: null, elasticity: null };
+
+/** How far a profile was off where networks were measured, too. */
+export const prediction: PredictionSummary = {
+  profile: 'my-cpu',
+  calibrated: true,
+  networks: 14,
+  medianError: 0.062,
+  medianRatio: 0.97,
+  within10: 0.71,
+  rankCorrelation: 0.96,
+  refused: 9,
+  sampled: 3,
+  wronglyRefused: 0,
+  wronglyRefusedAtMost: 0.632,
+};
+
+/** How latency grows with each axis. */
+export const elasticity: ElasticitySummary = {
+  observations: 15,
+  exponents: {
+    depth: { value: 0.93, lo: 0.9, hi: 0.96 },
+    width: { value: 0.1, lo: 0.05, hi: 0.15 },
+    resolution: { value: 1.6, lo: 1.55, hi: 1.65 },
+  },
+  determined: true,
+  residualSd: 0.031,
+};
+
 function emptyTarget(name: string): TargetSummary {
-  return { name, device: 'cpu', batch: 1, threads: 1, limit: { percentile: 50, ms: 2 }, lines: [] };
+  return { name, device: 'cpu', ...unpredicted, batch: 1, threads: 1, limit: { percentile: 50, ms: 2 }, lines: [] };
 }
 
 function target(name: string, index: number, members: 1 | 3, seeds: 1 | 3, rules: number): TargetSummary {
@@ -251,6 +283,7 @@ function target(name: string, index: number, members: 1 | 3, seeds: 1 | 3, rules
   return {
     name,
     device: index === 0 ? 'cpu' : 'cpu-2',
+    ...unpredicted,
     batch: 1,
     threads: 1,
     limit: { percentile: 50, ms: 2 * slower },

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { renderReport } from '../../report/html.ts';
+import type { Latency } from '../../latency/latency.ts';
 import type { StudySummary } from '../../study/summary.ts';
-import { studySummary } from './fixture.ts';
+import { elasticity, latency, prediction, studySummary } from './fixture.ts';
 
 const hostile = `<script>alert("x")</script> & 'y'`;
 
@@ -61,6 +62,38 @@ describe('report', () => {
     expect(html).toContain('>unstable<');
   });
 
+  it('says of each latency whether it was measured, predicted, or only reported by a program', () => {
+    expect(withLatency({})).toContain('latency measured</small>');
+    expect(withLatency({ source: 'command' })).toContain('latency measured by your program</small>');
+    const reported = withLatency({ source: 'command', reported: true, p99Ms: null, samples: 0 });
+    expect(reported).toContain('latency reported by your program</small>');
+    expect(reported).toContain('reported, unchecked');
+    expect(reported).toContain('– (not reported)');
+    expect(reported).not.toContain('under 300 runs');
+    const predicted = withLatency({ source: 'predicted', accelerator: 'tpu-v5e', calibrated: false });
+    expect(predicted).toContain('latency predicted by tpu-v5e, never calibrated</small>');
+    expect(predicted).not.toContain('>stable<');
+  });
+
+  it('says how far prediction was off, and what it may have refused wrongly, where both are known', () => {
+    expect(renderReport(studySummary())).not.toContain('Prediction beside measurement');
+    const html = renderReport(mapTargets(studySummary(), { prediction }));
+    expect(html).toContain('Prediction beside measurement');
+    const row = /<tr><th scope="row">cpu<\/th>.*?<\/tr>/.exec(html.slice(html.indexOf('Prediction beside')))?.[0];
+    expect(row?.replace(/<[^>]+>/g, '|').replaceAll('\u00a0', ' ')).toMatch(
+      /cpu.*my-cpu.*14.*0\.97.*6\.2 %.*71 %.*0\.96.*9.*3.*0 \(at most 63 %\)/,
+    );
+    const unmeasured = { ...prediction, networks: 0, medianError: null, medianRatio: null, within10: null };
+    expect(
+      renderReport(mapTargets(studySummary(), { prediction: { ...unmeasured, rankCorrelation: null, sampled: 0 } })),
+    ).not.toMatch(/NaN|null/);
+  });
+
+  it('gives the exponents of latency with their intervals', () => {
+    const html = renderReport(mapTargets(studySummary(), { elasticity }));
+    expect(html).toContain('Latency grows as depth^0.93 (0.90 to 0.96) · width^0.10 (0.05 to 0.15) · resolution^1.60');
+  });
+
   it('marks predictions as what they are', () => {
     const summary = studySummary();
     const [first] = summary.targets.flatMap((target) => target.lines.flatMap((line) => line.members));
@@ -82,6 +115,7 @@ function allKinds(): readonly StudySummary[] {
     studySummary({ seeds: 1 }),
     studySummary({ finished: false }),
     begun(),
+    mapTargets(studySummary({ targets: 2 }), { prediction, elasticity }),
     mapMembers(studySummary(), { curve: [], holdoutAccuracy: null, count: null, multipliers: null }),
   ];
 }
@@ -89,6 +123,14 @@ function allKinds(): readonly StudySummary[] {
 function begun(): StudySummary {
   const zero = { trials: [], activeS: 0, phaseS: {}, trainS: 0, measureS: 0 };
   return { ...studySummary({ finished: false }), ...zero };
+}
+
+function withLatency(one: Partial<Latency>): string {
+  return renderReport(mapMembers(studySummary(), { latency: latency(1, one) }));
+}
+
+function mapTargets(summary: StudySummary, changes: Partial<StudySummary['targets'][number]>): StudySummary {
+  return { ...summary, targets: summary.targets.map((target) => ({ ...target, ...changes })) };
 }
 
 function mapMembers(

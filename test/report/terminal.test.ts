@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { summaryTable } from '../../report/terminal.ts';
-import { studySummary } from './fixture.ts';
+import { prediction, studySummary } from './fixture.ts';
 
 describe('closing table', () => {
   it('fits ninety columns, in plain spaces', () => {
@@ -24,6 +24,20 @@ describe('closing table', () => {
       /out\/first\/report\.html\nfamily {2}out\/first\/family\/$/,
     );
     expect(summaryTable(studySummary({ finished: false }))).not.toContain('family/');
+  });
+
+  it('says where latencies are from, and how far prediction was off', () => {
+    const summary = studySummary();
+    const targets = summary.targets.map((target) => ({ ...target, prediction }));
+    const text = summaryTable({ ...summary, targets });
+    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(90);
+    const flowing = text.replaceAll(/\s+/g, ' ');
+    expect(flowing).toContain('cpu: batch 1, 1 thread, limit p50 < 2 ms, latency measured');
+    expect(flowing).toContain(
+      'predictions by my-cpu (calibrated) beside measurements of 14 networks: median error 6.2 %, 71 % within ± 10 %, ' +
+        'rank correlation 0.96; 9 networks refused by prediction alone, 3 more measured as a sample, 0 of them within the ' +
+        'limit (with 95 % confidence at most 63 % of refusals are wrong)',
+    );
   });
 
   it('shows warnings', () => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { cholesky } from '../../core/linear-algebra.ts';
+import { Random } from '../../core/random.ts';
 import { type NetworkSpec, specDigest } from '../../models/spec.ts';
-import { realisedKey } from '../../scaling/apply.ts';
+import { applyMultipliers, realisedKey } from '../../scaling/apply.ts';
 import type { ScalingObservation } from '../../scaling/candidates.ts';
 import { proposeGlobalScalings } from '../../scaling/global-scaling.ts';
 import { latencyDesign } from '../../scaling/latency-design.ts';
@@ -66,11 +68,24 @@ function wideHelps({ depth, width, resolution }: Multipliers): number {
   return 0.5 + 0.2 * Math.log(width) + 0.01 * Math.log(depth * resolution);
 }
 
+/** Of the information that points hold on a constant, three slopes, their squares and products. */
+function logDeterminant(points: readonly Multipliers[]): number {
+  const rows = points.map(({ depth, width, resolution }) => {
+    const [d, w, r] = [Math.log(depth), Math.log(width), Math.log(resolution)];
+    return [1, d, w, r, d * d, w * w, r * r, d * w, d * r, w * r];
+  });
+  const information = Array.from({ length: 10 }, (_outer, i) =>
+    Array.from({ length: 10 }, (_, j) =>
+      rows.reduce((sum, row) => sum + (row[i] ?? 0) * (row[j] ?? 0), i === j ? 1e-9 : 0),
+    ),
+  );
+  return 2 * cholesky(information).reduce((sum, row, i) => sum + Math.log(row[i] ?? 0), 0);
+}
+
 describe('the latency design', () => {
-  test('is about a dozen distinct networks that move every axis alone and together', () => {
-    const design = latencyDesign(base, constraints, 4);
-    expect(design.length).toBeGreaterThanOrEqual(10);
-    expect(design.length).toBeLessThanOrEqual(14);
+  test.each([8, 15, 30])('is %i distinct networks that move every axis alone and together', (count) => {
+    const design = latencyDesign(base, constraints, 4, count);
+    expect(design).toHaveLength(count);
     expect(new Set(design.map(({ spec }) => specDigest(spec))).size).toBe(design.length);
     for (const axis of ['depth', 'width', 'resolution'] as const)
       expect(
@@ -78,6 +93,25 @@ describe('the latency design', () => {
           ({ realised }) => realised[axis] > 1.3 && Object.values(realised).filter((v) => v === 1).length === 2,
         ),
       ).toBe(true);
+  });
+
+  test('tells more of a quadratic model than as many scalings drawn from the same range', () => {
+    const design = latencyDesign(base, constraints, 4, 24).map(({ realised }) => realised);
+    const random = new Random('design');
+    for (let draw = 0; draw < 20; draw++) {
+      const others = Array.from({ length: 24 }, () => {
+        const [a, b, c] = [random.uniform(), random.uniform(), random.uniform()];
+        const whole = Math.max(1, a + b + c);
+        const reach = Math.log(4) / whole;
+        const multipliers = {
+          depth: Math.exp(a * reach),
+          width: Math.exp((b * reach) / 1.5),
+          resolution: Math.exp((c * reach) / 1.8),
+        };
+        return applyMultipliers(base, multipliers, constraints).realised;
+      });
+      expect(logDeterminant(design)).toBeGreaterThan(logDeterminant(others) + 2);
+    }
   });
 
   test('keeps within the native side, the limits, and what a spec can hold', () => {

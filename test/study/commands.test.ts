@@ -173,7 +173,7 @@ describe('commands in a study file', () => {
     [{ targets: { a: { command: 'gpu' } } }, 'targets.a.command: expected a command among none, got "gpu"'],
     [{ targets: { a: { device: 'command:gpu' } } }, 'targets.a.device: expected a command among none, got "gpu"'],
     [{ targets: { a: { command: ['run'] } } }, '{request}'],
-    [{ targets: { a: { device: 'cpu', precision: 'fp16' } } }, 'targets.a.precision: expected fp32, got fp16'],
+    [{ targets: { a: { device: 'cpu', precision: 'fp16' } } }, 'targets.a.precision: expected fp32 on cpu, got fp16'],
     [
       { trainer: { command: argv, learningRate: 1 } },
       'expected only params and parallel beside a command, got also learningRate',

@@ -57,7 +57,7 @@ describe('a hard limit', () => {
   it('on latency keeps candidates from being trained, and only those that are over it', async () => {
     const latencies = free.events.flatMap((event) => (event.type === 'measured' ? [event.latency.p50Ms] : []));
     const limitMs = median(latencies);
-    const targets = { edge: { device: 'simulated', limit: `p90 < ${limitMs}ms` } };
+    const targets = { edge: { device: 'simulated', allow: 'predicted', limit: `p90 < ${limitMs}ms` } };
     const limited = await searched(smallStudy({ search, family, targets }));
     const over = infeasible(limited);
     expect(over.length).toBeGreaterThan(2);
@@ -94,14 +94,14 @@ describe('a hard limit', () => {
   });
 
   it('leaves room for the largest size: the base may have a quarter of it when 4x is asked for', async () => {
-    const targets = { edge: { device: 'simulated', limit: 'p50 < 0.4ms' } };
+    const targets = { edge: { device: 'simulated', allow: 'predicted', limit: 'p50 < 0.4ms' } };
     const limited = await searched(smallStudy({ search, family: { edge: ['1x', '4x'] }, targets }));
     for (const { limit } of infeasible(limited)) expect(limit).toBeCloseTo(0.1, 12);
   });
 
   it('that nothing can meet ends the study with the nearest candidate named, nothing trained', async () => {
     const folder = newFolder();
-    const targets = { edge: { device: 'simulated', limit: 'p50 < 1us' } };
+    const targets = { edge: { device: 'simulated', allow: 'predicted', limit: 'p50 < 1us' } };
     let calls = 0;
     const answer = () => {
       calls++;

@@ -2,6 +2,9 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { InterruptedError } from '../../core/errors.ts';
+import { SimulatedClock } from '../../core/clock.ts';
+import { checkStudy } from '../../study/check.ts';
+import { FakeEvaluator } from './fake-evaluator.ts';
 import { newFolder, runFake, smallStudy } from './small-study.ts';
 
 it('a study tells what its trainer tells, no text twice, with the trial it is of', async () => {
@@ -22,6 +25,24 @@ it('a study tells what its trainer tells, no text twice, with the trial it is of
     't0002: t0002 goes on',
     't0003: t0003 goes on',
   ]);
+});
+
+it('a check tells what its trainer tells, before hours are spent on it', async () => {
+  const controller = new AbortController();
+  const told: string[] = [];
+  const clock = new SimulatedClock(Date.UTC(2026, 0, 1));
+  const checking = checkStudy(smallStudy(), {
+    clock,
+    signal: controller.signal,
+    onNotice: (text) => told.push(text),
+    onEvent: ({ type }) => {
+      if (type === 'outcome') controller.abort();
+    },
+    makeEvaluator: (data, artefacts) =>
+      new FakeEvaluator({ data, artefacts, clock, notices: () => ['the slower lowering is used'] }),
+  });
+  await expect(checking).rejects.toThrow(InterruptedError);
+  expect(told).toEqual(['t0001: the slower lowering is used']);
 });
 
 it('a study that is finished leaves no trainings to go on with', async () => {

@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { InterruptedError } from '../../core/errors.ts';
 import { SimulatedClock } from '../../core/clock.ts';
 import { journalPath, readJournal } from '../../study/journal.ts';
 import type { JournalEvent } from '../../study/events.ts';
@@ -34,9 +35,9 @@ export async function runFake(
   config: StudyConfig,
   folder: string,
   options: Omit<FakeEvaluatorOptions, 'data' | 'artefacts' | 'clock'> &
-    Pick<StudyOptions, 'signal' | 'onEvent' | 'onNotice'> = {},
+    Pick<StudyOptions, 'signal' | 'onEvent' | 'onNotice' | 'makeMeter'> = {},
 ): Promise<{ readonly summary: StudySummary; readonly calls: readonly string[] }> {
-  const { signal, onEvent, onNotice, ...fake } = options;
+  const { signal, onEvent, onNotice, makeMeter, ...fake } = options;
   let lastMs = Date.UTC(2026, 0, 1);
   try {
     lastMs = eventsOf(folder).at(-1)?.tMs ?? lastMs;
@@ -51,12 +52,31 @@ export async function runFake(
     signal,
     onEvent,
     onNotice,
+    ...(makeMeter && { makeMeter }),
     makeEvaluator: (data, artefacts) => {
       evaluator = new FakeEvaluator({ ...fake, data, artefacts, clock });
       return evaluator;
     },
   });
   return { summary, calls: evaluator?.calls ?? [] };
+}
+
+/** Runs a study with fakes up to the first event that `last` picks, which ends it; its events. */
+export async function eventsUntil(
+  config: StudyConfig,
+  last: (event: JournalEvent) => boolean,
+  options: Parameters<typeof runFake>[2] & { readonly folder?: string } = {},
+): Promise<readonly JournalEvent[]> {
+  const { folder = newFolder(), onEvent, ...rest } = options;
+  const controller = new AbortController();
+  const stop = (event: JournalEvent) => {
+    onEvent?.(event);
+    if (last(event)) controller.abort();
+  };
+  await runFake(config, folder, { ...rest, signal: controller.signal, onEvent: stop }).catch((error: unknown) => {
+    if (!(error instanceof InterruptedError)) throw error;
+  });
+  return eventsOf(folder);
 }
 
 export function eventsOf(folder: string): readonly JournalEvent[] {

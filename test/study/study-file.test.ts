@@ -42,7 +42,14 @@ describe('study file', () => {
       { study: 'x', targets: { a: { device: 'cpu', limit: 'p50 < 1ms' } }, family: { a: ['2ms'] } },
       /within the limit of 1 ms, got 2ms/,
     ],
-    [{ study: 'x', targets: { a: { device: 'cpu', precision: 'fp16' } } }, /fp32/],
+    [
+      { study: 'x', targets: { a: { device: 'cpu', precision: 'fp16' } } },
+      /targets\.a\.precision: expected fp32 on cpu/,
+    ],
+    [
+      { study: 'x', targets: { a: { device: 'tensorrt', precision: 'int8' } } },
+      /targets\.a\.precision: expected fp32 on tensorrt, got int8: .*no precision flag.*trtexec/,
+    ],
     [{ study: 'x', targets: {} }, /at least one target/],
     [{ study: 'x', search: { space: 'nope' } }, /search\.space|space/],
     [{ study: 'x', budget: { time: '10 parsecs' } }, /a duration/],

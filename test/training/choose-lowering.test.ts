@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Accelerator, Session, TensorValue } from '../../accelerators/accelerator.ts';
 import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
 import { blockedDomain } from '../../training/blocked/block-size.ts';
-import { chooseLowering } from '../../training/choose-lowering.ts';
+import { adoptLowering, chooseLowering } from '../../training/choose-lowering.ts';
 import { stepNames } from '../../training/step-names.ts';
 import { blocked } from './blocked-kernels.ts';
 
@@ -65,6 +65,13 @@ describe('the lowering for an accelerator', () => {
     const { lowering, notice } = await chooseLowering(gpu);
     expect(lowering.id).toBe('plain');
     expect(notice).toBeUndefined();
+  });
+
+  it.skipIf(blocked === undefined)('is adopted from another process by its id, with its notice', async () => {
+    const { lowering } = await chooseLowering(cpu);
+    expect(adoptLowering({ id: lowering.id }).lowering.id).toBe(lowering.id);
+    expect(adoptLowering({ id: 'plain', notice: 'slow' })).toMatchObject({ lowering: { id: 'plain' }, notice: 'slow' });
+    expect(() => adoptLowering({ id: 'blocked' })).toThrow(/id of a lowering, got blocked/);
   });
 
   it('is found out once', async () => {

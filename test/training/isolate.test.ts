@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { childEntry, runChild } from '../../core/child.ts';
 import { ConfigError, InterruptedError } from '../../core/errors.ts';
 import { Random } from '../../core/random.ts';
 import { noAugmentation } from '../../data/augment.ts';
@@ -13,7 +14,13 @@ import type { Split } from '../../data/dataset.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { readSafetensors } from '../../models/safetensors.ts';
 import { parseNetworkSpec, specDigest } from '../../models/spec.ts';
-import { trainInChild, type TrainingAssignment, type TrainingProgress } from '../../training/isolate.ts';
+import {
+  type StoredTrainingResult,
+  trainInChild,
+  type TrainingAssignment,
+  type TrainingNews,
+  type TrainingProgress,
+} from '../../training/isolate.ts';
 import { defaultRecipe } from '../../training/recipe.ts';
 
 const side = 8;
@@ -59,6 +66,17 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+/** A brief training with all its news. */
+async function trainTelling(more: Partial<TrainingAssignment>) {
+  const news: TrainingNews[] = [];
+  const { output } = await runChild<TrainingAssignment, StoredTrainingResult, TrainingNews>({
+    entry: childEntry(import.meta.url, '../../training/train-child'),
+    input: { ...assignment, fidelity: { examples: 16, seed: 1 }, weightsFile: join(folder, 'brief'), ...more },
+    onEvent: (event) => news.push(event),
+  });
+  return { output, found: news.flatMap((one) => (one.type === 'lowering' ? [one.found] : [])), news };
+}
+
 describe('training in a child process', () => {
   it('trains, reports progress, and leaves the weights in a file that training can start from', async () => {
     const progress: TrainingProgress[] = [];
@@ -84,6 +102,15 @@ describe('training in a child process', () => {
       initialWeightsFile: assignment.weightsFile,
     });
     expect(again.status === 'trained' && again.metrics['accuracy']).toBeGreaterThan(0.9);
+  });
+
+  it('tells what lowering it chose, unless it was told one, whose notice it repeats', async () => {
+    const first = await trainTelling({});
+    expect(first.found.map(({ id }) => id)).toEqual([first.output.lowering]);
+    const second = await trainTelling({ lowering: { id: 'plain', notice: 'for a reason' } });
+    expect(second.output.lowering).toBe('plain');
+    expect(second.found).toEqual([]);
+    expect(second.news).toContainEqual({ type: 'notice', text: 'for a reason' });
   });
 
   it('refuses weights of another network, naming the file', async () => {

@@ -20,7 +20,9 @@ export function lowerBatchNorm(node: TrainingNodeOf<'batch-norm-training'>, grap
   const [y] = node.outputs as [string];
   const { value, constant } = shifted(x, graph);
   const rest = graph.once(`rest of the mean of ${x}`, () => channelMeans(graph, value, x));
-  const squares = meanProducts(graph, value, value, x);
+  const [batch, , height, width] = graph.shape(x) as [number, number, number, number];
+  const perValue = graph.scalar(1 / (batch * height * width));
+  const squares = graph.op('Mul', [channelProducts(graph, value, value, x), perValue]);
   const variances = graph.op('Max', [graph.op('Sub', [squares, graph.op('Mul', [rest, rest])]), graph.scalar(0)]);
   graph.bindBlocked(node.outputs[1] as string, graph.op('Add', [rest, constant]));
   const factor = bindNormalisation(node, variances, graph);
@@ -35,11 +37,16 @@ export function bindNormalisation(
   graph: BlockedGraph,
 ): string {
   const [, , inverseDeviation, variance] = node.outputs as [string, string, string, string];
-  const deviation = graph.op('Sqrt', [graph.op('Add', [variances, graph.scalar(node.attributes.epsilon)])]);
-  const inverse = graph.op('Reciprocal', [deviation]);
+  const raised = graph.op('Add', [variances, graph.scalar(node.attributes.epsilon)]);
   graph.bindBlocked(variance, variances);
-  graph.bindBlocked(inverseDeviation, inverse);
-  return graph.op('Mul', [graph.blocked(node.inputs[1] as string), inverse]);
+  graph.bindBlocked(inverseDeviation, graph.op('Pow', [raised, graph.scalar(-0.5)]));
+  return normalisingFactor(graph, node.inputs[1] as string, inverseDeviation);
+}
+
+/** scale ÷ deviation, for both directions. */
+export function normalisingFactor(graph: BlockedGraph, scale: string, inverseDeviation: string): string {
+  const factor = () => graph.op('Mul', [graph.blocked(scale), graph.blocked(inverseDeviation)]);
+  return graph.once(`${scale} · ${inverseDeviation}`, factor);
 }
 
 /**
@@ -55,14 +62,14 @@ export function lowerBatchNormGradient(node: TrainingNodeOf<'batch-norm-gradient
   const means = graph.once(`rest of the mean of ${x}`, () => channelMeans(graph, value, x));
   const [gradient, inverse] = [graph.blocked(dy), graph.blocked(inverseDeviation)];
   const averages = channelMeans(graph, gradient, x);
-  const products = meanProducts(graph, gradient, value, x);
-  const centred = graph.op('Sub', [products, graph.op('Mul', [means, averages])]);
-  const projection = graph.op('Mul', [centred, inverse]);
-  graph.bindBlocked(dScale, graph.op('Mul', [projection, graph.scalar(count)]));
-  graph.bindBlocked(dShift, graph.op('Mul', [averages, graph.scalar(count)]));
+  const sums = graph.op('Mul', [averages, graph.scalar(count)]);
+  const products = channelProducts(graph, gradient, value, x);
+  const projection = graph.op('Mul', [graph.op('Sub', [products, graph.op('Mul', [means, sums])]), inverse]);
+  graph.bindBlocked(dScale, projection);
+  graph.bindBlocked(dShift, sums);
 
-  const a = graph.op('Mul', [graph.blocked(scale), inverse]);
-  const b = graph.op('Neg', [graph.op('Mul', [projection, inverse])]);
+  const a = normalisingFactor(graph, scale, inverseDeviation);
+  const b = graph.op('Mul', [graph.op('Mul', [projection, inverse]), graph.scalar(-1 / count)]);
   const c = graph.op('Neg', [graph.op('Add', [averages, graph.op('Mul', [b, means])])]);
   const options = { bias: c, plus: gradient, group: graph.channels(x) };
   const ofBoth = graph.conv(value, graph.view(b, [-1, 1, 1, 1]), options);
@@ -78,20 +85,30 @@ export function lowerConvBiasGradient(node: TrainingNodeOf<'conv-bias-gradient'>
   graph.bindBlocked(node.outputs[0] as string, sums);
 }
 
-/** Means of each channel over batch and space, first over each plane and then over planes. */
+/**
+ * Values a channel that are added up in one go. Longer sums go over each plane and then over planes, which keeps
+ * their rounding down and gives threads more to share, for three more nodes.
+ */
+const shortSum = 4096;
+
+/** Means of each channel over batch and space, as a vector. */
 export function channelMeans(graph: BlockedGraph, value: string, tensor: string): string {
   const [planes, channels, batch, size] = planeExtents(graph, tensor);
+  if (batch * size <= shortSum) return graph.mean(graph.view(value, [1, channels, batch, size]));
   const perPlane = graph.mean(graph.view(value, [1, planes, 1, size]));
   return graph.mean(graph.view(perPlane, [1, channels, 1, batch]));
 }
 
-/** Means of a · b of each channel: each plane of a by that of b as a kernel of its size. */
-function meanProducts(graph: BlockedGraph, a: string, b: string, tensor: string): string {
+/** Sums of a · b of each channel over batch and space, as a vector: a as an image and b as a kernel of its size. */
+function channelProducts(graph: BlockedGraph, a: string, b: string, tensor: string): string {
   const [planes, channels, batch, size] = planeExtents(graph, tensor);
-  const kernels = graph.view(b, [planes, 1, 1, size]);
-  const perPlane = graph.conv(graph.view(a, [1, planes, 1, size]), kernels, { group: planes });
-  const total = graph.mean(graph.view(perPlane, [1, channels, 1, batch]));
-  return graph.op('Mul', [total, graph.scalar(1 / size)]);
+  const sums = (count: number, rows: number): string => {
+    const kernels = graph.view(b, [count, 1, rows, size]);
+    return graph.conv(graph.view(a, [1, count, rows, size]), kernels, { group: count });
+  };
+  if (batch * size <= shortSum) return sums(channels, batch);
+  const means = graph.mean(graph.view(sums(planes, 1), [1, channels, 1, batch]));
+  return graph.op('Mul', [means, graph.scalar(batch)]);
 }
 
 function planeExtents(graph: BlockedGraph, tensor: string): readonly [number, number, number, number] {

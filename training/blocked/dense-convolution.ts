@@ -1,5 +1,6 @@
 import { type ConvGeometry, convGeometry, type TrainingNodeOf } from '../training-graph.ts';
 import { bindConvolved } from './convolved.ts';
+import { blockedDomain } from './block-size.ts';
 import type { BlockedGraph, ConvOptions } from './graph.ts';
 import { padded } from './layout.ts';
 import { inOutTiles, largestDivisor, scaledTiles, transposedWeights } from './pointwise.ts';
@@ -17,18 +18,19 @@ export function lowerDenseConv(node: TrainingNodeOf<'conv'>, graph: BlockedGraph
   const [inward, out] = [graph.channels(x), graph.channels(y)];
   const kernels = graph.view(graph.blocked(weight), [out, inward, g.kernelHeight, g.kernelWidth]);
   const window = {
+    batch: g.batch,
     height: g.height,
     width: g.width,
     inward,
+    used: g.inChannels,
     out,
     kernel: [g.kernelHeight, g.kernelWidth],
     stride: g.stride,
     pads: g.pads,
     outExtents: [g.outHeight, g.outWidth],
   } as const;
-  bindConvolved(node, graph, (value, batch, { bias }) =>
-    windowed(graph, value, kernels, { ...window, batch }, { bias }),
-  );
+  const value = graph.blocked(x);
+  bindConvolved(node, graph, { kernels, convolve: ({ bias }) => windowed(graph, value, kernels, window, { bias }) });
 }
 
 /** y of the image as it is fed. */
@@ -39,15 +41,14 @@ export function lowerImageConv(node: TrainingNodeOf<'conv'>, graph: BlockedGraph
   const kernels = graph.view(graph.blocked(weight), [graph.channels(y), g.inChannels, g.kernelHeight, g.kernelWidth]);
   const size = g.outHeight * g.outWidth * graph.block;
   const strides = [g.stride, g.stride];
-  bindConvolved(
-    node,
-    graph,
-    (value, batch, { bias }) => {
-      const convolved = graph.conv(value, kernels, { bias, strides, pads: g.pads });
-      return swapped(graph, convolved, [batch, graph.blocks(y), size]);
+  bindConvolved(node, graph, {
+    kernels,
+    convolve: ({ bias }) => {
+      const convolved = graph.conv(x, kernels, { bias, strides, pads: g.pads });
+      return swapped(graph, convolved, [g.batch, graph.blocks(y), size]);
     },
-    { asFed: true },
-  );
+    asFed: true,
+  });
 }
 
 /**
@@ -70,6 +71,7 @@ export function lowerDenseInputGradient(node: TrainingNodeOf<'conv-input-gradien
     height: g.outHeight,
     width: g.outWidth,
     inward: out,
+    used: g.outChannels,
     out: count * inward,
     kernel: [rows.window, columns.window],
     stride: 1,
@@ -138,14 +140,44 @@ function interleaved(
   return graph.op('Slice', [image, graph.ints([0, 0]), ends, graph.ints([1, 2])]);
 }
 
-/** dw of a blocked x: columns of its image are pixels times B. */
+/**
+ * dw of a blocked x: columns of its image are pixels times B. Where half of the last block is padding, x is
+ * cut into half blocks, of which the last is left out: no work is done on it.
+ */
 export function lowerDenseWeightGradient(node: TrainingNodeOf<'conv-weight-gradient'>, graph: BlockedGraph): void {
   const [x, dy] = node.inputs as [string, string];
   const [dw] = node.outputs as [string];
   const g = convGeometry(graph.shape(x), graph.shape(dw), graph.shape(dy), node.attributes);
-  const { tiles, factor } = correlated(graph, graph.blocked(x), graph.blocks(x), graph.block, dy, g);
   const counts = [graph.blocks(x), graph.blocks(dy), g.kernelHeight * g.kernelWidth] as const;
-  graph.bindBlocked(dw, scaledTiles(graph, inOutTiles(graph, tiles, counts), counts, factor));
+  const half = graph.block / 2;
+  const isHalfEmpty = graph.channels(x) - g.inChannels >= half;
+  const { tiles, factor } = isHalfEmpty
+    ? correlated(graph, halfBlocks(graph, x), 2 * graph.blocks(x) - 1, half, dy, g)
+    : correlated(graph, graph.blocked(x), graph.blocks(x), graph.block, dy, g);
+  const whole = isHalfEmpty ? joinedHalves(graph, tiles, counts) : inOutTiles(graph, tiles, counts);
+  graph.bindBlocked(dw, scaledTiles(graph, whole, counts, factor));
+}
+
+/** `[c/B, m, B]` → `[c/H, m, H]` with H = B ÷ 2, less the last, which is padding. */
+function halfBlocks(graph: BlockedGraph, x: string): string {
+  const [blocks, half] = [graph.blocks(x), graph.block / 2];
+  const [batch, , height, width] = graph.shape(x) as [number, number, number, number];
+  const size = batch * height * width;
+  const halves = graph.view(swapped(graph, graph.blocked(x), [size, 2, half], blocks), [2 * blocks, size * half]);
+  return graph.op('Slice', [halves, graph.ints([0]), graph.ints([2 * blocks - 1]), graph.ints([0])]);
+}
+
+/** `[i/H less one, o/B, k, H, Bo]` → `[o/B, i/B, k, Bi, Bo]` */
+function joinedHalves(
+  graph: BlockedGraph,
+  tiles: string,
+  [inBlocks, outBlocks, taps]: readonly [number, number, number],
+): string {
+  const size = (graph.block * graph.block) / 2;
+  const rows = graph.view(tiles, [2 * inBlocks - 1, outBlocks * taps * size]);
+  const all = graph.op('Pad', [rows, graph.ints([0, 0, 1, 0])]);
+  const halves = graph.view(all, [inBlocks, 2, outBlocks, taps, size]);
+  return graph.op('Transpose', [halves], { perm: [2, 0, 3, 1, 4] });
 }
 
 /** dw of the image as it is fed. */
@@ -171,6 +203,8 @@ interface Window {
   readonly height: number;
   readonly width: number;
   readonly inward: number;
+  /** Of these, the channels that are not padding. */
+  readonly used: number;
   readonly out: number;
   readonly kernel: readonly [number, number];
   readonly stride: number;
@@ -194,35 +228,58 @@ function windowed(graph: BlockedGraph, x: string, weights: string, window: Windo
 }
 
 /** Every example by itself: `[n, c, h, w]`. */
-function oneByOne(
-  graph: BlockedGraph,
-  x: string,
-  weights: string,
-  { batch, height, width, inward, out, stride, pads, outExtents }: Window,
-  options: ConvOptions,
-): string {
+function oneByOne(graph: BlockedGraph, x: string, weights: string, window: Window, options: ConvOptions): string {
+  const { batch, height, width, inward, out, stride, pads, outExtents } = window;
   const { block } = graph;
   const examples = swapped(graph, x, [inward / block, batch, height * width * block]);
   const image = graph.view(examples, [batch, inward, height, width]);
-  const convolved = graph.conv(image, weights, { ...options, strides: [stride, stride], pads });
+  const convolved = ofUsed(graph, image, weights, window, { ...options, strides: [stride, stride], pads });
   return swapped(graph, convolved, [batch, out / block, outExtents[0] * outExtents[1] * block]);
 }
 
 /** All examples as one image `[1, c, h, w · n]` whose neighbours stand n columns apart; no padding but rows. */
-function sideBySide(
-  graph: BlockedGraph,
-  x: string,
-  weights: string,
-  { batch, height, width, inward, out, pads, outExtents }: Window,
-  options: ConvOptions,
-): string {
+function sideBySide(graph: BlockedGraph, x: string, weights: string, window: Window, options: ConvOptions): string {
+  const { batch, height, width, inward, out, pads, outExtents } = window;
   const { block } = graph;
   const [top, left, bottom, right] = pads;
   const pixels = swapped(graph, x, [batch, height * width, block], inward / block);
   const wide = paddedColumns(graph, pixels, [(inward / block) * height, width, batch * block], [left, right]);
   const image = graph.view(wide, [1, inward, height, (left + width + right) * batch]);
-  const convolved = graph.conv(image, weights, { ...options, dilations: [1, batch], pads: [top, 0, bottom, 0] });
+  const placed = { ...options, dilations: [1, batch], pads: [top, 0, bottom, 0] };
+  const convolved = ofUsed(graph, image, weights, window, placed);
   return swapped(graph, convolved, [outExtents[0] * outExtents[1], batch, block], out / block);
+}
+
+/**
+ * A convolution of a blocked image. A last block that is at least half padding is done apart, as an image of
+ * channels that are not in blocks: no work is done on padding.
+ */
+function ofUsed(
+  graph: BlockedGraph,
+  image: string,
+  weights: string,
+  { inward, used, out, kernel }: Window,
+  options: ConvOptions,
+): string {
+  const { block } = graph;
+  if (inward - used < block / 2) return graph.conv(image, weights, options);
+  const whole = inward - block;
+  const rest = used - whole;
+  const [inBlocks, outBlocks, taps] = [inward / block, out / block, kernel[0] * kernel[1]];
+  const cut = (value: string, axes: readonly number[], from: readonly number[], to: readonly number[]): string =>
+    graph.op('Slice', [value, graph.ints(from), graph.ints(to), graph.ints(axes)]);
+
+  const tiles = graph.view(weights, [outBlocks, inBlocks, taps, block, block]);
+  const last = cut(tiles, [1, 3], [inBlocks - 1, 0], [inBlocks, rest]);
+  const ofRest = swapped(graph, last, [taps, rest, block], outBlocks);
+  const plain = graph.op('ReorderOutput', [cut(image, [1], [whole], [inward])], { channels: rest }, blockedDomain);
+  const kernels = graph.view(ofRest, [out, rest, ...kernel]);
+  if (whole === 0) return graph.conv(plain, kernels, options);
+
+  const { bias, activation, plus, ...placed } = options;
+  const ofWhole = graph.view(cut(tiles, [1], [0], [inBlocks - 1]), [out, whole, ...kernel]);
+  const sum = graph.conv(cut(image, [1], [0], [whole]), ofWhole, { ...placed, plus });
+  return graph.conv(plain, kernels, { ...placed, bias, activation, plus: sum });
 }
 
 /** `[…, first, second, size]` → `[…, second, first, size]` */

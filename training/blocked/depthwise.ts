@@ -2,6 +2,7 @@ import { type ConvGeometry, convGeometry, type TrainingNodeOf } from '../trainin
 import { bindConvolved } from './convolved.ts';
 import { correlationExtents } from './dense-convolution.ts';
 import type { BlockedGraph } from './graph.ts';
+import { padded } from './layout.ts';
 import { reversed } from './pointwise.ts';
 
 // The planes of all examples stand as channels of one example, `[1, c · n, h, w]`, with the weights
@@ -11,21 +12,22 @@ import { reversed } from './pointwise.ts';
 export function lowerDepthwise(node: TrainingNodeOf<'conv'>, graph: BlockedGraph): void {
   const [x, weight] = node.inputs as [string, string];
   const g = convGeometry(graph.shape(x), graph.shape(weight), graph.shape(node.outputs[0] as string), node.attributes);
-  const pixel = { ...g, kernelHeight: 1, kernelWidth: 1 };
-  bindConvolved(
-    node,
-    graph,
-    (value, batch, { bias, ...fusion }) => {
-      const group = graph.channels(x) * batch;
+  const channels = graph.channels(x);
+  const group = channels * g.batch;
+  const value = graph.blocked(x);
+  bindConvolved(node, graph, {
+    kernels: graph.view(graph.blocked(weight), [channels, 1, g.kernelHeight, g.kernelWidth]),
+    group: channels,
+    convolve: ({ bias, ...fusion }) => {
       const image = graph.view(value, [1, group, g.height, g.width]);
-      const kernels = repeated(graph, graph.blocked(weight), { ...g, batch });
-      const biases = bias && graph.view(repeated(graph, bias, { ...pixel, batch }), [group]);
+      const kernels = repeatedKernels(graph, tapsOf(graph, weight, g), g);
+      const biases = bias && repeated(graph, graph.view(bias, [graph.blocks(x), 1, 1, graph.block]), g.batch);
       const plus = fusion.plus && graph.view(fusion.plus, [1, group, g.outHeight, g.outWidth]);
       const options = { ...fusion, plus, bias: biases, group, strides: [g.stride, g.stride], pads: g.pads };
       return graph.conv(image, kernels, options);
     },
-    { fuses: true },
-  );
+    fuses: true,
+  });
 }
 
 /** Pads for the way back, where dx is a convolution of dy, spread by the stride, by the kernel turned about. */
@@ -44,14 +46,13 @@ export function lowerDepthwiseInputGradient(node: TrainingNodeOf<'conv-input-gra
   const planes = graph.channels(dx) * g.batch;
   const { value, factor } = graph.product(dy);
   const taps = g.kernelHeight * g.kernelWidth;
-  let weights = graph.view(graph.blocked(weight), [graph.blocks(dx), taps, graph.block]);
-  if (taps > 1) weights = graph.op('Gather', [weights, reversed(graph, taps)], { axis: 1 });
-  if (factor !== undefined)
-    weights = graph.op('Mul', [weights, graph.view(factor, [graph.blocks(dx), 1, graph.block])]);
+  let weights = tapsOf(graph, weight, g);
+  if (taps > 1) weights = graph.op('Gather', [weights, reversed(graph, taps)], { axis: 2 });
+  weights = scaledTaps(graph, weights, factor);
   const spread = spreadByStride(graph, value, planes, g);
   const image = graph.view(spread, [1, planes, g.outHeight * g.stride, g.outWidth * g.stride]);
   const options = { group: planes, pads: inputGradientPads(g) };
-  graph.bindBlocked(dx, graph.conv(image, repeated(graph, weights, g), options));
+  graph.bindBlocked(dx, graph.conv(image, repeatedKernels(graph, weights, g), options));
 }
 
 /** dw: every plane of x with the plane of dy as its kernel, dilated by the stride; then the sum over examples. */
@@ -68,32 +69,36 @@ export function lowerDepthwiseWeightGradient(node: TrainingNodeOf<'conv-weight-g
   const [rows, columns] = correlationExtents(g);
   const taps = g.kernelHeight * g.kernelWidth;
   const [blocks, { block }] = [graph.blocks(x), graph];
-  let sums: string;
-  if (rows === g.kernelHeight && columns === g.kernelWidth) {
-    const tiles = graph.view(perExample, [blocks, g.batch, taps * block]);
-    sums = graph.op('ReduceSum', [tiles, graph.ints([1])], { keepdims: 0 });
-  } else {
-    const tiles = graph.view(perExample, [blocks, g.batch, rows, columns, block]);
-    const whole = graph.op('ReduceSum', [tiles, graph.ints([1])], { keepdims: 0 });
-    sums = graph.op('Slice', [
-      whole,
-      graph.ints([0, 0]),
-      graph.ints([g.kernelHeight, g.kernelWidth]),
-      graph.ints([1, 2]),
-    ]);
-  }
-  if (factor !== undefined)
-    sums = graph.op('Mul', [graph.view(sums, [blocks, taps, block]), graph.view(factor, [blocks, 1, block])]);
-  graph.bindBlocked(dw, sums);
+  const ofAll = (extents: readonly number[]): string =>
+    graph.op('ReduceSum', [graph.view(perExample, [blocks, g.batch, ...extents, block]), graph.ints([1])]);
+  if (rows === g.kernelHeight && columns === g.kernelWidth)
+    return graph.bindBlocked(dw, scaledTaps(graph, ofAll([taps]), factor));
+  const ends = graph.ints([g.kernelHeight, g.kernelWidth]);
+  const inside = graph.op('Slice', [ofAll([rows, columns]), graph.ints([0, 0]), ends, graph.ints([2, 3])]);
+  graph.bindBlocked(dw, scaledTaps(graph, graph.view(inside, [blocks, 1, taps, block]), factor));
 }
 
-/** `[c/B, k, B]` → `[c/B, n, k, B]` as `[c · n, 1, kh, kw]`. */
-function repeated(graph: BlockedGraph, weights: string, g: ConvGeometry): string {
-  const chunk = g.kernelHeight * g.kernelWidth * graph.block;
-  const blocks = Math.ceil(g.inChannels / graph.block);
-  const rows = graph.view(weights, [blocks, 1, chunk]);
-  const spread = graph.op('Expand', [rows, graph.ints([blocks, g.batch, chunk])]);
-  return graph.view(spread, [blocks * g.batch * graph.block, 1, g.kernelHeight, g.kernelWidth]);
+/** Weights as `[c/B, 1, k, B]`. */
+function tapsOf(graph: BlockedGraph, weight: string, g: ConvGeometry): string {
+  const taps = g.kernelHeight * g.kernelWidth;
+  return graph.view(graph.blocked(weight), [padded(g.inChannels, graph.block) / graph.block, 1, taps, graph.block]);
+}
+
+/** `[c/B, 1, k, B]` times a factor a channel, where there is one. */
+function scaledTaps(graph: BlockedGraph, taps: string, factor: string | undefined): string {
+  if (factor === undefined) return taps;
+  return graph.op('Mul', [taps, graph.view(factor, [-1, 1, 1, graph.block])]);
+}
+
+/** `[c/B, 1, k, B]` → `[c/B, n, k, B]` */
+function repeated(graph: BlockedGraph, taps: string, batch: number): string {
+  return graph.op('Expand', [taps, graph.ints([1, batch, 1, 1])]);
+}
+
+/** `[c/B, 1, k, B]` → `[c/B, n, k, B]` as `[c · n, 1, kh, kw]`. */
+function repeatedKernels(graph: BlockedGraph, taps: string, g: ConvGeometry): string {
+  const count = padded(g.inChannels, graph.block) * g.batch;
+  return graph.view(repeated(graph, taps, g.batch), [count, 1, g.kernelHeight, g.kernelWidth]);
 }
 
 /** Zeros after every row and column of `[planes, oh, ow]`, so that the stride's neighbours stand that far apart. */

@@ -1,5 +1,5 @@
 import type { TrainingGraph, TrainingNode, TrainingNodeOf } from '../training-graph.ts';
-import { bindNormalisation, channelMeans } from './batch-norm.ts';
+import { bindNormalisation, channelMeans, normalisingFactor } from './batch-norm.ts';
 import type { BlockedGraph, Fusion } from './graph.ts';
 import type { ConvKind } from './kinds.ts';
 import { inOutTiles, pixelProducts, transposedWeights } from './pointwise.ts';
@@ -10,9 +10,9 @@ import { inOutTiles, pixelProducts, transposedWeights } from './pointwise.ts';
  * space, h has the means W s and the variances diag(W C Wᵀ). So h is never computed, nor is its
  * gradient: the norm is folded into the weights, forward and backward.
  *
- * With x̃ = x − s, m values a channel, f = scale ÷ deviation, σ the mean of dy, R the mean of dy · x̃ᵀ,
- * p = diag(R Wᵀ) ÷ deviation and q = p ÷ deviation: y = f W x̃ + shift, dshift = m σ, dscale = m p,
- * dW = m f (R − q W C), dx = (f W)ᵀ dy − Wᵀ (f q) W x̃ − Wᵀ f σ. These are the sums of a batch norm's
+ * With x̃ = x − s, m values a channel, f = scale ÷ deviation, σ the mean of dy, R the sum of dy · x̃ᵀ and
+ * q = dscale ÷ deviation: y = f W x̃ + shift, dshift = m σ, dscale = diag(R Wᵀ) ÷ deviation,
+ * dW = f (R − q W C), dx = (f W)ᵀ dy − Wᵀ (f q ÷ m) W x̃ − Wᵀ f σ. These are the sums of a batch norm's
  * gradient (Ioffe & Szegedy 2015, section 3) with h replaced by W x.
  */
 export interface Expansion {
@@ -102,19 +102,19 @@ function timesOutputs(graph: BlockedGraph, weights: string, values: string): str
   return graph.op('Mul', [weights, graph.view(values, [-1, 1, graph.block])]);
 }
 
-/** Sum over inputs of `[o/B, i, Bo]`, a vector. */
-function sumOverInputs(graph: BlockedGraph, products: string): string {
-  return graph.view(graph.op('ReduceSum', [products, graph.ints([1])], { keepdims: 0 }), [-1]);
+/** Sum over inputs of `[o/B, i, Bo]`, a vector of `out`. */
+function sumOverInputs(graph: BlockedGraph, products: string, out: number): string {
+  return graph.view(graph.op('ReduceSum', [products, graph.ints([1])], { keepdims: 0 }), [1, out, 1, 1]);
 }
 
 function lowerForward(expansion: Expansion, graph: BlockedGraph): void {
-  const { inward, weights, means, centred, spread } = shared(expansion, graph);
+  const { inward, out, weights, means, centred, spread } = shared(expansion, graph);
   const { norm } = expansion;
-  const variances = graph.op('Max', [sumOverInputs(graph, graph.op('Mul', [weights, spread])), graph.scalar(0)]);
+  const variances = graph.op('Max', [sumOverInputs(graph, graph.op('Mul', [weights, spread]), out), graph.scalar(0)]);
   const ofMeans = graph.matMul(graph.view(means, [1, inward]), weights);
   graph.bindBlocked(norm.outputs[1] as string, ofMeans);
   const factor = bindNormalisation(norm, variances, graph);
-  const folded = graph.view(timesOutputs(graph, weights, factor), [-1, inward, 1, 1]);
+  const folded = graph.view(timesOutputs(graph, weights, factor), [out, inward, 1, 1]);
   const shift = graph.blocked(norm.inputs[2] as string);
   const make = (fusion: Fusion): string => graph.conv(centred, folded, { ...fusion, bias: shift });
   graph.bindDeferred(norm.outputs[0] as string, make, { isCheap: inward <= channelsOfAPass });
@@ -136,25 +136,27 @@ function lowerBackward(
 
   const averages = channelMeans(graph, gradient, h);
   const tiles = inOutTiles(graph, pixelProducts(graph, centred, gradient, [x, h]), [inward / block, out / block, 1]);
-  const products = times(graph.view(tiles, [out / block, inward, block]), 1 / count);
-  const projection = times(sumOverInputs(graph, times(weights, products)), inverse);
+  const products = graph.view(tiles, [out / block, inward, block]);
+  const projection = times(sumOverInputs(graph, times(weights, products), out), inverse);
   const share = times(projection, inverse);
   graph.bindBlocked(dShift, times(averages, count));
-  graph.bindBlocked(dScale, times(projection, count));
+  graph.bindBlocked(dScale, projection);
 
-  const factor = times(graph.blocked(scale), inverse);
+  const factor = normalisingFactor(graph, scale, inverseDeviation);
   if (weightGradient) {
     const difference = graph.op('Sub', [products, timesOutputs(graph, spread, share)]);
-    graph.bindBlocked(weightGradient.outputs[0] as string, timesOutputs(graph, difference, times(factor, count)));
+    graph.bindBlocked(weightGradient.outputs[0] as string, timesOutputs(graph, difference, factor));
   }
   if (!inputGradient) return;
-  const perBlock = graph.matMul(timesOutputs(graph, weights, times(times(factor, share), -1)), weights, { transB: 1 });
+  const perBlock = graph.matMul(timesOutputs(graph, weights, times(times(factor, share), -1 / count)), weights, {
+    transB: 1,
+  });
   const square = graph.op('ReduceSum', [perBlock, graph.ints([0])], { keepdims: 0 });
   // Symmetric: its rows are its columns.
   const columns = graph.view(square, [inward, inward / block, block]);
   const kernel = graph.view(graph.op('Transpose', [columns], { perm: [1, 0, 2] }), [inward, inward, 1, 1]);
   const constants = timesOutputs(graph, weights, times(times(factor, averages), -1));
-  const bias = graph.view(graph.op('ReduceSum', [constants, graph.ints([0, 2])], { keepdims: 0 }), [inward]);
+  const bias = graph.op('ReduceSum', [constants, graph.ints([0, 2])], { keepdims: 0 });
   const back = graph.view(transposedWeights(graph, weight, [out, inward, 1], factor), [inward, out, 1, 1]);
   graph.bindDeferred(inputGradient.outputs[0] as string, ({ plus, activation }) => {
     const ofDy = graph.conv(gradient, back, { plus });

@@ -2,6 +2,7 @@ import { elements } from '../../models/graph.ts';
 import type { OnnxAttribute } from '../../models/onnx.ts';
 import type { StoredParameter } from '../flat-parameters.ts';
 import { PlainGraph } from '../plain/graph.ts';
+import { stepNames } from '../step-names.ts';
 import type { TrainingGraph } from '../training-graph.ts';
 import { blockedDomain } from './block-size.ts';
 import { KnownExtents } from './known-extents.ts';
@@ -22,7 +23,7 @@ export interface Activation {
 
 /** Blocked convolution beyond its operands; defaults are those of ONNX. */
 export interface ConvOptions extends Fusion {
-  /** One value an output channel. */
+  /** One value an output channel, of any extents. */
   readonly bias?: string;
   readonly group?: number;
   readonly strides?: readonly number[];
@@ -57,6 +58,7 @@ interface Deferred {
  */
 export class BlockedGraph extends PlainGraph {
   readonly block: number;
+  protected override readonly vectorAxis = 1;
   readonly #layouts: ReadonlyMap<string, Layout>;
   readonly #images = new Set<string>();
   readonly #normed: ReadonlySet<string>;
@@ -95,12 +97,13 @@ export class BlockedGraph extends PlainGraph {
     return this.channels(tensor) / this.block;
   }
 
-  /** Extents of a tensor's blocked value; a parameter and its gradient are vectors. */
+  /** Extents of a tensor's blocked value; a parameter, its gradient and one value a channel are vectors. */
   #blockedExtents(tensor: string): readonly number[] {
-    if (this.#layouts.has(tensor)) return [-1];
+    const layout = this.#layouts.get(tensor);
+    if (layout) return vector(elements(paddedExtents(layout)));
     const shape = this.shape(tensor);
     const [batch, , height, width] = shape as [number, number, number, number];
-    return shape.length === 1 ? [this.channels(tensor)] : [1, this.channels(tensor), batch, height * width];
+    return shape.length === 1 ? vector(this.channels(tensor)) : [1, this.channels(tensor), batch, height * width];
   }
 
   /** The blocked value of a tensor. */
@@ -216,6 +219,12 @@ export class BlockedGraph extends PlainGraph {
     return name;
   }
 
+  override floats(key: string, extents: readonly number[], make: () => Float32Array): string {
+    const name = super.floats(key, extents, make);
+    this.#known.set(name, extents);
+    return name;
+  }
+
   /** Runs a plain rule that works element by element on blocked values. */
   inBlocks(lower: () => void): void {
     this.#inBlocks = true;
@@ -242,11 +251,19 @@ export class BlockedGraph extends PlainGraph {
     else super.bind(tensor, value);
   }
 
+  protected override flatVector(): string {
+    return this.view(stepNames.parameters, vector(this.flat.length));
+  }
+
   protected override bindStored(parameter: string): void {
     const layout = this.#layouts.get(parameter);
-    if (!layout) return super.bindStored(parameter);
-    this.#known.set(parameter, [elements(paddedExtents(layout))]);
+    if (!layout) return this.bind(parameter, this.view(parameter, [elements(this.shape(parameter))]));
+    this.#known.set(parameter, vector(elements(paddedExtents(layout))));
     this.bindBlocked(parameter, parameter);
+  }
+
+  override joinGradients(gradients: ReadonlyMap<string, string>): string {
+    return this.view(super.joinGradients(gradients), [this.flat.length]);
   }
 
   override value(tensor: string): string {
@@ -272,8 +289,8 @@ export class BlockedGraph extends PlainGraph {
     return !this.#inBlocks && super.isPerPlane(tensor);
   }
 
-  override storedGradient(parameter: string, gradient: string): string {
-    return this.#layouts.has(parameter) ? this.blocked(gradient) : super.storedGradient(parameter, gradient);
+  protected override storedGradient(parameter: string, gradient: string, size: number): string {
+    return this.#layouts.has(parameter) ? this.blocked(gradient) : this.view(this.value(gradient), vector(size));
   }
 
   #layout(tensor: string): Layout {
@@ -303,7 +320,7 @@ export class BlockedGraph extends PlainGraph {
     const isPerPlane = per === 'plane';
     const rows = this.channels(tensor) * (isPerPlane ? batch : 1);
     const extents = [1, rows, isPerPlane ? 1 : batch, height * width];
-    const bias = offset === undefined ? {} : { bias: this.view(offset, [rows]) };
+    const bias = offset === undefined ? {} : { bias: offset };
     const ones = () => this.floats(`ones ${rows}`, [rows, 1, 1, 1], () => new Float32Array(rows).fill(1));
     const weights = factor === undefined ? ones() : this.view(factor, [rows, 1, 1, 1]);
     if (value !== undefined) {
@@ -333,8 +350,25 @@ export class BlockedGraph extends PlainGraph {
   mean(image: string): string {
     const means = this.op('GlobalAveragePool', [image], {}, blockedDomain);
     this.#known.derivePooled(means, image);
-    return this.view(means, [-1]);
+    return means;
   }
+
+  /** Mean of each channel of a tensor over its first example, as a vector. */
+  meanOfFirst(tensor: string): string {
+    const [batch, , height, width] = this.shape(tensor) as [number, number, number, number];
+    const size = height * width;
+    const image = this.view(this.blocked(tensor), [1, this.channels(tensor), batch, size]);
+    // A window of one row, of which the stride leaves the first.
+    const attributes = { kernel_shape: [1, size], strides: [batch, 1] };
+    const means = this.op('AveragePool', [image], attributes, blockedDomain);
+    this.#known.set(means, vector(this.channels(tensor)));
+    return means;
+  }
+}
+
+/** Extents of a vector: those of an image of one pixel, whose channels are its elements. */
+function vector(size: number): readonly number[] {
+  return [1, size, 1, 1];
 }
 
 function onlyNormed({ nodes }: TrainingGraph): ReadonlySet<string> {

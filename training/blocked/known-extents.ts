@@ -2,7 +2,7 @@ import type { ConvOptions } from './graph.ts';
 
 /** Operators of operands of equal extents, or of scalars beside them. */
 const elementwise: ReadonlySet<string> = new Set(
-  'Add Sub Mul Max Neg Sqrt Reciprocal Relu Clip Sigmoid HardSigmoid QuickGelu'.split(' '),
+  'Add Sub Mul Max Neg Pow Relu Clip Sigmoid HardSigmoid QuickGelu'.split(' '),
 );
 
 /** Extents of ONNX values as far as they follow from what is known, so that views that change nothing can be left out. */

@@ -5,15 +5,14 @@ import type { BlockedGraph } from './graph.ts';
 /** y = w · x (+ b) at every pixel. */
 export function lowerPointwise(node: TrainingNodeOf<'conv'>, graph: BlockedGraph): void {
   const [x, weight] = node.inputs as [string, string];
-  const [, , height, width] = graph.shape(x) as [number, number, number, number];
-  const [out, inward] = [graph.channels(node.outputs[0] as string), graph.channels(x)];
-  const weights = graph.view(graph.blocked(weight), [out, inward, 1, 1]);
-  bindConvolved(
-    node,
-    graph,
-    (value, batch, options) => graph.conv(graph.view(value, [1, inward, batch, height * width]), weights, options),
-    { fuses: true },
-  );
+  const kernels = graph.view(graph.blocked(weight), [
+    graph.channels(node.outputs[0] as string),
+    graph.channels(x),
+    1,
+    1,
+  ]);
+  const image = graph.blocked(x);
+  bindConvolved(node, graph, { kernels, convolve: (options) => graph.conv(image, kernels, options), fuses: true });
 }
 
 /** dx = wᵀ · dy */
@@ -116,8 +115,7 @@ export function transposedWeights(
   let turned = graph.matMul(diagonal, tiles, { transB: 1 });
   if (taps > 1) turned = graph.op('Gather', [turned, reversed(graph, taps)], { axis: 2 });
   if (outBlocks === 1 || inBlocks === 1) return turned;
-  const chunks = graph.view(turned, [outBlocks, inBlocks, taps * block * block]);
-  return graph.op('Transpose', [chunks], { perm: [1, 0, 2] });
+  return graph.op('Transpose', [turned], { perm: [1, 0, 2, 3, 4] });
 }
 
 /** `[B, B]` */

@@ -14,6 +14,8 @@ import type { TrainingGraph } from '../training-graph.ts';
 export class PlainGraph extends OnnxBuilder {
   /** How the parameters lie in the flat vector. */
   readonly flat: FlatParameters;
+  /** Axis of a stored parameter along which its elements lie. */
+  protected readonly vectorAxis: number = 0;
   readonly #graph: TrainingGraph;
   readonly #values = new Map<string, string>();
   readonly #uses = new Map<string, number>();
@@ -65,9 +67,23 @@ export class PlainGraph extends OnnxBuilder {
   protected splitParameters(): void {
     const stored = this.flat.parameters;
     const outputs = stored.map(({ parameter }) => parameter.name);
-    const inputs = [stepNames.parameters, this.ints(stored.map(({ size }) => size))];
-    this.nodes.push({ opType: 'Split', name: 'split', inputs, outputs, attributes: { axis: { int: 0 } } });
+    const inputs = [this.flatVector(), this.ints(stored.map(({ size }) => size))];
+    const attributes = { axis: { int: this.vectorAxis } };
+    this.nodes.push({ opType: 'Split', name: 'split', inputs, outputs, attributes });
     for (const name of outputs) this.bindStored(name);
+  }
+
+  /** The parameters as they are split: along {@link vectorAxis}. */
+  protected flatVector(): string {
+    return stepNames.parameters;
+  }
+
+  /** All gradients of parameters in one vector, in the order of the parameters. */
+  joinGradients(gradients: ReadonlyMap<string, string>): string {
+    const stored = this.flat.parameters.map(({ parameter: { name }, size }) =>
+      this.storedGradient(name, gradients.get(name) as string, size),
+    );
+    return this.op('Concat', stored, { axis: this.vectorAxis });
   }
 
   /** Binds a parameter to its stored value, which has its name. */
@@ -76,8 +92,8 @@ export class PlainGraph extends OnnxBuilder {
   }
 
   /** The gradient of a parameter as it lies in the flat vector. */
-  storedGradient(_parameter: string, gradient: string): string {
-    return this.view(this.value(gradient), [-1]);
+  protected storedGradient(_parameter: string, gradient: string, size: number): string {
+    return this.view(this.value(gradient), [size]);
   }
 
   /** Nodes of the training graph that read a tensor. */

@@ -1,4 +1,4 @@
-import { dot } from '../../core/linear-algebra.ts';
+import { dot } from './linear-algebra.ts';
 
 /**
  * Spearman's rank correlation of paired values, −1 to 1; equal values share the mean of their ranks.

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { rankCorrelation } from '../../../bench/latency/rank-correlation.ts';
+import { rankCorrelation } from '../../core/rank-correlation.ts';
 
 it('is one for any increasing relation, minus one for any decreasing one, and ties share their rank', () => {
   expect(rankCorrelation([1, 2, 3, 10], [1, 4, 9, 1e6])).toBeCloseTo(1, 12);

@@ -1,0 +1,405 @@
+import { defineCommand } from 'citty';
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { DeviceProfile, Precision } from '../accelerators/device-profile.ts';
+import { findProfile } from '../accelerators/profile-file.ts';
+import { ConfigError } from '../core/errors.ts';
+import { parseDurationMs } from '../core/units.ts';
+import { amount, duration, significant } from '../report/format.ts';
+import { tablePage } from '../report/law-page.ts';
+import { xyChart } from '../report/xy-chart.ts';
+import {
+  allocate,
+  type AllocationMapping,
+  fittedMapping,
+  mappingNames,
+  predictedLoss,
+  publishedMapping,
+} from '../scaling/allocate.ts';
+import { parseFitFile } from '../scaling/fit-file.ts';
+import { type Allocation, type Cluster, type Plan, plan, type PlanRequest } from '../scaling/plan.ts';
+import { proposeTrials, type TrialDesign } from '../scaling/plan-design.ts';
+import { stepTimePrior } from '../scaling/step-time.ts';
+import { parseStepTimeFile } from '../scaling/step-time-file.ts';
+import { defaultStyle, type ShapeStyle } from '../scaling/transformer-shape.ts';
+import { listArgument, numberArgument, positiveArgument } from './arguments.ts';
+import { outputPaths, writeWhole } from './written-file.ts';
+
+/** Share of the peak that trainings in print reach, where nothing is known. */
+const assumedMfu = 0.4;
+/** Standard deviation of ln L between seeds: .004 nats at a loss of 2 (Hoffmann's and Gadre's runs). */
+const seedNoise = 0.002;
+
+/** `ridgepoint plan --flops 5.76e23`: how large a model and how much data a budget should buy, by every law. */
+export const command = defineCommand({
+  args: {
+    flops: {
+      type: 'string',
+      description: 'compute budget, such as 5.76e23; under --design that of all trials together',
+    },
+    time: { type: 'string', description: 'time budget on the devices, such as 24h' },
+    on: { type: 'string', description: 'device profile (ridgepoint accelerators lists them) or .yaml file' },
+    count: { type: 'string', description: 'devices', default: '1' },
+    precision: { type: 'string', description: "bf16, fp16 or fp32 (default: the device's first of them)" },
+    mfu: { type: 'string', description: 'share of the peak that training reaches, instead of a step-time model' },
+    profile: { type: 'string', description: 'measured step-time rates (.yaml, from ridgepoint fit --law step-time)' },
+    law: {
+      type: 'string',
+      description: `${mappingNames.join(', ')}, or a .yaml file from ridgepoint fit; repeatable`,
+    },
+    'unique-data': { type: 'string', description: 'distinct tokens there are' },
+    'inference-tokens': { type: 'string', description: 'tokens to be served, paid out of the same budget' },
+    context: {
+      type: 'string',
+      description: 'sequence length of the transformer',
+      default: String(defaultStyle.context),
+    },
+    vocabulary: { type: 'string', description: 'entries of its vocabulary', default: String(defaultStyle.vocabulary) },
+    batch: { type: 'string', description: 'tokens of an optimizer step over all devices', default: '2097152' },
+    design: { type: 'boolean', description: 'propose trial runs that make a law identifiable, within --flops' },
+    trials: { type: 'string', description: 'trial runs of a design', default: '12' },
+    target: { type: 'string', description: 'FLOPs that will be planned after the trials (default: 100 times theirs)' },
+    output: { type: 'string', alias: 'o', description: 'write a page with plots (.html)' },
+    json: { type: 'boolean', description: 'one JSON object on stdout' },
+  },
+  async run({ args, rawArgs }) {
+    const files = args.output === undefined ? [] : outputPaths([args.output], ['.html']);
+    const given = args.law === undefined ? undefined : listArgument(rawArgs, 'law', args.law);
+    if (args.design) {
+      const design = designTrials(args.flops, args.trials, args.target, given);
+      console.log(args.json ? JSON.stringify({ schema: 1, ...design }) : describeDesign(design));
+      return;
+    }
+    const uniqueData = optionalArgument('--unique-data', args['unique-data']);
+    const inferenceData = optionalArgument('--inference-tokens', args['inference-tokens']);
+    const notices: string[] = [];
+    const cluster = await clusterOf(args, notices);
+    const request: PlanRequest = {
+      budget: budgetOf(args),
+      mappings: (given ?? defaultLaws(uniqueData, inferenceData)).flatMap(mappingsOf),
+      cluster,
+      uniqueData,
+      inferenceData,
+      style: styleOf(args),
+      batchTokens: positiveArgument('--batch', args.batch),
+    };
+    if ('timeS' in request.budget && inferenceData !== undefined)
+      throw new ConfigError(
+        '--inference-tokens: expected --flops with it, got --time: the time given is of the training',
+      );
+    const planned = plan(request);
+    const result = { ...planned, warnings: [...notices, ...planned.warnings] };
+    for (const { path } of files) writeWhole(path, planPage(result, request));
+    if (args.json) console.log(JSON.stringify(result));
+    else console.log(describe(result, request));
+  },
+});
+
+function optionalArgument(flag: string, text: string | undefined): number | undefined {
+  return text === undefined ? undefined : positiveArgument(flag, text);
+}
+
+function defaultLaws(uniqueData: number | undefined, inferenceData: number | undefined): readonly string[] {
+  return [
+    'chinchilla',
+    'chinchilla-epoch',
+    'approach-1',
+    'approach-2',
+    'kaplan',
+    ...(uniqueData === undefined ? [] : ['data-constrained']),
+    ...(inferenceData === undefined ? [] : ['inference-aware']),
+  ];
+}
+
+function mappingsOf(name: string): readonly AllocationMapping[] {
+  if (!/\.ya?ml$/i.test(name)) return [publishedMapping(name)];
+  const laws = parseFitFile(readText(name), name);
+  return laws.map((law) => fittedMapping(law, basename(name)));
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new ConfigError(`${path}: expected a readable file, got ${(cause as NodeJS.ErrnoException).code}`, { cause });
+  }
+}
+
+function budgetOf({ flops, time }: { readonly flops?: string; readonly time?: string }): PlanRequest['budget'] {
+  if ((flops === undefined) === (time === undefined))
+    throw new ConfigError(`expected one of --flops and --time, got ${flops === undefined ? 'none' : 'both'}`);
+  if (flops !== undefined) return { flops: positiveArgument('--flops', flops) };
+  const timeS = parseDurationMs(time ?? '') / 1e3;
+  if (!(timeS > 0)) throw new ConfigError(`--time: expected a time above zero, got ${time}`);
+  return { timeS };
+}
+
+function styleOf(args: { readonly context: string; readonly vocabulary: string }): ShapeStyle {
+  return {
+    ...defaultStyle,
+    context: numberArgument('--context', args.context, 1),
+    vocabulary: numberArgument('--vocabulary', args.vocabulary, 2),
+  };
+}
+
+const trainingPrecisions = ['bf16', 'fp16', 'fp32'] as const satisfies readonly Precision[];
+
+async function clusterOf(
+  args: {
+    readonly on?: string;
+    readonly count: string;
+    readonly precision?: string;
+    readonly mfu?: string;
+    readonly profile?: string;
+    readonly time?: string;
+  },
+  notices: string[],
+): Promise<Cluster | undefined> {
+  if (args.on === undefined) {
+    const flag = (['time', 'mfu', 'profile', 'precision'] as const).find((name) => args[name] !== undefined);
+    if (flag) throw new ConfigError(`--${flag}: expected a device with it (--on h100-sxm), got none`);
+    return undefined;
+  }
+  if (args.mfu !== undefined && args.profile !== undefined)
+    throw new ConfigError('expected one of --mfu and --profile, got both');
+  const device = await findProfile(args.on);
+  const precision = precisionOf(device, args.precision);
+  const peakFlopsPerS = (device.peakTflops[precision] ?? 0) * 1e12;
+  const mfu = args.mfu === undefined ? assumedMfu : positiveArgument('--mfu', args.mfu);
+  if (mfu > 1) throw new ConfigError(`--mfu: expected a share of at most 1, got ${args.mfu}`);
+  const { gigabytes, gigabytesPerS } = device.memory ?? {};
+  const prior = gigabytesPerS === undefined ? null : stepTimePrior({ gigabytesPerS, peakTflops: peakFlopsPerS / 1e12 });
+  if (args.mfu === undefined && args.profile === undefined)
+    notices.push(
+      prior
+        ? `times are a prior: step-time rates of A100s, scaled by ${device.id}'s bandwidth and peak; --profile takes measured ones, --mfu a share of the peak`
+        : `times assume ${assumedMfu * 100} % of the peak: the bandwidth of ${device.id} is not known`,
+    );
+  return {
+    device: device.id,
+    count: numberArgument('--count', args.count, 1),
+    peakFlopsPerS,
+    memoryBytes: gigabytes === undefined ? undefined : gigabytes * 1e9,
+    mfu,
+    stepTime:
+      args.profile === undefined
+        ? args.mfu === undefined
+          ? prior
+          : null
+        : parseStepTimeFile(readText(args.profile), args.profile),
+  };
+}
+
+function precisionOf(device: DeviceProfile, asked: string | undefined): Precision {
+  const known = trainingPrecisions.filter((precision) => device.peakTflops[precision] !== undefined);
+  const found = asked === undefined ? known[0] : known.find((precision) => precision === asked);
+  if (!found)
+    throw new ConfigError(
+      `${device.id}: expected a precision to train in (${known.join(', ') || 'it has none'}), got ${asked ?? 'none'}`,
+    );
+  return found;
+}
+
+function designTrials(
+  flops: string | undefined,
+  trials: string,
+  target: string | undefined,
+  given: readonly string[] | undefined,
+): TrialDesign {
+  if (flops === undefined)
+    throw new ConfigError('--design: expected --flops, the budget of all trials together, got none');
+  const budget = positiveArgument('--flops', flops);
+  const [name = 'chinchilla-epoch', ...more] = given ?? [];
+  if (more.length > 0) throw new ConfigError(`--design: expected one law, got ${given?.join(', ')}`);
+  const [mapping] = mappingsOf(name);
+  if (mapping?.rule.kind !== 'law') throw new ConfigError(`--design: expected a law of the loss, got ${name}`);
+  try {
+    return proposeTrials({
+      law: mapping.rule.law,
+      theta: mapping.rule.theta,
+      trials: numberArgument('--trials', trials, 1),
+      flops: budget,
+      targetFlops: target === undefined ? 100 * budget : positiveArgument('--target', target),
+      noise: seedNoise,
+    });
+  } catch (error) {
+    if (error instanceof RangeError) throw new ConfigError(`--trials: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+function describeDesign({ trials, flops, check, expected }: TrialDesign): string {
+  const rows = trials.map((trial) => [
+    amount(trial.params),
+    amount(trial.data),
+    trial.flops.toExponential(2),
+    significant(trial.tokensPerParam),
+  ]);
+  return [
+    textTable(['parameters', 'data', 'FLOPs', 'data/param'], rows),
+    '',
+    `${trials.length} trials of ${flops.toExponential(3)} FLOPs together; V ${significant(check.ratioSpread)}`,
+    `expected standard errors, seed noise ${seedNoise * 100} %: exponent a ${significant(expected.exponent, 2)}, size at the target budget ${significant(100 * expected.logParams, 2)} %`,
+    ...check.problems.map((text) => `warning: ${text}`),
+  ].join('\n');
+}
+
+function textTable(columns: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = columns.map((name, k) => Math.max(name.length, ...rows.map((row) => row[k]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    cells.map((cell, k) => (k === 0 ? cell.padEnd(widths[k] ?? 0) : cell.padStart(widths[k] ?? 0))).join('  ');
+  return [line(columns), ...rows.map(line)].join('\n');
+}
+
+const planColumns = [
+  'law',
+  'target N',
+  'target D',
+  'shape',
+  'N',
+  'D',
+  'D/N',
+  'FLOPs',
+  'loss',
+  'time',
+  '6ND/MFU',
+  'Megatron',
+  'memory',
+];
+
+function planRow(allocation: Allocation): readonly string[] {
+  const { shape, target, timeS, baselines, memory } = allocation;
+  return [
+    allocation.law,
+    amount(target.params),
+    amount(target.data),
+    `${shape.layers}×${shape.width}, ${shape.heads} heads`,
+    amount(allocation.params),
+    amount(allocation.data),
+    significant(allocation.tokensPerParam),
+    allocation.flops.toExponential(2),
+    allocation.loss === null ? '' : significant(allocation.loss, 4),
+    timeS === null ? '' : longDuration(timeS),
+    baselines ? longDuration(baselines.flopsS) : '',
+    baselines ? `${significant(baselines.megatronDays)} d` : '',
+    memory ? `${significant(memory.needsBytes / 1e9)} GB${memory.fits === false ? ' (too much)' : ''}` : '',
+  ];
+}
+
+/** Days from two on: trainings are planned in days. */
+function longDuration(seconds: number): string {
+  return seconds >= 2 * 86_400 ? `${significant(seconds / 86_400)} d` : duration(seconds);
+}
+
+function budgetText(request: PlanRequest): string {
+  const { budget, cluster } = request;
+  const what = 'flops' in budget ? `${budget.flops.toExponential(3)} FLOPs` : longDuration(budget.timeS);
+  return cluster ? `${what} on ${cluster.count} × ${cluster.device}` : what;
+}
+
+function intervalLines(allocations: readonly Allocation[]): readonly string[] {
+  return allocations.flatMap(({ law, interval }) =>
+    interval
+      ? [
+          `${law}: 95 % interval ${interval.params.map((value) => amount(value)).join(' to ')} parameters, ${interval.data.map((value) => amount(value)).join(' to ')} data, loss ${interval.loss.map((value) => significant(value, 4)).join(' to ')}`,
+        ]
+      : [],
+  );
+}
+
+function describe(result: Plan, request: PlanRequest): string {
+  const empty = (k: number): boolean => result.allocations.every((allocation) => planRow(allocation)[k] === '');
+  const shown = planColumns.map((_, k) => k).filter((k) => !empty(k));
+  const pick = (row: readonly string[]): readonly string[] => shown.map((k) => row[k] ?? '');
+  return [
+    budgetText(request),
+    result.convention,
+    '',
+    textTable(
+      pick(planColumns),
+      result.allocations.map((allocation) => pick(planRow(allocation))),
+    ),
+    '',
+    ...intervalLines(result.allocations),
+    `the laws differ by a factor of ${significant(result.spread.params)} in size and ${significant(result.spread.data)} in data`,
+    ...result.warnings.map((text) => `warning: ${text}`),
+  ].join('\n');
+}
+
+function planPage(result: Plan, request: PlanRequest): string {
+  const compute = result.allocations[0]?.flops ?? 1;
+  const curved = request.mappings.find(({ rule }) => rule.kind === 'law');
+  const factors = [0.01, 0.1, 1, 10];
+  const isoFlops = (mapping: AllocationMapping) =>
+    factors.map((factor) => {
+      const flops = compute * factor;
+      const best = allocate(mapping, { flops }).params;
+      return {
+        name: `${flops.toExponential(1)} FLOPs`,
+        kind: 'line' as const,
+        points: Array.from({ length: 61 }, (_, i) => {
+          const params = best * 2 ** ((i - 30) / 7.5);
+          return [params, predictedLoss(mapping, { params, data: flops / (6 * params) }) ?? Number.NaN] as const;
+        }),
+      };
+    });
+  const optima = (mapping: AllocationMapping) => ({
+    name: 'optima',
+    kind: 'points' as const,
+    points: factors.map((factor) => {
+      const tuple = allocate(mapping, { flops: compute * factor });
+      return [tuple.params, predictedLoss(mapping, tuple) ?? Number.NaN] as const;
+    }),
+  });
+  const lines = request.mappings.map((mapping) => ({
+    name: mapping.name,
+    kind: 'line' as const,
+    points: [-3, -2, -1, 0, 1].map((power) => {
+      const flops = compute * 10 ** power;
+      return [flops, allocate(mapping, { flops }).params] as const;
+    }),
+  }));
+  return tablePage({
+    title: `A plan for ${budgetText(request)}`,
+    facts: [result.convention],
+    warnings: result.warnings,
+    sections: [
+      {
+        title: 'Allocation tuples',
+        note: 'Target N and D are the law’s optimum; N and D those of a transformer that can be built.',
+        table: { columns: planColumns, rows: result.allocations.map(planRow) },
+      },
+      {
+        title: 'What the laws say',
+        figures: [
+          curved
+            ? xyChart(
+                `Loss over model size at four budgets, ${curved.name}`,
+                { title: `parameters (${curved.name})`, log: true },
+                { title: 'loss (nats)', log: false },
+                [...isoFlops(curved), optima(curved)],
+              )
+            : null,
+          xyChart(
+            'Model size over compute by every law',
+            { title: 'training FLOPs', log: true },
+            { title: 'parameters', log: true },
+            lines,
+          ),
+        ],
+      },
+      {
+        title: 'Where the laws come from',
+        table: {
+          columns: ['law', 'confirmed', 'N counts', 'source'],
+          rows: result.allocations.map(({ law, confirmed, paramsCount, source }) => [
+            law,
+            confirmed,
+            paramsCount,
+            source,
+          ]),
+        },
+      },
+    ],
+  });
+}

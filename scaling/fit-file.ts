@@ -1,0 +1,84 @@
+import { Document, isMap, isSeq, parse as parseYaml, visit } from 'yaml';
+import { z } from 'zod';
+import { InvalidFileError } from '../core/errors.ts';
+import type { FitReport } from './fit-report.ts';
+import { lossLaw } from './laws/laws.ts';
+import { type LossLaw, naturalValues, type ParamsCount, thetaOf } from './laws/law.ts';
+
+const number = z.number();
+
+const fileSchema = z.strictObject({
+  schema: z.literal(1),
+  kind: z.literal('scaling-laws'),
+  convention: z.string(),
+  paramsCount: z.enum(['total', 'non-embedding']),
+  fittedFlops: z.tuple([z.number().positive(), z.number().positive()]),
+  selected: z.string().nullable(),
+  laws: z.array(
+    z.strictObject({
+      law: z.string(),
+      values: z.record(z.string(), number),
+      holdOutError: number.nullable(),
+      draws: z.array(z.array(number)),
+    }),
+  ),
+});
+
+/** A law from a file of fits. */
+export interface FileLaw {
+  readonly law: LossLaw;
+  readonly theta: readonly number[];
+  /** Refits to resamples, for intervals. */
+  readonly draws: readonly (readonly number[])[];
+  readonly paramsCount: ParamsCount;
+  readonly fittedFlops: readonly [number, number];
+  readonly selected: boolean;
+}
+
+/** The fitted laws of a report as a YAML file that `ridgepoint plan --law` reads. */
+export function writeFitFile(report: FitReport): string {
+  const file = {
+    schema: 1,
+    kind: 'scaling-laws',
+    convention: report.convention,
+    paramsCount: report.paramsCount,
+    fittedFlops: [...report.runs.flops],
+    selected: report.selected,
+    laws: report.laws.map(({ law, theta, holdOut, draws }) => ({
+      law,
+      values: naturalValues(lossLaw(law), theta),
+      holdOutError: holdOut?.error ?? null,
+      draws: draws.map((draw) => draw.map((value) => Number(value.toPrecision(9)))),
+    })),
+  } satisfies z.input<typeof fileSchema>;
+  const document = new Document(file);
+  // A resample a line.
+  visit(document, {
+    Seq: (_, node) => {
+      if (node.items.every((item) => !isSeq(item) && !isMap(item))) node.flow = true;
+    },
+  });
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false });
+}
+
+/** Reads such a file. @param where names it in errors. @throws {InvalidFileError} naming every offending key. */
+export function parseFitFile(text: string, where: string): readonly FileLaw[] {
+  let data: unknown;
+  try {
+    data = parseYaml(text);
+  } catch (cause) {
+    throw new InvalidFileError(`${where}: not YAML: ${(cause as Error).message}`, { cause });
+  }
+  const parsed = fileSchema.safeParse(data);
+  if (!parsed.success)
+    throw new InvalidFileError(`${where}: not a file of fitted laws\n${z.prettifyError(parsed.error)}`);
+  const { laws, paramsCount, fittedFlops, selected } = parsed.data;
+  return laws.map(({ law: name, values, draws }) => {
+    try {
+      const law = lossLaw(name);
+      return { law, theta: thetaOf(law, values), draws, paramsCount, fittedFlops, selected: name === selected };
+    } catch (cause) {
+      throw new InvalidFileError(`${where}: ${(cause as Error).message}`, { cause });
+    }
+  });
+}

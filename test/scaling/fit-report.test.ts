@@ -1,0 +1,155 @@
+import { describe, expect, it } from 'vitest';
+import { Random } from '../../core/random.ts';
+import { parseFitFile, writeFitFile } from '../../scaling/fit-file.ts';
+import { fitRuns } from '../../scaling/fit-report.ts';
+import type { Run } from '../../scaling/fit-runs.ts';
+import { chinchilla } from '../../scaling/laws/chinchilla.ts';
+import { lossAt, thetaOf } from '../../scaling/laws/law.ts';
+
+const truth = { A: 300, B: 900, E: 1.9, alpha: 0.31, beta: 0.34 };
+const theta = thetaOf(chinchilla, truth);
+
+function runsAt(ratios: readonly number[], noise = 0.003): readonly Run[] {
+  const random = new Random('report');
+  return [1e7, 3e7, 1e8, 3e8, 1e9]
+    .flatMap((params) => ratios.map((ratio) => ({ params, data: params * ratio })))
+    .map(({ params, data }, i) => ({
+      params,
+      data,
+      flops: 6 * params * data,
+      loss: lossAt(chinchilla, theta, { params, data }) * Math.exp(noise * random.normal()),
+      line: i + 2,
+    }));
+}
+const runs = runsAt([2, 8, 32, 128]);
+
+describe('a report of fits', () => {
+  it('covers the truth with its intervals, at the budget too', async () => {
+    const report = await fitRuns(runs, { laws: ['chinchilla'], draws: 60, budgetFlops: 1e20 });
+    const [law] = report.laws;
+    const exponent = law?.exponents?.params;
+    expect(exponent?.interval?.[0]).toBeLessThan(0.34 / 0.65);
+    expect(exponent?.interval?.[1]).toBeGreaterThan(0.34 / 0.65);
+    const best = chinchilla.optimum(theta, 1e20);
+    expect(law?.prediction?.intervals.params?.[0]).toBeLessThan(best.params);
+    expect(law?.prediction?.intervals.params?.[1]).toBeGreaterThan(best.params);
+    expect(law?.prediction?.loss).toBeCloseTo(lossAt(chinchilla, theta, best), 1);
+    expect(report.warnings).toEqual([]);
+    expect(report.selected).toBe('chinchilla');
+  });
+
+  it('selects the law that extrapolates best and says how far the laws are apart', async () => {
+    const report = await fitRuns(runs, { laws: ['all'], draws: 0, budgetFlops: 1e20 });
+    expect(report.laws.map(({ law }) => law)).toEqual(['chinchilla', 'joint', 'tied', 'kaplan']);
+    const errors = new Map(report.laws.map(({ law, holdOut }) => [law, holdOut?.error ?? 0]));
+    expect(errors.get(report.selected ?? '')).toBe(Math.min(...errors.values()));
+    expect(errors.get('kaplan')).toBeGreaterThan(3 * (errors.get('chinchilla') ?? 0));
+    expect(report.spread?.params).toBeGreaterThan(1);
+  });
+
+  it('is the same for the same seed', async () => {
+    const request = { laws: ['tied'], draws: 25, seed: 3 };
+    expect(await fitRuns(runs, request)).toEqual(await fitRuns(runs, request));
+  });
+
+  it('flags runs that all have the same data per parameter', async () => {
+    const report = await fitRuns([...runsAt([20]), ...runsAt([20.1])], { laws: ['chinchilla'], draws: 0 });
+    expect(report.warnings.join('\n')).toMatch(/design: expected data per parameter to vary[^]*collinear/);
+  });
+
+  it('leaves out what the policy says, and names what it keeps but finds odd', async () => {
+    const odd = runs.map((run, i) => (i === 4 || i === 17 ? { ...run, loss: run.loss * 1.4 } : run));
+    const kept = await fitRuns(odd, { laws: ['chinchilla'], draws: 0 });
+    expect(kept.warnings.join('\n')).toMatch(/more than six robust deviations off, lines 6, 19/);
+    const dropped = await fitRuns(odd, {
+      laws: ['chinchilla'],
+      draws: 0,
+      outliers: { kind: 'residual', deviations: 8 },
+    });
+    expect(dropped.runs).toMatchObject({ given: 20, used: 18, dropped: [6, 19] });
+    const highest = await fitRuns(odd, { laws: ['chinchilla'], draws: 0, outliers: { kind: 'highest', count: 2 } });
+    const worst = odd.toSorted((a, b) => b.loss - a.loss).slice(0, 2);
+    expect(highest.runs.dropped).toEqual(worst.map(({ line }) => line).toSorted((a, b) => a - b));
+  });
+
+  it('warns of budgets far outside the runs', async () => {
+    const report = await fitRuns(runs, { laws: ['tied'], draws: 0, budgetFlops: 1e26 });
+    expect(report.warnings.join()).toMatch(/budget of 1.00e\+26 FLOPs is far outside the runs/);
+  });
+
+  it('refuses a law that has as many parameters as there are runs, and unknown laws', async () => {
+    await expect(fitRuns(runs.slice(0, 5), { laws: ['chinchilla'] })).rejects.toThrow(
+      'chinchilla: expected more than 5 runs for its 5 parameters, got 5',
+    );
+    await expect(fitRuns(runs, { laws: ['moore'] })).rejects.toThrow(/expected a law \(chinchilla, .*got 'moore'/);
+    await expect(fitRuns(runs, { laws: ['approach-1'] })).rejects.toThrow(/expected training curves/);
+    await expect(fitRuns(runs, { laws: ['approach-2'] })).rejects.toThrow(/approach-2: expected at least 2 budgets/);
+  });
+
+  it('stops when asked to', async () => {
+    const controller = new AbortController();
+    const stopping = fitRuns(
+      runs,
+      { laws: ['all'] },
+      { signal: controller.signal, onProgress: () => controller.abort() },
+    );
+    await expect(stopping).rejects.toMatchObject({ code: 'interrupted' });
+  });
+
+  it('fits approach 2 to isoFLOP profiles and approach 1 to curves', async () => {
+    const profiles = [1e18, 1e19, 1e20, 1e21].flatMap((flops) =>
+      [0.25, 0.5, 1, 2, 4].map((factor) => {
+        const params = chinchilla.optimum(theta, flops).params * factor;
+        const data = flops / (6 * params);
+        return { params, data, flops, loss: lossAt(chinchilla, theta, { params, data }), line: 0 };
+      }),
+    );
+    const report = await fitRuns(profiles, { laws: ['all'], draws: 0, budgetFlops: 1e22 });
+    const [mapping] = report.mappings;
+    expect(mapping?.law).toBe('approach-2');
+    expect(mapping?.mapping.paramsExponent).toBeCloseTo(0.34 / 0.65, 5);
+    const curves = profiles.flatMap((run, k) =>
+      [0.25, 0.5, 0.75, 1].map((share) => ({
+        ...run,
+        data: run.data * share,
+        flops: run.flops * share,
+        curve: `c${k}`,
+      })),
+    );
+    const enveloped = await fitRuns(curves, { laws: ['approach-1'], draws: 0 });
+    expect(enveloped.mappings[0]?.law).toBe('approach-1');
+  });
+});
+
+describe('a file of fitted laws', () => {
+  it('gives the laws back, with their resamples', async () => {
+    const report = await fitRuns(runs, { laws: ['chinchilla', 'tied'], draws: 25 });
+    const text = writeFitFile(report);
+    const laws = parseFitFile(text, 'fit.yaml');
+    expect(laws.map(({ law }) => law.name)).toEqual(['chinchilla', 'tied']);
+    for (const [k, { theta, draws, selected }] of laws.entries()) {
+      const fitted = report.laws[k];
+      for (const [i, value] of theta.entries()) expect(value).toBeCloseTo(fitted?.theta[i] ?? 0, 9);
+      expect(draws).toHaveLength(25);
+      expect(draws[3]?.[0]).toBeCloseTo(fitted?.draws[3]?.[0] ?? 0, 6);
+      expect(selected).toBe(fitted?.law === report.selected);
+    }
+    // A resample a line.
+    expect(text.split('\n').filter((line) => /^\s+- \[/.test(line)).length).toBeGreaterThanOrEqual(50);
+  });
+
+  it('refuses what is not one, naming the place', () => {
+    expect(() => parseFitFile('a: [', 'x.yaml')).toThrow(/x\.yaml: not YAML/);
+    expect(() => parseFitFile('schema: 1\nkind: scaling-laws\n', 'x.yaml')).toThrow(
+      /x\.yaml: not a file of fitted laws[^]*laws/,
+    );
+    const file =
+      'schema: 1\nkind: scaling-laws\nconvention: c\nfittedFlops: [1, 2]\nparamsCount: total\nselected: null\nlaws:\n';
+    const law = (name: string, values: string) =>
+      `${file}  - { law: ${name}, values: ${values}, holdOutError: null, draws: [] }\n`;
+    expect(() => parseFitFile(law('moore', '{}'), 'x.yaml')).toThrow(/x\.yaml: expected a law/);
+    expect(() => parseFitFile(law('tied', '{ A: 1, B: 2, E: 1 }'), 'x.yaml')).toThrow(
+      /tied: expected eta to be a number/,
+    );
+  });
+});
