@@ -43,7 +43,7 @@ describe('ridgepoint calibrate', () => {
   });
 
   it('moves a profile by whole networks that a command measures, and does not measure them again', async () => {
-    const script = JSON.stringify({ describe: { onThisHost: false }, reference: [1], model: ['by-size'] });
+    const script = JSON.stringify({ describe: { onThisHost: false }, reference: [1], model: [1, 2, 3] });
     const program = fileURLToPath(new URL('../commands/target-program.mjs', import.meta.url));
     const declared = { board: { command: [process.execPath, program, script, '{request}'] } };
     writeFileSync(join(cwd, 'commands.yaml'), JSON.stringify(declared));
