@@ -9,6 +9,49 @@ const positive = z.number().positive();
 const byPrecision = z.partialRecord(z.enum(precisions), positive);
 const share = z.number().positive().max(1);
 
+const errorsSchema = z.strictObject({
+  networks: z.int().nonnegative(),
+  /** Share within ±10 %. */
+  within10: z.number().min(0).max(1),
+  medianError: z.number().nonnegative(),
+});
+
+/** Numbers of a row as one text: a model of a thousand rows stays readable, and is read fast. */
+const rowSchema = z.union([
+  z.array(z.number()).readonly(),
+  z
+    .string()
+    .transform((text): readonly number[] => text.split(' ').map(Number))
+    .refine((row) => row.every(Number.isFinite), 'expected numbers with spaces between them'),
+]);
+
+/**
+ * Kernel times that were learned from measurements of this device and runtime (latency/kernel-model.ts): a smooth roofline for
+ * each group of kernels, times the exponential of a Gaussian process over the logarithms of their extents.
+ */
+export const learnedModelSchema = z.strictObject({
+  precision: z.enum(precisions),
+  threads: z.int().positive(),
+  /** Names of the features, in their order: a model of others is of no use. */
+  features: z.array(z.string()).readonly(),
+  /** 95 % intervals reach this many of the kernels' mean deviations to both sides, in logarithms. */
+  intervalFactor: positive,
+  groups: z.record(
+    z.string(),
+    z.strictObject({
+      roofline: z.tuple([z.number(), z.number(), z.number()]).readonly(),
+      active: z.array(z.int().nonnegative()).readonly(),
+      process: z.strictObject({
+        amplitude: positive,
+        noise: positive,
+        lengths: z.array(positive).readonly(),
+        points: z.array(rowSchema).readonly(),
+        weights: rowSchema,
+      }),
+    }),
+  ),
+});
+
 /**
  * A device in the constants of the kernel-wise roofline (latency/roofline.ts). What is not known of it
  * is left out, and the bound it would make is not applied: nothing here is a guess in disguise.
@@ -57,8 +100,26 @@ export const deviceProfileSchema = z.strictObject({
       points: z.int().positive(),
       /** Standard deviation of ln(measured ÷ predicted) on networks that were left out. */
       logDeviation: z.number().nonnegative(),
+      /** What `ridgepoint calibrate` adds. */
+      seed: z.string().optional(),
+      runtime: z.string().optional(),
+      cpu: z.string().optional(),
+      /** Kernels of those networks. */
+      kernels: z.int().nonnegative().optional(),
+      /** Median relative error of single kernels of networks that were left out. */
+      kernelError: z.number().nonnegative().optional(),
+      /** Share of the runtime's kernels that the fusion rules foretold. */
+      agreement: z.number().min(0).max(1).optional(),
+      /** Networks that were left out. */
+      heldOut: errorsSchema.optional(),
+      /** Networks measured twice, the second time beside the first: what no model can beat. */
+      noiseCeiling: errorsSchema.optional(),
+      /** Errors with the first quarter, half, three quarters and all of the observations, and what these cost. */
+      byBudget: z.array(errorsSchema.omit({ networks: true }).extend({ seconds: z.number().nonnegative() })).optional(),
     })
     .optional(),
+  /** Kernel times learned from this device; the constants above are for kernels it does not know. */
+  learned: learnedModelSchema.optional(),
 });
 export type DeviceProfile = z.infer<typeof deviceProfileSchema>;
 

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { parse as parseYaml } from 'yaml';
+import { parse as parseYaml, stringify } from 'yaml';
 import { z } from 'zod';
 import { ConfigError } from '../core/errors.ts';
 import { type DeviceProfile, deviceProfileSchema } from './device-profile.ts';
@@ -64,4 +64,21 @@ const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =
 function merge(base: unknown, own: unknown): unknown {
   if (!isMapping(base) || !isMapping(own)) return own ?? base;
   return { ...base, ...Object.fromEntries(Object.entries(own).map(([key, value]) => [key, merge(base[key], value)])) };
+}
+
+const row = (numbers: readonly number[]): string => numbers.join(' ');
+
+/** A profile as the text of its file, with each row of learned numbers as one text. */
+export function formatProfile(profile: DeviceProfile): string {
+  const { learned, ...rest } = profile;
+  if (!learned) return stringify(rest);
+  const groups = Object.entries(learned.groups).map(([group, { process, ...model }]) => [
+    group,
+    { ...model, process: { ...process, points: process.points.map(row), weights: row(process.weights) } },
+  ]);
+  // Long rows stay on one line, and lists of a few numbers do not need aliases.
+  return stringify(
+    { ...rest, learned: { ...learned, groups: Object.fromEntries(groups) } },
+    { lineWidth: 0, aliasDuplicateObjects: false },
+  );
 }

@@ -2,6 +2,7 @@ import type { ArgsDef } from 'citty';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse as parseYaml } from 'yaml';
+import { type Precision, precisions } from '../accelerators/device-profile.ts';
 import { ConfigError } from '../core/errors.ts';
 
 /** A flag's whole number of at least `min`. @throws {ConfigError} naming the flag. */
@@ -84,4 +85,11 @@ export function listArgument(rawArgs: string[], name: string, fallback: string, 
   const items = texts.flatMap((text) => text.split(',')).map((item) => item.trim());
   if (items.includes('')) throw new ConfigError(`--${name}: expected values, got ${JSON.stringify(texts.join(' '))}`);
   return [...new Set(items)];
+}
+
+/** `--precision`. @throws {ConfigError} naming the precisions there are. */
+export function precisionArgument(text: string): Precision {
+  const precision = precisions.find((known) => known === text);
+  if (!precision) throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${JSON.stringify(text)}`);
+  return precision;
 }

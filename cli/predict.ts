@@ -12,7 +12,7 @@ import type { ShapeBindings } from '../models/onnx-shapes.ts';
 import { parseNetworkSpec } from '../models/spec.ts';
 import { applyMultipliers } from '../scaling/apply.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
-import { listArgument, numberArgument, positiveArgument } from './arguments.ts';
+import { listArgument, numberArgument, positiveArgument, precisionArgument } from './arguments.ts';
 
 /** `ridgepoint predict model.onnx --on tpu-v5e`: latency and memory of a network on a device that is not here. */
 export const command = defineCommand({
@@ -29,6 +29,10 @@ export const command = defineCommand({
       type: 'string',
       description: `${precisions.join(', ')} (default: the device's first of fp16, bf16, fp32, int8)`,
     },
+    threads: {
+      type: 'string',
+      description: 'threads inside one inference; a calibrated profile answers for its own only',
+    },
     width: { type: 'string', description: 'width multiplier of a spec', default: '1' },
     depth: { type: 'string', description: 'depth multiplier of a spec', default: '1' },
     resolution: { type: 'string', description: 'input side in pixels, of a spec or where a file leaves it open' },
@@ -44,6 +48,8 @@ export const command = defineCommand({
     const precision = args.precision === undefined ? undefined : precisionArgument(args.precision);
     const graph = await openGraph(args, bindings);
     const profiles = await Promise.all(listArgument(rawArgs, 'on', args.on).map(findProfile));
+    const threads = args.threads === undefined ? undefined : numberArgument('--threads', args.threads, 1);
+    for (const profile of profiles) expectThreads(profile, threads);
     const predictions = profiles.map((profile) => {
       const program = readKernels(graph, profile.fusion, bindings, args.model);
       return { profile, ...predictLatency(program, profile, precision ?? preferred(profile)) };
@@ -55,6 +61,15 @@ export const command = defineCommand({
     if (predictions.some(({ footprint }) => footprint.fits === false)) process.exitCode = 4;
   },
 });
+
+/** What was measured with some threads says nothing of others, and what was not measured says nothing of threads. */
+function expectThreads({ id, learned }: DeviceProfile, threads: number | undefined): void {
+  const known = learned?.threads;
+  if (threads !== undefined && threads !== known)
+    throw new ConfigError(
+      `${id}: expected ${known === undefined ? 'no --threads, it is of a whole device' : `--threads ${known}, for which it was calibrated`}, got ${threads}`,
+    );
+}
 
 interface ModelArguments {
   readonly model: string;
@@ -93,12 +108,6 @@ function shapesArgument(texts: readonly string[]): Readonly<Record<string, reado
   );
 }
 
-function precisionArgument(text: string): Precision {
-  const precision = precisions.find((known) => known === text);
-  if (!precision) throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${JSON.stringify(text)}`);
-  return precision;
-}
-
 /** What networks are usually served in: half precision where the device has it. */
 function preferred({ peakTflops }: DeviceProfile): Precision {
   const order = ['fp16', 'bf16', 'fp32', 'int8'] as const;
@@ -117,7 +126,7 @@ function verdict({ latency, footprint }: Prediction) {
 const shownKernels = 10;
 
 function describe(model: string, { profile, ...prediction }: Prediction & { readonly profile: DeviceProfile }): string {
-  const { latency, kernels, deviceMs, hostMs, footprint, unknown } = prediction;
+  const { latency, kernels, deviceMs, hostMs, footprint, unknown, unseen } = prediction;
   const { lo, hi } = latency.intervalMs;
   const total = kernels.reduce((sum, { ms }) => sum + ms, 0);
   const part = (bound: Bound) =>
@@ -131,6 +140,7 @@ function describe(model: string, { profile, ...prediction }: Prediction & { read
     `  ${kernels.length} kernels, bound by ${(['compute', 'memory', 'overhead'] as const).map(part).join(', ')}${hostMs > deviceMs ? `; all of them wait for the host, which takes ${time(hostMs)} to start them` : ''}`,
     `  by kind: ${byKind(kernels, total)}`,
     `  memory: ${size(footprint.weightBytes)} of weights, ${size(footprint.activationBytes)} of activations${capacityBytes === null ? '' : `, of ${size(capacityBytes)}`}`,
+    ...(unseen.length > 0 ? [`  never seen in calibration, and by the roofline alone: ${unseen.join(', ')}`] : []),
     ...(unknown.length > 0 ? [`  not known of this device, and not counted: ${unknown.join(', ')}`] : []),
     `  ${'slowest kernels'.padEnd(44)}${'kind'.padEnd(13)}${'bound'.padEnd(10)}${'time'.padStart(10)}${'share'.padStart(8)}`,
     ...slowest.map(

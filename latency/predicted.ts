@@ -1,8 +1,10 @@
 import { type DeviceProfile, type Precision, precisions } from '../accelerators/device-profile.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { KernelProgram } from '../models/kernels.ts';
+import { featureNames, programFeatures } from './kernel-features.ts';
+import { estimateKernel } from './kernel-model.ts';
 import type { Latency, LatencySetting } from './latency.ts';
-import { bytesOf, type KernelLatency, programLatency } from './roofline.ts';
+import { bytesOf, type KernelLatency, programLatency, type ProgramLatency } from './roofline.ts';
 
 /** What a profile says of a network: the record that measuring gives, and where the time and the memory go. */
 export interface Prediction {
@@ -13,6 +15,8 @@ export interface Prediction {
   readonly footprint: Footprint;
   /** Constants the profile lacks, whose bounds were not applied: the true time is longer. */
   readonly unknown: readonly string[];
+  /** Operators of kernels that a calibrated profile never saw: their times are by its roofline. */
+  readonly unseen: readonly string[];
 }
 
 /** Device memory of one run. */
@@ -45,15 +49,16 @@ export function predictLatency(program: KernelProgram, profile: DeviceProfile, p
     throw new ConfigError(
       `${profile.id}: expected a precision among ${precisions.filter((p) => profile.peakTflops[p]).join(', ')}, got ${precision}`,
     );
-  const { ms, kernels, deviceMs, hostMs } = programLatency(program, profile, precision);
+  const analytic = programLatency(program, profile, precision);
+  const { ms, kernels, deviceMs, hostMs, logDeviation, unseen } = learnedLatency(program, profile, precision, analytic);
   if (ms === 0)
     throw new ConfigError(
       `${profile.id}: expected a network with convolutions or matrix products, or a profile with a bandwidth or a time of a kernel start, got neither`,
     );
-  const spread = Math.exp(deviations95 * (profile.calibration?.logDeviation ?? priorLogDeviation));
+  const spread = Math.exp(deviations95 * logDeviation);
   return {
     latency: {
-      ...exactly(ms, profile.id, { batch: program.batch, threads: 1 }),
+      ...exactly(ms, profile.id, { batch: program.batch, threads: profile.learned?.threads ?? 1 }),
       precision,
       intervalMs: { percentile: 50, level: 0.95, lo: ms / spread, hi: ms * spread },
       calibrated: profile.calibration !== undefined,
@@ -63,7 +68,51 @@ export function predictLatency(program: KernelProgram, profile: DeviceProfile, p
     hostMs,
     footprint: footprintOf(program, profile, precision),
     unknown: unknownOf(profile),
+    unseen,
   };
+}
+
+interface LearnedLatency extends Pick<Prediction, 'kernels' | 'deviceMs' | 'hostMs' | 'unseen'> {
+  readonly ms: number;
+  readonly logDeviation: number;
+}
+
+/** The roofline's answer with the times of all kernels that the profile has learned. Without any it is the roofline's. */
+function learnedLatency(
+  program: KernelProgram,
+  profile: DeviceProfile,
+  precision: Precision,
+  analytic: ProgramLatency,
+): LearnedLatency {
+  const { learned, calibration } = profile;
+  if (!learned || learned.precision !== precision)
+    return { ...analytic, logDeviation: calibration?.logDeviation ?? priorLogDeviation, unseen: [] };
+  if (learned.features.join() !== featureNames.join())
+    throw new ConfigError(
+      `${profile.id}: expected a model of ${featureNames.join(', ')}, got one of ${learned.features.join(', ')}; calibrate again`,
+    );
+  const unseen = new Set<string>();
+  const features = program.kernels.every(({ runtime }) => runtime) ? programFeatures(program) : [];
+  let [spread, unseenMs] = [0, 0];
+  const kernels = analytic.kernels.map((kernel, index): KernelLatency => {
+    const own = features[index];
+    const estimate = own && estimateKernel(learned, own);
+    if (!estimate) {
+      unseen.add(own?.group ?? kernel.operators.join(' '));
+      unseenMs += kernel.ms;
+      return kernel;
+    }
+    spread += estimate.ms * estimate.logDeviation;
+    return { ...kernel, ms: estimate.ms };
+  });
+  const deviceMs = kernels.reduce((sum, kernel) => sum + kernel.ms, 0);
+  const ms = deviceMs + profile.runOverheadUs / 1e3;
+  // Kernels nobody saw are as uncertain as a device nobody calibrated, and independent of the others.
+  const logDeviation = Math.hypot(
+    (learned.intervalFactor * spread) / ms / deviations95,
+    (priorLogDeviation * unseenMs) / ms,
+  );
+  return { ms, kernels, deviceMs, hostMs: analytic.hostMs, logDeviation, unseen: [...unseen] };
 }
 
 function exactly(ms: number, accelerator: string, { batch, threads }: Omit<LatencySetting, 'accelerator'>): Latency {

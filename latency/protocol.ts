@@ -104,3 +104,16 @@ export const protocols: Readonly<Record<ProtocolPreset, Protocol>> = {
     capMs: 30_000,
   },
 };
+
+/**
+ * Whole runs of a network in a calibration: three short sessions. Many networks teach a model more than many samples of
+ * one; what sessions differ by averages out over networks.
+ */
+export const calibrationProtocol: Protocol = {
+  ...protocols.quick,
+  warmup: { minRuns: 3, window: 2, tolerance: 0.05, maxMs: 100 },
+  block: { ms: 40, minSamples: 5, maxSamples: 40, discard: 1 },
+  reference: { runs: 7, tolerance: 0.1, maxRejected: 4, settleMs: 10, otherLoad: 0.1 },
+  sessions: { min: 3, max: 3, blocks: 1, gapMs: 0 },
+  capMs: 5000,
+};

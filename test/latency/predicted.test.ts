@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { DeviceProfile } from '../../accelerators/device-profile.ts';
 import { findProfile } from '../../accelerators/profile-file.ts';
+import { Random } from '../../core/random.ts';
+import { calibratedProfile } from '../../latency/calibrate.ts';
+import { fingerprint } from '../../latency/fingerprint.ts';
+import { programFeatures } from '../../latency/kernel-features.ts';
 import { latencySchema } from '../../latency/latency.ts';
 import { predictLatency } from '../../latency/predicted.ts';
 import { programLatency } from '../../latency/roofline.ts';
@@ -8,6 +12,7 @@ import { buildNetwork } from '../../models/build.ts';
 import { countGraph } from '../../models/counts.ts';
 import { onnxGraphOf, readKernels } from '../../models/kernels.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
+import { draws, lawMs, observed } from './synthetic-device.ts';
 
 const programOf = (name: string, profile: DeviceProfile, batch: number) =>
   readKernels(onnxGraphOf(buildNetwork(loadNetwork(name), 'batch')), profile.fusion, { batch }, name);
@@ -95,5 +100,54 @@ describe('dense fused stages against depthwise ones', () => {
   it('lose most of that where norms and activations are fused', async () => {
     const [thin, dense] = await Promise.all(['efficientnet-b0', 'efficientnet-x-b0'].map((name) => time(name, {})));
     expect((thin as number) / (dense as number)).toBeLessThan(1.2);
+  });
+});
+
+describe('a prediction by a learned model', () => {
+  const random = new Random('learned');
+  const networks = draws(16, 'learned');
+  const observations = networks.map((network, index) => observed(network, random.child(index), { session: 0.01 }));
+  const identity = { id: 'learned', threads: 1, fingerprint: fingerprint('cpu'), seed: '0' };
+  const profile = calibratedProfile(observations, identity, { maxPoints: 30, evidenceSamples: 30 });
+  const program = programOf('mobilenet-v2', profile, 1);
+  const { latency, kernels, unseen } = predictLatency(program, profile, 'fp32');
+
+  it('is calibrated, sums its kernels, and keeps an interval around them', () => {
+    expect(latencySchema.parse(latency)).toMatchObject({ calibrated: true, threads: 1, precision: 'fp32' });
+    expect(kernels.reduce((sum, { ms }) => sum + ms, 0)).toBeCloseTo(latency.p50Ms, 9);
+    const truth = programFeatures(program).reduce((sum, features) => sum + lawMs(features), 0);
+    expect(latency.p50Ms / truth).toBeGreaterThan(0.8);
+    expect(latency.p50Ms / truth).toBeLessThan(1.25);
+    expect(latency.intervalMs.lo).toBeLessThan(latency.p50Ms);
+    expect(latency.intervalMs.hi).toBeGreaterThan(latency.p50Ms);
+    expect(unseen).toEqual([]);
+  });
+
+  it('takes kernels it never saw from the roofline, names them, and is less sure', () => {
+    const groups = Object.fromEntries(
+      Object.entries(profile.learned?.groups ?? {}).filter(([group]) => !group.startsWith('Conv pointwise')),
+    );
+    const without = { ...profile, learned: profile.learned && { ...profile.learned, groups } };
+    const partly = predictLatency(program, without, 'fp32');
+    expect(partly.unseen).toEqual(['Conv pointwise blocked']);
+    const width = ({ latency: { intervalMs } }: typeof partly) => Math.log(intervalMs.hi / intervalMs.lo);
+    expect(width(partly)).toBeGreaterThan(1.5 * width(predictLatency(program, profile, 'fp32')));
+    const analytic = predictLatency(program, { ...profile, learned: undefined }, 'fp32');
+    const names = new Set(analytic.kernels.filter(({ kind }) => kind === 'pointwise').map(({ name }) => name));
+    for (const [index, kernel] of partly.kernels.entries())
+      if (names.has(kernel.name) && kernel.kind === 'pointwise') expect(kernel).toEqual(analytic.kernels[index]);
+  });
+
+  it('is refused in a precision nobody measured, and with a model of other features', () => {
+    expect(() => predictLatency(program, profile, 'fp16')).toThrow(/among fp32, got fp16/);
+    const other = { ...profile, learned: profile.learned && { ...profile.learned, features: ['batch'] } };
+    expect(() => predictLatency(program, other, 'fp32')).toThrow(/got one of batch; calibrate again/);
+  });
+
+  it('falls back to the roofline for kernels of another fusion', () => {
+    const generic = readKernels(onnxGraphOf(buildNetwork(loadNetwork('mobilenet-v2'), 'batch')), 'epilogue', {}, 'x');
+    const prediction = predictLatency(generic, profile, 'fp32');
+    expect(prediction.unseen.length).toBeGreaterThan(0);
+    expect(prediction.latency.p50Ms).toBeCloseTo(programLatency(generic, profile, 'fp32').ms, 9);
   });
 });
