@@ -27,6 +27,8 @@ export interface LatencyMeter {
   measureSpec(spec: NetworkSpec, target: TargetConfig, protocol?: ProtocolPreset): Promise<Latency>;
   /** A file, by the thorough protocol. */
   measureFile(path: string, target: TargetConfig, spec: NetworkSpec | null): Promise<Latency>;
+  /** Hears that a latency it gave is on disk: what it keeps so that it cannot be lost may go. */
+  journalled?(latency: Latency): void;
   close(): Promise<void>;
 }
 

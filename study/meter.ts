@@ -25,7 +25,10 @@ export const simulatedDevice = 'simulated';
  * where a target's device is a command, or computed where it is `simulated`. Candidates are measured
  * with untrained weights of trained scale.
  */
-export function openLatencyMeter(config: StudyConfig, signal: AbortSignal): LatencyMeter {
+export function openLatencyMeter(
+  config: Pick<StudyConfig, 'latency' | 'commands' | 'baseDirectory'>,
+  signal: AbortSignal,
+): LatencyMeter {
   let meter: Meter | undefined;
   const commands = new Map<string, CommandTarget>();
 

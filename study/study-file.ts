@@ -210,7 +210,7 @@ export interface TrainerCommand {
  * Reads and checks a study file.
  * @throws {ConfigError} naming each offending key, what was expected and what was got.
  */
-export function readStudyFile(path: string): StudyConfig {
+export function readStudyFile(path: string, options?: StudyFileOptions): StudyConfig {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -230,14 +230,20 @@ export function readStudyFile(path: string): StudyConfig {
   return resolveStudy(
     typeof named === 'object' && !('study' in named) ? { study: basename(path, extname(path)), ...named } : named,
     path,
+    options,
   );
 }
 
+export interface StudyFileOptions {
+  /** Workers elsewhere may declare the commands and offer the devices that the file names. */
+  readonly elsewhere?: boolean;
+}
+
 /** @param where names the source in errors; relative paths in it start from its folder. */
-export function resolveStudy(data: unknown, where: string): StudyConfig {
+export function resolveStudy(data: unknown, where: string, options: StudyFileOptions = {}): StudyConfig {
   const parsed = studyFileSchema.safeParse(data);
   if (!parsed.success) throw new ConfigError(`${where}: not a study file\n${z.prettifyError(parsed.error)}`);
-  const { family, ...file } = nameCommands(parsed.data, where);
+  const { family, ...file } = nameCommands(parsed.data, where, options);
   checkRules(file, where);
   const targets = Object.keys(file.targets);
   if (targets.length === 0) throw new ConfigError(`${where}: targets: expected at least one target, got none`);
@@ -261,12 +267,19 @@ export function portableStudy({
 }
 
 /** A study's command by name. @throws {ConfigError} when its file declares none of that name. */
-export function studyCommand({ commands, baseDirectory }: StudyConfig, name: string): Command {
+export function studyCommand(
+  { commands, baseDirectory }: Pick<StudyConfig, 'commands' | 'baseDirectory'>,
+  name: string,
+): Command {
   return findCommand(commands, name, { where: 'commands', directory: baseDirectory });
 }
 
 /** Commands that are declared where they are used get the name of their place; from here on they are names. */
-function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: string) {
+function nameCommands(
+  { targets, trainer, ...file }: ParsedStudyFile,
+  where: string,
+  { elsewhere = false }: StudyFileOptions,
+) {
   const commands = { ...file.commands };
   const nameOf = (reference: string | string[], place: string, inline: string): string => {
     if (Array.isArray(reference)) {
@@ -275,7 +288,7 @@ function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: str
       commands[inline] = { command: reference, limits: {} };
     }
     const name = Array.isArray(reference) ? inline : reference;
-    findCommand(commands, name, { where: `${where}: ${place}`, directory: '' });
+    if (!elsewhere) findCommand(commands, name, { where: `${where}: ${place}`, directory: '' });
     return name;
   };
   const deviceOf = (name: string, { device, command, precision }: ParsedStudyFile['targets'][string]): string => {
@@ -287,7 +300,7 @@ function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: str
     const named = device === undefined ? undefined : commandNameOf(device);
     if (command !== undefined) return acceleratorOf(nameOf(command, `${place}.command`, name));
     if (named !== undefined) nameOf(named, `${place}.device`, name);
-    else if (precision !== 'fp32')
+    else if (precision !== 'fp32' && !elsewhere)
       throw new ConfigError(
         `${where}: ${place}.precision: expected fp32, got ${precision}: other precisions are for commands`,
       );
