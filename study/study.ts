@@ -68,11 +68,16 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
   try {
     forgetUnstarted(config, folder);
     journal = new Journal(journalPath(folder), clock);
-    const record = new StudyRecord(journal, (event) => {
+    const written = journal;
+    const record = new StudyRecord(written, (event) => {
       options.onEvent?.(event);
-      // Every event is on disk by now.
-      if (event.type === 'outcome') evaluator?.journalled?.(event.id, event.attempt);
-      if (event.type === 'measured') meter?.journalled?.(event.latency);
+      // Whoever keeps a result until it is safe hears of it once it is on disk; a disk that refuses ends the study.
+      if (event.type !== 'outcome' && event.type !== 'measured') return;
+      const tell = (): void => {
+        if (event.type === 'outcome') evaluator?.journalled?.(event.id, event.attempt);
+        else meter?.journalled?.(event.latency);
+      };
+      written.durable().then(tell, () => {});
     });
     await openRecord(record, config, folder);
     options.onProgress?.({ phase: 'prepare', text: 'preparing the data' });
@@ -117,6 +122,8 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       throw new InterruptedError('interrupted; everything finished so far is kept', { cause: error });
     throw error;
   } finally {
+    // What closing tells others to forget must be on disk; so must be what there is where that fails.
+    await journal?.durable().catch(() => {});
     await meter?.close();
     await evaluator?.close();
     journal?.close();

@@ -34,8 +34,8 @@ export async function runTableStudy(
   const journal = new Journal(journalPath(folder));
   const record = new StudyRecord(journal, (event) => {
     if (event.type !== 'outcome') return;
-    evaluator?.journalled?.(event.id, event.attempt);
     onAnswer(++answered);
+    void journal.durable().then(() => evaluator?.journalled?.(event.id, event.attempt));
   });
   const { signal } = new AbortController();
   const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
@@ -58,6 +58,7 @@ export async function runTableStudy(
     );
     await evaluateAll(context, issued, { label: 'table', keepWeights: false });
   }
+  await journal.durable();
   await evaluator.close();
   journal.close();
   release();
