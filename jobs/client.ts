@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Queue, QueueEvents } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { EnvironmentError, InterruptedError } from '../core/errors.ts';
@@ -121,6 +122,8 @@ export class JobClient {
       const add = (delay?: number): Promise<unknown> =>
         this.#jobs.add(this.#name, data, { jobId: id, ...(delay ? { delay } : {}) });
       this.#pending.set(id, { add, resolve: settled(resolve), reject: settled(reject), onNews });
+      // Every job in the queue listens to it.
+      setMaxListeners(0, signal);
       signal.addEventListener('abort', abort, { once: true });
       this.#add(id, delayMs);
     });

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { detectAccelerators } from '../accelerators/detect.ts';
 import { providerIds } from '../accelerators/onnxruntime.ts';
 import { commandNameOf } from '../commands/declaration.ts';
@@ -20,8 +19,6 @@ import { heartbeatMs, present, trainingSlots, whyWaiting } from './presence.ts';
  */
 export function fleetOver(place: RedisPlace, store: string): NonNullable<StudyOptions['fleet']> {
   return async (study, here) => {
-    // Every job in the queue listens to it.
-    setMaxListeners(0, study.signal);
     const redis = connect(place, study.onNotice);
     const clients: JobClient[] = [];
     const clientOf = async (name: string): Promise<JobClient> => {

@@ -35,7 +35,13 @@ try {
   console.log(`${elapsed()}  ${trials} trials by one process; now ${values.workers} workers × ${values.slots} slots`);
   let count = 0;
   const { survived, begun } = await runChaos({
-    ...{ redis, folder, trials, faults, workers: Number(values.workers), slots: Number(values.slots), evaluationMs: 5 },
+    redis,
+    folder,
+    trials,
+    faults,
+    workers: Number(values.workers),
+    slots: Number(values.slots),
+    evaluationMs: 5,
     random: new Random(values.seed),
     onFault: (fault, answered) => {
       if (++count % 25 === 0) console.log(`${elapsed()}  fault ${count}, ${fault}; ${answered} answers`);

@@ -29,7 +29,13 @@ describe.skipIf(!hasRedis || process.platform !== 'linux')('a study over a fleet
 
     const folder = fileFolder();
     const { survived } = await runChaos({
-      ...{ redis, folder, trials, workers: 4, slots: 2, evaluationMs: 5, faults: 12 },
+      redis,
+      folder,
+      trials,
+      workers: 4,
+      slots: 2,
+      evaluationMs: 5,
+      faults: 12,
       random: new Random('chaos'),
     });
     expect(Object.values(survived).reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(8);

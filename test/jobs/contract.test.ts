@@ -47,8 +47,18 @@ describe('names of queues and jobs', () => {
 describe('what travels', () => {
   it('arrives as it was sent', () => {
     const job = {
-      ...{ schema: 1, study: 's-1', trial: 't0001', attempt: 1, task: digest, spec, from: digest, keepWeights: true },
-      fidelity: { examples: 100, seed: 3 },
+      schema: 1,
+      study: 's-1',
+      trial: 't0001',
+      attempt: 1,
+      task: digest,
+      spec,
+      from: digest,
+      keepWeights: true,
+      fidelity: {
+        examples: 100,
+        seed: 3,
+      },
     };
     expect(received(trainJobSchema, JSON.parse(JSON.stringify(job)), 'job')).toEqual(job);
   });

@@ -27,7 +27,11 @@ describe.skipIf(!hasRedis)('a meter over a fleet', () => {
   const meterIn = (folder: string): LatencyMeter => {
     const here = openLatencyMeter(config, signal);
     const meter = fleetMeter({
-      ...{ here, study: 'study-1', store: new FolderArtefacts(storeIn(folder)), protocol: 'quick', signal },
+      here,
+      study: 'study-1',
+      store: new FolderArtefacts(storeIn(folder)),
+      protocol: 'quick',
+      signal,
       hasHere: (device) => device === 'simulated',
       clientOf: (device) => fleet.client('study-1', `measure.${device}`),
     });

@@ -15,24 +15,46 @@ function workerFile(content: object): string {
 describe('what a worker offers', () => {
   it('is the built-in trainer without a file, and the devices that flags name', () => {
     expect(readOffer(undefined, { devices: ['cpu'], slots: 3 })).toMatchObject({
-      ...{ devices: { cpu: 'cpu' }, trainers: ['built-in'], slots: 3, lockMs: 30_000 },
+      devices: { cpu: 'cpu' },
+      trainers: ['built-in'],
+      slots: 3,
+      lockMs: 30_000,
       store: resolve('runs/store'),
     });
   });
 
   it('is what its file says: devices by the names of studies, commands as trainers and targets', () => {
     const path = workerFile({
-      devices: { xeon: 'cpu', 'trt-a100': 'command:trt@1' },
+      devices: {
+        xeon: 'cpu',
+        'trt-a100': 'command:trt@1',
+      },
       trainers: ['torch@3'],
-      commands: { 'trt@1': { command: ['trt', '{request}'] }, 'torch@3': { command: ['torch', '{request}'] } },
-      ...{ slots: 2, store: 'shared', lock: '2min' },
+      commands: {
+        'trt@1': { command: ['trt', '{request}'] },
+        'torch@3': { command: ['torch', '{request}'] },
+      },
+      slots: 2,
+      store: 'shared',
+      lock: '2min',
     });
     expect(readOffer(path, noFlags)).toMatchObject({
-      ...{ devices: { xeon: 'cpu', 'trt-a100': 'command:trt@1' }, trainers: ['torch@3'], slots: 2, lockMs: 120_000 },
-      ...{ store: join(path, '..', 'shared'), baseDirectory: join(path, '..') },
+      devices: {
+        xeon: 'cpu',
+        'trt-a100': 'command:trt@1',
+      },
+      trainers: ['torch@3'],
+      slots: 2,
+      lockMs: 120_000,
+      store: join(path, '..', 'shared'),
+      baseDirectory: join(path, '..'),
     });
     expect(readOffer(path, { devices: ['command:trt@1'], store: '/other' })).toMatchObject({
-      ...{ devices: { 'trt@1': 'command:trt@1', xeon: 'cpu' }, store: '/other' },
+      devices: {
+        'trt@1': 'command:trt@1',
+        xeon: 'cpu',
+      },
+      store: '/other',
     });
   });
 

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { Redis } from 'ioredis';
 import { Queue } from 'bullmq';
 import { describe, expect, it } from 'vitest';
@@ -90,20 +90,17 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
 
   it('refuses the result of a worker that was stalled and revived', async () => {
     const { redis, lockOf, queue } = bare();
-    let stopFirst: () => Promise<void> = () => Promise.resolve();
-    let revive: (result: object) => void = () => {};
     const options = { lockMs: 300 };
-    const begun = new Promise<void>((resolve) => {
-      const deaf = (): Promise<object> => {
-        resolve();
-        return new Promise((give) => (revive = give));
-      };
-      const first = fleet.worker([service(deaf)], options);
-      stopFirst = async () => {
-        first.stop('finish');
-        await first.ended;
-      };
-    });
+    const calls = new EventEmitter();
+    const begun = once(calls, 'begun');
+    // Deaf to its signal, as a stopped process is.
+    const deaf = async (): Promise<object> => {
+      const revived = once(calls, 'revive');
+      calls.emit('begun');
+      const [result] = (await revived) as [object];
+      return result;
+    };
+    const first = fleet.worker([service(deaf)], options);
     const client = await fleet.client();
     const answer = client.ask(name, {}, { signal: never });
     await begun;
@@ -112,8 +109,9 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
     const second = new Held();
     fleet.worker([service(second.serve)], { ...options, id: 'second' });
     await second.begun;
-    revive({ by: 'first' });
-    await stopFirst();
+    calls.emit('revive', { by: 'first' });
+    first.stop('finish');
+    await first.ended;
     expect(await (await queue.getJob(name))?.getState()).toBe('active');
     second.finish({ by: 'second' });
     expect(await answer).toEqual({ by: 'second' });
@@ -158,8 +156,8 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
   it('finishes its work when it is to drain, and ends after one job when told so', async () => {
     const client = await fleet.client();
     const asked = [1, 2, 3].map((trial) => client.ask(jobId('study-1', `t000${trial}`, 1), {}, { signal: never }));
-    const once_ = fleet.worker([service((work) => Promise.resolve({ id: work.id }))], { until: 'once', id: 'once' });
-    await once_.ended;
+    const single = fleet.worker([service((work) => Promise.resolve({ id: work.id }))], { until: 'once', id: 'once' });
+    await single.ended;
     expect(await Promise.race(asked)).toEqual({ id: 'study-1.t0001.1' });
     expect(client.waiting).toBe(2);
     const drain = fleet.worker([service((work) => Promise.resolve({ id: work.id }))], {

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { once, setMaxListeners } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -44,18 +44,16 @@ export async function runChaos(options: ChaosOptions): Promise<{ survived: Recor
   const study = join(folder, 'study');
   for (const path of [store, study]) mkdirSync(path, { recursive: true });
   const survived = Object.fromEntries(faults.map((fault) => [fault, 0])) as Record<Fault, number>;
-  let answered = 0;
-  let done = false;
-  let onAnswer = (): void => {};
+  const state = { answered: 0, done: false };
+  const news = new EventEmitter();
   const finished = new AbortController();
-  setMaxListeners(0, finished.signal);
   const startWorker = (): ChildProcess =>
     start('worker-process', [redis.url, store, options.slots, options.evaluationMs, lockMs]);
   const startController = (): ChildProcess => {
     const child = start('controller-process', [redis.url, store, study, trials]);
     child.on('message', () => {
-      answered++;
-      onAnswer();
+      state.answered++;
+      news.emit('answer');
     });
     return child;
   };
@@ -64,7 +62,7 @@ export async function runChaos(options: ChaosOptions): Promise<{ survived: Recor
   const watch = (child: ChildProcess): void => {
     child.once('exit', (code) => {
       if (code === 0) {
-        done = true;
+        state.done = true;
         finished.abort();
       }
     });
@@ -72,14 +70,14 @@ export async function runChaos(options: ChaosOptions): Promise<{ survived: Recor
   watch(controller);
   /** Resolves after so many more answers, or where none comes any more: what is starting up is hit, too. */
   const answers = async (count: number): Promise<void> => {
-    const target = answered + count;
-    while (!done && answered < target) {
-      const before = answered;
-      const answer = new Promise<void>((resolve) => {
-        onAnswer = resolve;
-      });
-      await Promise.race([answer, delay(quietMs, undefined, { signal: finished.signal, ref: false })]).catch(() => {});
-      if (answered === before && before > 0) return;
+    const target = state.answered + count;
+    while (!state.done && state.answered < target) {
+      const before = state.answered;
+      const waiting = new AbortController();
+      const quiet = delay(quietMs, undefined, { signal: waiting.signal }).catch(() => {});
+      await Promise.race([once(news, 'answer', { signal: waiting.signal }).catch(() => {}), quiet]);
+      waiting.abort();
+      if (state.answered === before && before > 0) return;
     }
   };
   const pick = (): number => random.integer(workers.length);
@@ -111,7 +109,7 @@ export async function runChaos(options: ChaosOptions): Promise<{ survived: Recor
     },
     'kill controller': async () => {
       await kill(controller);
-      if (done) return false;
+      if (state.done) return false;
       controller = startController();
       watch(controller);
       return true;
@@ -124,16 +122,16 @@ export async function runChaos(options: ChaosOptions): Promise<{ survived: Recor
     },
   };
   try {
-    for (let count = 0; count < options.faults && !done;) {
+    for (let count = 0; count < options.faults && !state.done;) {
       await answers(1 + random.integer((1.6 * trials) / options.faults));
-      if (done) break;
+      if (state.done) break;
       const fault = faults[random.integer(faults.length)] as Fault;
       if (!(await inflict[fault]())) continue;
       survived[fault]++;
       count++;
-      options.onFault?.(fault, answered);
+      options.onFault?.(fault, state.answered);
     }
-    if (!done) await once(finished.signal, 'abort');
+    if (!state.done) await once(finished.signal, 'abort');
     return { survived, begun: readFileSync(join(store, 'begun'), 'utf8').trimEnd().split('\n').length };
   } finally {
     await Promise.all([...workers, controller].map(kill));

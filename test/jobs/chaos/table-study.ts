@@ -42,7 +42,13 @@ export async function runTableStudy(
   const data = dataIn(folder);
   evaluator = await evaluatorOf({ key: 'chaos-1', config, data, artefacts, signal, onNotice: console.error });
   const context = {
-    ...{ config, folder, data, record, evaluator, artefacts, signal },
+    config,
+    folder,
+    data,
+    record,
+    evaluator,
+    artefacts,
+    signal,
     onProgress: () => {},
     onNotice: () => {},
   } as unknown as StudyContext;
@@ -64,7 +70,8 @@ export async function runTableStudy(
   release();
 }
 
-function dataIn(folder: string): DataDescription {
+/** A data set that nobody reads. */
+export function dataIn(folder: string): DataDescription {
   const file = join(folder, 'data.bin');
   writeFileSync(file, 'no data');
   return {
