@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, QueueEvents } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { EnvironmentError, InterruptedError } from '../core/errors.ts';
@@ -14,6 +15,8 @@ export function cancelChannel({ prefix }: RedisPlace): string {
 const keptS = 7 * 24 * 3600;
 /** How often what is waited for is looked at although nothing was heard of it: events are a stream that is trimmed. */
 const lookAgainMs = 30_000;
+/** Tidying takes no longer: Redis may go meanwhile. */
+const tidyingMs = 5000;
 /** Pause before work that somebody interrupted is asked for again. */
 const interruptedPauseMs = 1000;
 
@@ -139,10 +142,12 @@ export class JobClient {
   async close(): Promise<void> {
     clearInterval(this.#lookAgain);
     this.#redis.off('ready', this.#askAgain);
-    // Removing is tidying: where Redis is gone nobody waits for it, and what is left goes by its age.
-    if (this.#redis.status === 'ready') await Promise.allSettled(this.#removals);
-    await this.#events.close().catch(() => {});
-    await this.#jobs.close().catch(() => {});
+    const closing = async (): Promise<void> => {
+      await Promise.allSettled(this.#removals);
+      await Promise.allSettled([this.#events.close(), this.#jobs.close()]);
+    };
+    // All this is tidying: where Redis is gone nobody waits for it, and what is left goes by its age.
+    await Promise.race([closing(), this.#redis.status === 'ready' ? delay(tidyingMs) : undefined]);
   }
 
   #add(id: string, delayMs?: number): void {
@@ -159,9 +164,10 @@ export class JobClient {
   /** A job that was there already: it may have been finished before anybody listened. */
   async #look(id: string): Promise<void> {
     if (!this.#pending.has(id)) return;
-    const job = await this.#jobs.getJob(id);
-    const state = await job?.getState();
-    if (!job || state === 'unknown') this.#add(id);
+    const state = await this.#jobs.getJobState(id);
+    // Read after its state: a job read before it finished has no result yet.
+    const job = state === 'unknown' ? undefined : await this.#jobs.getJob(id);
+    if (!job) this.#add(id);
     else if (state === 'completed') this.#completed(id, job.returnvalue);
     else if (state === 'failed') this.#failed(id, job.failedReason);
   }

@@ -20,6 +20,8 @@ export interface FleetEvaluatorOptions {
   readonly store: FolderArtefacts;
   /** Trainings that the workers there do at once. */
   readonly capacity: () => number;
+  /** Lets go of what was opened for it. */
+  readonly onClose?: () => void;
 }
 
 /** Pause before a second attempt; it doubles with each further one, and is spread by half of itself either way. */
@@ -85,8 +87,9 @@ export class FleetEvaluator implements Evaluator {
     client.forget(jobId(study, trial, attempt));
   }
 
-  close(): Promise<void> {
-    return this.#options.client.close();
+  async close(): Promise<void> {
+    await this.#options.client.close();
+    this.#options.onClose?.();
   }
 
   /** What is common to all jobs, put where workers find it, once. */

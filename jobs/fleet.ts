@@ -1,7 +1,11 @@
 import { detectAccelerators } from '../accelerators/detect.ts';
 import { providerIds } from '../accelerators/onnxruntime.ts';
 import { commandNameOf } from '../commands/declaration.ts';
+import { once } from 'node:events';
+import type { Redis } from 'ioredis';
+import { InterruptedError } from '../core/errors.ts';
 import { FolderArtefacts } from '../study/artefacts.ts';
+import type { LatencyMeter, StudyContext } from '../study/context.ts';
 import { simulatedDevice } from '../study/meter.ts';
 import type { OpenStudy, StudyOptions } from '../study/study.ts';
 import type { StudyConfig } from '../study/study-file.ts';
@@ -20,55 +24,73 @@ import { heartbeatMs, present, trainingSlots, whyWaiting } from './presence.ts';
 export function fleetOver(place: RedisPlace, store: string): NonNullable<StudyOptions['fleet']> {
   return async (study, here) => {
     const redis = connect(place, study.onNotice);
-    const clients: JobClient[] = [];
-    const clientOf = async (name: string): Promise<JobClient> => {
-      const client = await JobClient.open(name, { redis, place, study: study.key });
-      clients.push(client);
-      return client;
-    };
-    const trainer = trainerOf(study.config);
-    const queue = trainQueue('command' in trainer ? trainer.command : builtInTrainer);
-    const files = new FolderArtefacts(store);
-    let capacity = 0;
-    const told = new Map<string, string | undefined>();
-    const look = async (): Promise<void> => {
-      const workers = await present(redis, place.prefix);
-      capacity = trainingSlots(workers, queue.slice('train.'.length));
-      for (const { queue: name, waiting } of clients) {
-        const why = waiting === 0 ? undefined : whyWaiting(name, workers);
-        if (why !== undefined && told.get(name) !== why) study.onNotice(`${waiting} wait: ${why}`);
-        told.set(name, why);
-      }
-    };
-    await look();
-    const looking = setInterval(() => void look().catch(() => {}), heartbeatMs).unref();
-    const evaluator = new FleetEvaluator({
-      client: await clientOf(queue),
-      study: study.key,
-      data: study.data,
-      trainer,
-      artefacts: study.artefacts,
-      store: files,
-      capacity: () => capacity,
-    });
-    const meter = fleetMeter({
-      here,
-      hasHere: await devicesHere(study),
-      clientOf: (device) => clientOf(measureQueue(device)),
-      study: study.key,
-      store: files,
-      protocol: study.config.latency,
-      signal: study.signal,
-    });
-    // The study closes its meter first and its evaluator last.
-    const close = evaluator.close.bind(evaluator);
-    evaluator.close = async () => {
-      clearInterval(looking);
-      await close();
+    const { signal } = study;
+    const opened = new AbortController();
+    try {
+      const opening = openFleet({ study, here, redis, place, store: new FolderArtefacts(store) });
+      // Redis may not be there for hours; whoever interrupts does not wait for it.
+      const interrupted = once(signal, 'abort', { signal: opened.signal }).then(() => {
+        throw new InterruptedError(`waiting for Redis at ${place.name}: interrupted`);
+      });
+      return await Promise.race([opening, interrupted]);
+    } catch (error) {
       leave(redis);
-    };
-    return { evaluator, meter };
+      throw error;
+    } finally {
+      opened.abort();
+    }
   };
+}
+
+async function openFleet(parts: {
+  readonly study: OpenStudy;
+  readonly here: LatencyMeter;
+  readonly redis: Redis;
+  readonly place: RedisPlace;
+  readonly store: FolderArtefacts;
+}): Promise<Pick<StudyContext, 'evaluator' | 'meter'>> {
+  const { study, here, redis, place, store } = parts;
+  const { key, config, signal } = study;
+  const clients: JobClient[] = [];
+  const clientOf = async (queue: string): Promise<JobClient> => {
+    const client = await JobClient.open(queue, { redis, place, study: key });
+    clients.push(client);
+    return client;
+  };
+  const trainer = trainerOf(config);
+  const trainerName = 'command' in trainer ? trainer.command : builtInTrainer;
+  let capacity = 0;
+  const told = new Map<string, string | undefined>();
+  const look = async (): Promise<void> => {
+    const workers = await present(redis, place.prefix);
+    capacity = trainingSlots(workers, trainerName);
+    for (const { queue, waiting } of clients) {
+      const why = waiting === 0 ? undefined : whyWaiting(queue, workers);
+      if (why !== undefined && told.get(queue) !== why) study.onNotice(`${waiting} wait: ${why}`);
+      told.set(queue, why);
+    }
+  };
+  await look();
+  const looking = setInterval(() => void look().catch(() => {}), heartbeatMs).unref();
+  const evaluator = new FleetEvaluator({
+    client: await clientOf(trainQueue(trainerName)),
+    study: key,
+    data: study.data,
+    trainer,
+    artefacts: study.artefacts,
+    store,
+    capacity: () => capacity,
+    // The study closes its meter first and its evaluator last.
+    onClose: () => {
+      clearInterval(looking);
+      leave(redis);
+    },
+  });
+  const hasHere = await devicesHere(study);
+  const clientOfDevice = (device: string): Promise<JobClient> => clientOf(measureQueue(device));
+  const protocol = config.latency;
+  const meter = fleetMeter({ here, hasHere, clientOf: clientOfDevice, study: key, store, protocol, signal });
+  return { evaluator, meter };
 }
 
 function trainerOf({ trainer, trainerCommand }: StudyConfig): TrainTask['trainer'] {

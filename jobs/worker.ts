@@ -91,7 +91,11 @@ export class FleetWorker {
     const before = this.#stopping;
     if (before === 'return' || before === how) return;
     this.#stopping = how;
-    if (how === 'return') for (const worker of this.#workers.values()) worker.cancelAllJobs('the worker is stopping');
+    if (how === 'return') {
+      for (const worker of this.#workers.values()) worker.cancelAllJobs('the worker is stopping');
+      // Without Redis nothing can be given back; locks run out, and others find the jobs when it is there again.
+      setTimeout(() => this.#redis.status !== 'ready' && this.#over.emit('without redis'), partingMs).unref();
+    }
     if (before === undefined) void this.#part();
   }
 
@@ -174,7 +178,8 @@ export class FleetWorker {
   async #part(): Promise<void> {
     const { id, place, services } = this.#options;
     clearInterval(this.#beating);
-    await Promise.allSettled([...this.#workers.values()].map((worker) => worker.close()));
+    const closing = Promise.allSettled([...this.#workers.values()].map((worker) => worker.close()));
+    await Promise.race([closing, once(this.#over, 'without redis')]);
     await Promise.allSettled(services.map((service) => service.close?.()));
     const said = depart(this.#redis, place.prefix, id).catch(() => {});
     await Promise.race([said, delay(partingMs, undefined, { ref: false })]);

@@ -52,8 +52,11 @@ try {
   const isEqual = answers.length === expected.length && answers.every((answer, index) => answer === expected[index]);
   const total = Object.values(survived).reduce((sum, each) => sum + each);
   console.log(`${elapsed()}  survived ${total} faults:`, survived);
-  console.log(`${begun} evaluations begun for ${trials} trials; ${failures} failures journalled and tried again`);
+  console.log(
+    `${begun} evaluations begun for ${trials} trials; ${failures.length} failures journalled and tried again`,
+  );
   console.log(`the journal ${isEqual ? 'holds' : 'DOES NOT HOLD'} each evaluation once, as the one-process run has it`);
+  if (!isEqual || failures.length > survived['kill child']) console.log(failures.join('\n'));
   process.exitCode = isEqual ? 0 : 1;
 } finally {
   await redis.remove();

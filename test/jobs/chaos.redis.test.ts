@@ -42,6 +42,6 @@ describe.skipIf(!hasRedis || process.platform !== 'linux')('a study over a fleet
     const { answers, failures } = answersIn(join(folder, 'study'));
     expect(answers).toEqual(expected);
     // Only a killed child is a failure, and it is tried again; everything else is free.
-    expect(failures).toBeLessThanOrEqual(survived['kill child']);
+    expect(failures.length, failures.join('\n')).toBeLessThanOrEqual(survived['kill child']);
   });
 });

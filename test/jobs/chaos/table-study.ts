@@ -89,13 +89,20 @@ export function dataIn(folder: string): DataDescription {
   };
 }
 
-/** What a journal must hold however its study came about: final outcomes by trial, as text to compare. */
-export function answersIn(folder: string): { readonly answers: readonly string[]; readonly failures: number } {
+/** What a journal must hold however its study came about: final outcomes by trial, as text to compare; and what failed. */
+export function answersIn(folder: string): {
+  readonly answers: readonly string[];
+  readonly failures: readonly string[];
+} {
   const { events } = readJournal(journalPath(folder));
   const outcomes = events.flatMap((event) => (event.type === 'outcome' ? [event] : []));
-  const final = outcomes.filter(({ outcome }) => outcome.status !== 'failed');
   return {
-    answers: final.map(({ id, outcome }) => canonicalJson({ id, outcome })).toSorted(),
-    failures: outcomes.length - final.length,
+    answers: outcomes
+      .filter(({ outcome }) => outcome.status !== 'failed')
+      .map(({ id, outcome }) => canonicalJson({ id, outcome }))
+      .toSorted(),
+    failures: outcomes.flatMap(({ id, attempt, outcome }) =>
+      outcome.status === 'failed' ? [`${id} attempt ${attempt}: ${outcome.code}: ${outcome.detail}`] : [],
+    ),
   };
 }
