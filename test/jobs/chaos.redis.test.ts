@@ -35,7 +35,7 @@ describe.skipIf(!hasRedis || process.platform !== 'linux')('a study over a fleet
       workers: 4,
       slots: 2,
       evaluationMs: 5,
-      faults: 12,
+      faults: 10,
       random: new Random('chaos'),
     });
     expect(Object.values(survived).reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(8);
