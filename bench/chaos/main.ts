@@ -9,8 +9,8 @@ import { TableEvaluator } from '../../test/jobs/chaos/table-evaluator.ts';
 import { answersIn, runTableStudy } from '../../test/jobs/chaos/table-study.ts';
 import { RedisServer } from '../../test/jobs/redis-server.ts';
 
-/** Trials between two faults, about: a fault finds work to disturb, and what it disturbed has begun again before the next. */
-const trialsPerFault = 20;
+/** Trials for each fault: many are answered while something is down. */
+const trialsPerFault = 75;
 
 const { values } = parseArgs({
   options: {

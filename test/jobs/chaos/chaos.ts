@@ -123,7 +123,8 @@ export async function runChaos(options: ChaosOptions): Promise<{ survived: Recor
   };
   try {
     for (let count = 0; count < options.faults && !state.done;) {
-      await answers(1 + random.integer((1.6 * trials) / options.faults));
+      // Half of the study is left for what goes on while something is down.
+      await answers(1 + random.integer((0.5 * trials) / options.faults));
       if (state.done) break;
       const fault = faults[random.integer(faults.length)] as Fault;
       if (!(await inflict[fault]())) continue;
