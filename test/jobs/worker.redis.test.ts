@@ -74,6 +74,17 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
     await until(async () => (await queue.getJob(name)) === undefined);
   });
 
+  it('gives two who ask for the same jobs at once the same whole results', async () => {
+    fleet.worker([service((work) => Promise.resolve({ id: work.id }), 8)]);
+    const clients = [await fleet.client(), await fleet.client()];
+    const ids = Array.from({ length: 200 }, (_, index) => jobId('study-1', `t${index}`, 1));
+    // The second is looked at while it is being finished.
+    const answers = await Promise.all(
+      ids.flatMap((id) => clients.map((client) => client.ask(id, {}, { signal: never }))),
+    );
+    expect(answers).toEqual(ids.flatMap((id) => [{ id }, { id }]));
+  });
+
   it('gives a study that comes back the result of what was running meanwhile', async () => {
     const held = new Held();
     fleet.worker([service(held.serve)]);
