@@ -147,7 +147,10 @@ export class JobClient {
       await Promise.allSettled([this.#events.close(), this.#jobs.close()]);
     };
     // All this is tidying: where Redis is gone nobody waits for it, and what is left goes by its age.
-    await Promise.race([closing(), this.#redis.status === 'ready' ? delay(tidyingMs) : undefined]);
+    await Promise.race([
+      closing(),
+      this.#redis.status === 'ready' ? delay(tidyingMs, undefined, { ref: false }) : undefined,
+    ]);
   }
 
   #add(id: string, delayMs?: number): void {
