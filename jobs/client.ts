@@ -167,12 +167,12 @@ export class JobClient {
   /** A job that was there already: it may have been finished before anybody listened. */
   async #look(id: string): Promise<void> {
     if (!this.#pending.has(id)) return;
-    const state = await this.#jobs.getJobState(id);
-    // Read after its state: a job read before it finished has no result yet.
-    const job = state === 'unknown' ? undefined : await this.#jobs.getJob(id);
+    // One reading, so that what it says of the job was true at once: it may be finishing, or Redis coming back.
+    const job = await this.#jobs.getJob(id);
     if (!job) this.#add(id);
-    else if (state === 'completed') this.#completed(id, job.returnvalue);
-    else if (state === 'failed') this.#failed(id, job.failedReason);
+    else if (job.finishedOn === undefined) return;
+    else if (job.failedReason) this.#failed(id, job.failedReason);
+    else this.#completed(id, job.returnvalue);
   }
 
   #completed(id: string, value: unknown): void {
