@@ -41,7 +41,7 @@ try {
     faults,
     workers: Number(values.workers),
     slots: Number(values.slots),
-    evaluationMs: 5,
+    evaluationMs: 50,
     random: new Random(values.seed),
     onFault: (fault, answered) => {
       if (++count % 25 === 0) console.log(`${elapsed()}  fault ${count}, ${fault}; ${answered} answers`);
