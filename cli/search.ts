@@ -1,9 +1,10 @@
 import { defineCommand } from 'citty';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { ConfigError } from '../core/errors.ts';
 import { ledgerName } from '../latency/ledger.ts';
 import { summaryTable } from '../report/terminal.ts';
 import { describePlan } from '../study/plan.ts';
-import { runStudy } from '../study/study.ts';
+import { runStudy, type StudyOptions } from '../study/study.ts';
 import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
 import { interruptible, openReporter } from './progress.ts';
 
@@ -16,23 +17,40 @@ export const command = defineCommand({
       type: 'boolean',
       description: 'print the resolved study, the size of its space and what it would cost; run nothing',
     },
+    redis: {
+      type: 'string',
+      description: 'have workers at this Redis train, and measure on devices this host lacks: redis://host:port',
+    },
+    store: { type: 'string', description: 'with --redis: folder of files by digest that the workers see too' },
     json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
   },
   async run({ args }) {
-    const config = readStudyFile(args.study);
+    if (args.store !== undefined && args.redis === undefined)
+      throw new ConfigError('--store: expected --redis beside it, got none');
+    const config = readStudyFile(args.study, { elsewhere: args.redis !== undefined });
     if (args['dry-run']) return console.log(await describePlan(config, { json: args.json ?? false }));
     await runWithProgress(config, {
       folder: join(args.runs, config.study),
       json: args.json ?? false,
-      again: `ridgepoint search ${args.study}`,
+      again: `ridgepoint search ${args.study}${args.redis === undefined ? '' : ` --redis ${args.redis}`}`,
+      fleet: args.redis === undefined ? undefined : await fleetAt(args.redis, args.store ?? join(args.runs, 'store')),
     });
   },
 });
 
+/** Loaded when asked for: without --redis nothing of the queue is. */
+async function fleetAt(url: string, store: string): Promise<StudyOptions['fleet']> {
+  const [{ redisPlace }, { fleetOver }] = await Promise.all([
+    import('../jobs/connection.ts'),
+    import('../jobs/fleet.ts'),
+  ]);
+  return fleetOver(redisPlace(url), resolve(store));
+}
+
 /** Runs a study with a progress display and prints its result. */
 export async function runWithProgress(
   config: StudyConfig,
-  options: { folder: string; json: boolean; again: string },
+  options: { folder: string; json: boolean; again: string; fleet?: StudyOptions['fleet'] },
 ): Promise<void> {
   const reporter = openReporter(options);
   const signal = interruptible(reporter, `run "${options.again}" again to go on from here`);
@@ -42,6 +60,7 @@ export async function runWithProgress(
       // Beside the studies of one folder: what one has measured, the next need not.
       ledger: join(dirname(options.folder), ledgerName),
       signal,
+      fleet: options.fleet,
       onProgress: reporter.progress,
       onNotice: (text) => {
         reporter.finish();

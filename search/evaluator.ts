@@ -12,6 +12,8 @@ export interface EvaluationProgress {
 export interface EvaluationRequest {
   readonly fidelity: Fidelity;
   readonly signal: AbortSignal;
+  /** Which attempt at this candidate and fidelity it is, from 1. */
+  readonly attempt?: number;
   /** Artefact digest of weights to start from (a lower rung's checkpoint). */
   readonly from?: string;
   /** Keep the trained weights as an artefact, named in the outcome's `checkpoint`. */
@@ -33,5 +35,9 @@ export interface Evaluator {
   ): Promise<Outcome>;
   /** How many evaluations it can usefully run at once. */
   readonly slots: number;
+  /** How many to ask for at once where more than `slots` keep it busy, as where a queue stands between. */
+  readonly inFlight?: number;
+  /** Hears that an answer is on disk: what it keeps so that the answer cannot be lost may go. */
+  journalled?(id: string, attempt: number): void;
   close(): Promise<void>;
 }

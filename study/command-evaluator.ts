@@ -14,9 +14,12 @@ import type { DataDescription } from './context.ts';
 import { countSpec } from './evaluate.ts';
 import { type StudyConfig, studyCommand, type TrainerCommand } from './study-file.ts';
 
+/** What of a study a training program is about. */
+type CommandStudy = Pick<StudyConfig, 'study' | 'trainer' | 'trainerCommand' | 'commands' | 'baseDirectory'>;
+
 /** Trains by the study's own program, its trainings in a folder of the study's; undefined where the study has none. */
 export function commandEvaluator(
-  config: StudyConfig,
+  config: CommandStudy,
   folder: string,
   data: DataDescription,
   artefacts: FolderArtefacts,
@@ -42,7 +45,7 @@ class CommandEvaluator implements Evaluator {
 
   /** @param folder where states, requests and logs of trainings live. */
   constructor(
-    config: StudyConfig,
+    config: CommandStudy,
     { name, params }: TrainerCommand,
     data: DataDescription,
     { artefacts, folder }: { readonly artefacts: FolderArtefacts; readonly folder: string },

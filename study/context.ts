@@ -28,6 +28,8 @@ export interface LatencyMeter {
   measureSpec(spec: NetworkSpec, target: TargetConfig, protocol?: ProtocolPreset): Promise<Latency>;
   /** A file, by the thorough protocol; the percentile of the target's limit decides when it is known well enough. */
   measureFile(path: string, target: TargetConfig, spec: NetworkSpec | null): Promise<Latency>;
+  /** Hears that a latency it gave is on disk: what it keeps so that it cannot be lost may go. */
+  journalled?(latency: Latency): void;
   close(): Promise<void>;
 }
 

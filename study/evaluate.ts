@@ -217,7 +217,8 @@ export async function evaluateAll(
       waiting.length = 0;
       throw error;
     });
-  const results = await Promise.allSettled(Array.from({ length: Math.min(context.evaluator.slots, total) }, worker));
+  const { slots, inFlight = slots } = context.evaluator;
+  const results = await Promise.allSettled(Array.from({ length: Math.min(inFlight, total) }, worker));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
@@ -244,6 +245,7 @@ async function evaluateOne(
     if (signal.aborted) throw new InterruptedError(`${trial.id}: interrupted before it was trained`);
     const outcome = await evaluator.evaluate(trial, {
       fidelity: trial.fidelity,
+      attempt: record.attempts(trial.id) + 1,
       signal,
       keepWeights,
       onNotice: (text) => context.onNotice(trial.id, text),

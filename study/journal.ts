@@ -1,5 +1,16 @@
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { type Clock, systemClock } from '../core/clock.ts';
@@ -25,7 +36,8 @@ interface ReadJournal {
 
 /**
  * Reads a journal without writing to it. A last line that is torn (the process was killed while
- * writing) is left out: nothing was ever answered on its strength.
+ * writing) is left out: nothing was ever answered on its strength. So is everything from the first zero byte on,
+ * which is what a file system leaves of lines that the machine lost power before writing.
  * @throws {InvalidFileError} naming the line when anything before the tail is damaged.
  */
 export function readJournal(path: string): ReadJournal {
@@ -35,6 +47,7 @@ export function readJournal(path: string): ReadJournal {
   while (start < bytes.length) {
     const newline = bytes.indexOf(10, start);
     const end = newline === -1 ? bytes.length : newline;
+    if (bytes.subarray(start, end).includes(0)) break;
     const isLast = newline === -1 || newline === bytes.length - 1;
     const where = `${path}, line ${events.length + 1}`;
     const parsed = newline === -1 ? undefined : parseLine(bytes.toString('utf8', start, end), where);
@@ -69,13 +82,19 @@ function parseLine(line: string, where: string): JournalEvent | string {
 
 /**
  * The append-only record of a study; a study is the replay of it. One writer at a time (the study
- * holds a lease on the folder). Every append is on disk (fsync) before it returns.
+ * holds a lease on the folder). An event is in the file when its append returns, so it survives this process; it is
+ * on disk, where it survives the machine, when {@link Journal.durable} resolves. All that was appended meanwhile shares
+ * one fsync, which takes milliseconds.
  */
 export class Journal {
   readonly path: string;
   readonly #descriptor: number;
   readonly #clock: Clock;
   readonly #events: JournalEvent[];
+  #syncing: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+  #failure: EnvironmentError | undefined;
+  #closed = false;
 
   /** Opens or creates the file, cutting off a torn last line. */
   constructor(path: string, clock: Clock = systemClock) {
@@ -96,24 +115,59 @@ export class Journal {
     const event = { schema: 1, seq: this.#events.length, tMs: this.#clock.now(), ...payload } as JournalEvent;
     this.#write(Buffer.from(`${JSON.stringify({ ...event, crc: checksum(event) })}\n`));
     this.#events.push(event);
+    // Nobody need ask for it; a failure is thrown by the next append.
+    this.durable().catch(() => {});
     return event;
   }
 
-  /** Whole and on disk, or not at all: a line half-written (a full disk, say) is cut off again. */
-  #write(line: Uint8Array): void {
-    const { size } = fstatSync(this.#descriptor);
+  /**
+   * Resolves when every event appended so far is on disk.
+   * @throws {EnvironmentError} when the disk refuses.
+   */
+  durable(): Promise<void> {
+    // An fsync under way may have begun before the last append: those who come meanwhile share the one after it.
+    this.#next ??= (this.#syncing ?? Promise.resolve()).then(() => {
+      this.#syncing = this.#next;
+      this.#next = undefined;
+      return this.#sync();
+    });
+    return this.#next;
+  }
+
+  async #sync(): Promise<void> {
     try {
-      for (let written = 0; written < line.length;) written += writeSync(this.#descriptor, line, written);
-      fsyncSync(this.#descriptor);
+      if (!this.#closed) await promisify(fsync)(this.#descriptor);
     } catch (cause) {
-      ftruncateSync(this.#descriptor, size);
-      throw new EnvironmentError(`${this.path}: expected to append an event, but ${(cause as Error).message}`, {
-        cause,
-      });
+      this.#failure = this.#refused(cause);
+      throw this.#failure;
     }
   }
 
+  #refused(cause: unknown): EnvironmentError {
+    return new EnvironmentError(`${this.path}: expected to append an event, but ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+
+  /** Whole or not at all: a line half-written (a full disk, say) is cut off again. */
+  #write(line: Uint8Array): void {
+    if (this.#failure) throw this.#failure;
+    const { size } = fstatSync(this.#descriptor);
+    try {
+      for (let written = 0; written < line.length;) written += writeSync(this.#descriptor, line, written);
+    } catch (cause) {
+      ftruncateSync(this.#descriptor, size);
+      throw this.#refused(cause);
+    }
+  }
+
+  /** Closes the file with all of it on disk. */
   close(): void {
-    closeSync(this.#descriptor);
+    this.#closed = true;
+    fsyncSync(this.#descriptor);
+    const descriptor = this.#descriptor;
+    // Not under an fsync that has begun: its number may be another file's by then.
+    if (this.#syncing === undefined) closeSync(descriptor);
+    else void this.#syncing.catch(() => {}).then(() => closeSync(descriptor));
   }
 }

@@ -44,7 +44,7 @@ interface Subject {
  * with untrained weights of trained scale.
  */
 export function openLatencyMeter(
-  config: StudyConfig,
+  config: Pick<StudyConfig, 'latency' | 'commands' | 'baseDirectory'>,
   signal: AbortSignal,
   { ledger, meter: given, clock = systemClock }: LatencyMeterOptions = {},
 ): LatencyMeter {

@@ -225,7 +225,7 @@ export interface TrainerCommand {
  * Reads and checks a study file.
  * @throws {ConfigError} naming each offending key, what was expected and what was got.
  */
-export function readStudyFile(path: string): StudyConfig {
+export function readStudyFile(path: string, options?: StudyFileOptions): StudyConfig {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -245,14 +245,20 @@ export function readStudyFile(path: string): StudyConfig {
   return resolveStudy(
     typeof named === 'object' && !('study' in named) ? { study: basename(path, extname(path)), ...named } : named,
     path,
+    options,
   );
 }
 
+export interface StudyFileOptions {
+  /** Workers elsewhere may declare the commands and offer the devices that the file names. */
+  readonly elsewhere?: boolean;
+}
+
 /** @param where names the source in errors; relative paths in it start from its folder. */
-export function resolveStudy(data: unknown, where: string): StudyConfig {
+export function resolveStudy(data: unknown, where: string, options: StudyFileOptions = {}): StudyConfig {
   const parsed = studyFileSchema.safeParse(data);
   if (!parsed.success) throw new ConfigError(`${where}: not a study file\n${z.prettifyError(parsed.error)}`);
-  const { family, ...file } = nameCommands(parsed.data, where);
+  const { family, ...file } = nameCommands(parsed.data, where, options);
   checkRules(file, where);
   const targets = Object.keys(file.targets);
   if (targets.length === 0) throw new ConfigError(`${where}: targets: expected at least one target, got none`);
@@ -276,12 +282,19 @@ export function portableStudy({
 }
 
 /** A study's command by name. @throws {ConfigError} when its file declares none of that name. */
-export function studyCommand({ commands, baseDirectory }: StudyConfig, name: string): Command {
+export function studyCommand(
+  { commands, baseDirectory }: Pick<StudyConfig, 'commands' | 'baseDirectory'>,
+  name: string,
+): Command {
   return findCommand(commands, name, { where: 'commands', directory: baseDirectory });
 }
 
 /** Commands that are declared where they are used get the name of their place; from here on they are names. */
-function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: string) {
+function nameCommands(
+  { targets, trainer, ...file }: ParsedStudyFile,
+  where: string,
+  { elsewhere = false }: StudyFileOptions,
+) {
   const commands = { ...file.commands };
   const nameOf = (reference: string | string[], place: string, inline: string): string => {
     if (Array.isArray(reference)) {
@@ -290,7 +303,7 @@ function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: str
       commands[inline] = { command: reference, limits: {} };
     }
     const name = Array.isArray(reference) ? inline : reference;
-    findCommand(commands, name, { where: `${where}: ${place}`, directory: '' });
+    if (!elsewhere) findCommand(commands, name, { where: `${where}: ${place}`, directory: '' });
     return name;
   };
   const deviceOf = (name: string, target: ParsedStudyFile['targets'][string]): string => {
@@ -305,7 +318,7 @@ function nameCommands({ targets, trainer, ...file }: ParsedStudyFile, where: str
       throw new ConfigError(`${where}: ${place}.allow: expected a profile that it is for, got none`);
     if (command !== undefined) return acceleratorOf(nameOf(command, `${place}.command`, name));
     if (named !== undefined) nameOf(named, `${place}.device`, name);
-    else if (!isProfile(device as string)) checkProvider(device as string, precision, `${where}: ${place}`);
+    else if (!isProfile(device as string)) checkProvider(device as string, precision, `${where}: ${place}`, elsewhere);
     else if (profile !== undefined)
       throw new ConfigError(`${where}: ${place}.profile: expected none, for ${device} is a profile, got ${profile}`);
     return device as string;
@@ -340,7 +353,9 @@ export function isProfile(device: string): boolean {
   return /\.ya?ml$/i.test(device) || deviceProfiles.has(device);
 }
 
-function checkProvider(device: string, precision: TargetConfig['precision'], place: string): void {
+function checkProvider(device: string, precision: TargetConfig['precision'], place: string, elsewhere: boolean): void {
+  // What a worker offers, under whatever name, its own check judges.
+  if (elsewhere) return;
   if (!providerIds.some((id) => id === device))
     throw new ConfigError(
       `${place}.device: expected a provider (${providerIds.join(', ')}), command:<name>, a profile (${[...deviceProfiles.keys()].join(', ')}) or the path of one (.yaml), got ${JSON.stringify(device)}`,

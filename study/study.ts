@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { stringify as toYaml } from 'yaml';
 import { type Clock, systemClock } from '../core/clock.ts';
-import { canonicalJson } from '../core/digest.ts';
+import { canonicalJson, digestJson, shortDigest } from '../core/digest.ts';
 import { ConfigError, InterruptedError } from '../core/errors.ts';
 import { Ledger } from '../latency/ledger.ts';
 import type { Evaluator } from '../search/evaluator.ts';
@@ -41,10 +41,19 @@ export interface StudyOptions {
   /** Hears what a person should know, e.g. that something faster could not be used; no text twice. */
   readonly onNotice?: (text: string) => void;
   readonly clock?: Clock;
+  /** Has others evaluate and measure, given how this machine measures. */
+  readonly fleet?: (study: OpenStudy, here: LatencyMeter) => Promise<Pick<StudyContext, 'evaluator' | 'meter'>>;
   /** Instead of training on this machine. */
   readonly makeEvaluator?: (data: DataDescription, artefacts: FolderArtefacts) => Evaluator;
   /** Instead of measuring on this machine. */
   readonly makeMeter?: () => LatencyMeter;
+}
+
+/** A study that has been opened and whose data is there. */
+export interface OpenStudy extends Pick<StudyContext, 'config' | 'data' | 'artefacts' | 'signal'> {
+  /** Names this very study, wherever it is opened again: its name, and a digest of how its journal begins. */
+  readonly key: string;
+  readonly onNotice: (text: string) => void;
 }
 
 /** Within a study's folder: trainings under way. */
@@ -67,18 +76,34 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
   try {
     forgetUnstarted(config, folder);
     journal = new Journal(journalPath(folder), clock);
-    const record = new StudyRecord(journal, options.onEvent);
+    const written = journal;
+    const record = new StudyRecord(written, (event) => {
+      options.onEvent?.(event);
+      // Whoever keeps a result until it is safe hears of it once it is on disk; a disk that refuses ends the study.
+      if (event.type !== 'outcome' && event.type !== 'measured') return;
+      const tell = (): void => {
+        if (event.type === 'outcome') evaluator?.journalled?.(event.id, event.attempt);
+        else meter?.journalled?.(event.latency);
+      };
+      written.durable().then(tell, () => {});
+    });
     await openRecord(record, config, folder);
     rememberProfiles(record, profiles);
     options.onProgress?.({ phase: 'prepare', text: 'preparing the data' });
     const data = await prepareData(config, folder, record, signal);
     const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
-    evaluator =
-      options.makeEvaluator?.(data, artefacts) ??
-      commandEvaluator(config, folder, data, artefacts) ??
-      localEvaluator(config, folder, data, artefacts);
     const ledger = options.ledger === undefined ? {} : { ledger: new Ledger(options.ledger) };
     meter = options.makeMeter?.() ?? openLatencyMeter(config, signal, { ...ledger, clock });
+    if (options.fleet) {
+      const { onNotice = () => {} } = options;
+      const study = { key: studyKey(record), config, data, artefacts, signal, onNotice };
+      ({ evaluator, meter } = await options.fleet(study, meter));
+    } else {
+      evaluator =
+        options.makeEvaluator?.(data, artefacts) ??
+        commandEvaluator(config, folder, data, artefacts) ??
+        localEvaluator(config, folder, data, artefacts);
+    }
     const context: StudyContext = {
       config,
       folder,
@@ -108,11 +133,18 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       throw new InterruptedError('interrupted; everything finished so far is kept', { cause: error });
     throw error;
   } finally {
+    // What closing tells others to forget must be on disk; so must be what there is where that fails.
+    await journal?.durable().catch(() => {});
     await meter?.close();
     await evaluator?.close();
     journal?.close();
     release();
   }
+}
+
+function studyKey({ events }: StudyRecord): string {
+  const created = events.find((event) => event.type === 'study' && event.action === 'created');
+  return `${created?.id}-${shortDigest(digestJson(created))}`;
 }
 
 /** Trials of one machine meet the same obstacles. */

@@ -70,7 +70,7 @@ describe('measuring by the user’s own program', () => {
     [
       'a precision of a provider',
       ['--on', 'cpu', '--precision', 'fp16'],
-      /--precision: expected fp32 on cpu, got fp16/,
+      /expected fp32 on cpu, got fp16/,
     ],
     ['a model that cannot run there', ['--on', 'command:picky'], /cannot run there: unsupported \(no Relu\)/],
   ])('ends with exit code 2 for %s', async (_what, args, message) => {

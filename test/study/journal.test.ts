@@ -45,6 +45,36 @@ describe('journal', () => {
     }
   });
 
+  it('leaves out what a machine that lost power had not written', () => {
+    const path = fresh();
+    writeThree(path);
+    const bytes = readFileSync(path);
+    const second = bytes.indexOf(10) + 1;
+    // A page of the second line is missing; the third is there.
+    bytes.fill(0, second + 3, second + 20);
+    writeFileSync(path, bytes);
+    const journal = new Journal(path, new SimulatedClock());
+    expect(journal.events.map(({ seq }) => seq)).toEqual([0]);
+    journal.append({ type: 'phase', id: 'search', action: 'started' });
+    journal.close();
+    expect(readJournal(path).events).toHaveLength(2);
+  });
+
+  it('tells when events are on disk, those appended meanwhile together', async () => {
+    const path = fresh();
+    const journal = new Journal(path, new SimulatedClock());
+    const told: number[] = [];
+    for (let count = 1; count <= 100; count++) {
+      journal.append({ type: 'decision', id: `d${count}`, value: count, because: 'test' });
+      void journal.durable().then(() => told.push(count));
+    }
+    await journal.durable();
+    expect(told).toEqual(Array.from({ length: 100 }, (_, index) => index + 1));
+    expect(readJournal(path).events).toHaveLength(100);
+    journal.close();
+    await expect(journal.durable()).resolves.toBeUndefined();
+  });
+
   it('refuses damage before the tail, naming the line', () => {
     const path = fresh();
     writeThree(path);

@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InterruptedError } from '../../core/errors.ts';
 import { noAugmentation } from '../../data/augment.ts';
-import { datasetDigest, writeDatasetFile } from '../../data/cache.ts';
-import { loadDataset } from '../../data/load.ts';
-import { dataSourceSchema } from '../../data/source.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import type { EvaluationRequest } from '../../search/evaluator.ts';
 import { FolderArtefacts } from '../../study/artefacts.ts';
 import { LocalEvaluator, type LocalEvaluatorOptions } from '../../study/local-evaluator.ts';
+import { resolveRecipe } from '../../study/recipe.ts';
 import { defaultRecipe } from '../../training/recipe.ts';
+import { describeEvaluator } from '../cases/evaluator.case.ts';
+import { smallData } from '../cases/evaluator-data.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 
 const spec = parseNetworkSpec(
@@ -25,20 +25,27 @@ const spec = parseNetworkSpec(
 );
 
 async function evaluatorIn(folder: string, overrides: Partial<LocalEvaluatorOptions> = {}): Promise<LocalEvaluator> {
-  const source = dataSourceSchema.parse({ format: 'rendered', classes: 2, train: 60, test: 10, resolution: 16 });
-  const dataset = await loadDataset(source, { baseDirectory: folder });
-  const dataFile = join(folder, 'data.bin');
-  await writeDatasetFile(dataset, dataFile);
+  const data = await smallData(folder);
   return new LocalEvaluator({
-    dataFile,
+    dataFile: data.file,
     recipe: defaultRecipe({ batchSize: 8 }),
     augmentation: noAugmentation,
     artefacts: new FolderArtefacts(join(folder, 'artefacts')),
-    checkpoints: { folder: join(folder, 'checkpoints'), dataDigest: datasetDigest(dataset) },
+    checkpoints: { folder: join(folder, 'checkpoints'), dataDigest: data.digest },
     slots: 1,
     ...overrides,
   });
 }
+
+describeEvaluator('this machine', async ({ trainer, withoutData }) => {
+  const folder = fileFolder();
+  const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
+  const data = withoutData ? { dataFile: join(folder, 'gone') } : {};
+  return {
+    evaluator: await evaluatorIn(folder, { ...resolveRecipe(trainer), artefacts, slots: 2, ...data }),
+    artefacts,
+  };
+});
 
 const request = (overrides: Partial<EvaluationRequest> = {}): EvaluationRequest => {
   return {

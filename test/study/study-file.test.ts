@@ -76,6 +76,18 @@ describe('study file', () => {
     expect(() => readStudyFile(path)).toThrow(/bad\.yaml: not YAML/);
   });
 
+  it('may name commands and precisions that only workers elsewhere have, when told that there are some', () => {
+    const file = {
+      study: 'x',
+      targets: { far: { device: 'trt-a100', precision: 'fp16' }, own: { command: 'trt@1' } },
+      trainer: { command: 'torch-train@3' },
+    };
+    expect(() => resolveStudy(file, where)).toThrow(ConfigError);
+    const { targets, trainerCommand } = resolveStudy(file, where, { elsewhere: true });
+    expect(targets).toMatchObject({ far: { device: 'trt-a100', precision: 'fp16' }, own: { device: 'command:trt@1' } });
+    expect(trainerCommand).toEqual({ name: 'torch-train@3', params: {} });
+  });
+
   it('leaves room below a limit for the largest member', () => {
     const { family, targets } = resolveStudy(
       { study: 'x', targets: { a: { device: 'cpu', limit: 'p50 < 2ms' } }, family: { a: ['1x', '4x'] } },

@@ -1,0 +1,229 @@
+import { setMaxListeners } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Queue, QueueEvents } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { EnvironmentError, InterruptedError } from '../core/errors.ts';
+import type { RedisPlace } from './connection.ts';
+import { failureOf, type News, newsSchema } from './contract.ts';
+
+/** Channel on which running jobs are cancelled; a message is `<queue> <job id>`. */
+export function cancelChannel({ prefix }: RedisPlace): string {
+  return `${prefix}:cancel`;
+}
+
+/** A finished job that nobody took the result of is kept so long, in seconds. */
+const keptS = 7 * 24 * 3600;
+/** How often what is waited for is looked at although nothing was heard of it: events are a stream that is trimmed. */
+const lookAgainMs = 30_000;
+/** Tidying takes no longer: Redis may go meanwhile. */
+const tidyingMs = 5000;
+/** Pause before work that somebody interrupted is asked for again. */
+const interruptedPauseMs = 1000;
+
+export interface AskOptions {
+  readonly signal: AbortSignal;
+  /** The job waits so long before a worker may take it. */
+  readonly delayMs?: number;
+  readonly onNews?: (news: News) => void;
+}
+
+interface Pending {
+  readonly add: (delayMs?: number) => Promise<unknown>;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+  readonly onNews: AskOptions['onNews'];
+}
+
+/**
+ * One queue seen by a study: it asks for work by id and hears of the results through BullMQ's events.
+ *
+ * Asking is idempotent. A job that exists already, asked for by this study before it died, answers with the event
+ * `duplicated` and is then looked at. So when Redis comes back, perhaps without its last second, whatever is waited for
+ * is simply asked for again. A result stays in Redis until {@link JobClient.forget}.
+ */
+export class JobClient {
+  readonly #name: string;
+  readonly #study: string;
+  readonly #redis: Redis;
+  readonly #jobs: Queue;
+  readonly #events: QueueEvents;
+  readonly #channel: string;
+  readonly #pending = new Map<string, Pending>();
+  /** Results given out and not yet forgotten. */
+  readonly #given = new Set<string>();
+  readonly #lookAgain: NodeJS.Timeout;
+  readonly #removals = new Set<Promise<unknown>>();
+
+  private constructor(
+    name: string,
+    study: string,
+    parts: { readonly redis: Redis; readonly queue: Queue; readonly events: QueueEvents; readonly channel: string },
+  ) {
+    this.#name = name;
+    this.#study = study;
+    this.#redis = parts.redis;
+    this.#jobs = parts.queue;
+    this.#events = parts.events;
+    this.#channel = parts.channel;
+    this.#events.on('completed', ({ jobId, returnvalue }) => this.#completed(jobId, returnvalue));
+    this.#events.on('failed', ({ jobId, failedReason }) => this.#failed(jobId, failedReason));
+    this.#events.on('progress', ({ jobId, data }) => this.#progressed(jobId, data));
+    this.#events.on('duplicated', ({ jobId }) => void this.#look(jobId).catch((error) => this.#refuse(jobId, error)));
+    this.#lookAgain = setInterval(this.#askAgain, lookAgainMs).unref();
+    this.#redis.on('ready', this.#askAgain);
+  }
+
+  /** @param redis shared, and not closed with the client. @param study key of the study whose jobs these are. */
+  static async open(
+    name: string,
+    { redis, place, study }: { readonly redis: Redis; readonly place: RedisPlace; readonly study: string },
+  ): Promise<JobClient> {
+    const { prefix } = place;
+    const queue = new Queue(name, {
+      connection: redis,
+      prefix,
+      defaultJobOptions: { removeOnComplete: { age: keptS }, removeOnFail: { age: keptS } },
+    });
+    // Connection errors are told by `connect`.
+    queue.on('error', () => {});
+    const stream = (await redis.xrevrange(queue.toKey('events'), '+', '-', 'COUNT', 1)) as [string, string[]][];
+    const lastEventId = stream[0]?.[0] ?? '0-0';
+    const events = new QueueEvents(name, { connection: place.options, prefix, lastEventId });
+    events.on('error', () => {});
+    return new JobClient(name, study, { redis, queue, events, channel: cancelChannel(place) });
+  }
+
+  /** Name of its queue. */
+  get queue(): string {
+    return this.#name;
+  }
+
+  /** Jobs asked for and not answered. */
+  get waiting(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * A job's result; the job is added unless it exists.
+   * @throws {InterruptedError} when aborted: the job is taken back, or cancelled where it runs.
+   * @throws {RidgepointError} what the worker failed with.
+   */
+  ask(id: string, data: object, { signal, delayMs, onNews }: AskOptions): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(new InterruptedError(`${id}: interrupted before it was asked for`));
+      const abort = (): void => {
+        this.#pending.delete(id);
+        this.#track(this.#takeBack(id));
+        reject(new InterruptedError(`${id}: interrupted`));
+      };
+      const settled = <Arguments extends unknown[]>(settle: (...given: Arguments) => void) => {
+        return (...given: Arguments): void => {
+          signal.removeEventListener('abort', abort);
+          settle(...given);
+        };
+      };
+      const add = (delay?: number): Promise<unknown> =>
+        this.#jobs.add(this.#name, data, { jobId: id, ...(delay ? { delay } : {}) });
+      this.#pending.set(id, { add, resolve: settled(resolve), reject: settled(reject), onNews });
+      // Every job in the queue listens to it.
+      setMaxListeners(0, signal);
+      signal.addEventListener('abort', abort, { once: true });
+      this.#add(id, delayMs);
+    });
+  }
+
+  /** Removes a job whose result is safe elsewhere. */
+  forget(id: string): void {
+    if (!this.#given.delete(id)) return;
+    this.#track(this.#jobs.remove(id));
+  }
+
+  /** Resolves when everything forgotten is removed. */
+  async close(): Promise<void> {
+    clearInterval(this.#lookAgain);
+    this.#redis.off('ready', this.#askAgain);
+    const closing = async (): Promise<void> => {
+      await Promise.allSettled(this.#removals);
+      await Promise.allSettled([this.#events.close(), this.#jobs.close()]);
+    };
+    // All this is tidying: where Redis is gone nobody waits for it, and what is left goes by its age.
+    await Promise.race([
+      closing(),
+      this.#redis.status === 'ready' ? delay(tidyingMs, undefined, { ref: false }) : undefined,
+    ]);
+  }
+
+  #add(id: string, delayMs?: number): void {
+    this.#pending
+      .get(id)
+      ?.add(delayMs)
+      .catch((error: unknown) => this.#refuse(id, error));
+  }
+
+  readonly #askAgain = (): void => {
+    for (const id of this.#pending.keys()) this.#add(id);
+  };
+
+  /** A job that was there already: it may have been finished before anybody listened. */
+  async #look(id: string): Promise<void> {
+    if (!this.#pending.has(id)) return;
+    // One reading, so that what it says of the job was true at once: it may be finishing, or Redis coming back.
+    const job = await this.#jobs.getJob(id);
+    if (!job) this.#add(id);
+    else if (job.finishedOn === undefined) return;
+    else if (job.failedReason) this.#failed(id, job.failedReason);
+    else this.#completed(id, job.returnvalue);
+  }
+
+  #completed(id: string, value: unknown): void {
+    const pending = this.#take(id);
+    if (pending) {
+      this.#given.add(id);
+      pending.resolve(value);
+    } else if (this.#isOurs(id) && !this.#given.has(id)) {
+      // Redis lost its last second and had work done again that the journal has.
+      this.#track(this.#jobs.remove(id));
+    }
+  }
+
+  #failed(id: string, reason: string): void {
+    if (!this.#pending.has(id)) return;
+    const error = failureOf(reason);
+    // It stays among the failed ones, with its reason and log, for people to look at.
+    if (error.code !== 'interrupted') return this.#take(id)?.reject(error);
+    this.#track(this.#jobs.remove(id).then(() => this.#add(id, interruptedPauseMs)));
+  }
+
+  #progressed(id: string, data: unknown): void {
+    const { onNews } = this.#pending.get(id) ?? {};
+    const news = onNews && newsSchema.safeParse(data);
+    if (news?.success) onNews?.(news.data);
+  }
+
+  #refuse(id: string, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#take(id)?.reject(
+      new EnvironmentError(`${id}: expected Redis to take the job, but ${message}`, { cause: error, retry: true }),
+    );
+  }
+
+  #take(id: string): Pending | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    return pending;
+  }
+
+  #isOurs(id: string): boolean {
+    return id.startsWith(`${this.#study}.`);
+  }
+
+  async #takeBack(id: string): Promise<void> {
+    const removed = await this.#jobs.remove(id);
+    if (removed === 0) await this.#redis.publish(this.#channel, `${this.#name} ${id}`);
+  }
+
+  #track(removal: Promise<unknown>): void {
+    const tracked = removal.catch(() => {}).finally(() => this.#removals.delete(tracked));
+    this.#removals.add(tracked);
+  }
+}

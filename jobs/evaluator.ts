@@ -1,0 +1,130 @@
+import { createReadStream } from 'node:fs';
+import { toWire } from '../core/errors.ts';
+import { Random } from '../core/random.ts';
+import type { Outcome } from '../core/trial.ts';
+import type { NetworkSpec } from '../models/spec.ts';
+import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
+import type { FolderArtefacts } from '../study/artefacts.ts';
+import type { DataDescription } from '../study/context.ts';
+import type { JobClient } from './client.ts';
+import { jobId, received, type TrainJob, trainResultSchema, type TrainTask } from './contract.ts';
+
+export interface FleetEvaluatorOptions {
+  readonly client: JobClient;
+  /** Key of the study, the beginning of its jobs' ids. */
+  readonly study: string;
+  readonly data: DataDescription;
+  readonly trainer: TrainTask['trainer'];
+  /** Files of the study, and those that workers see. */
+  readonly artefacts: FolderArtefacts;
+  readonly store: FolderArtefacts;
+  /** Trainings that the workers there do at once. */
+  readonly capacity: () => number;
+  /** Lets go of what was opened for it. */
+  readonly onClose?: () => void;
+}
+
+/** Pause before a second attempt; it doubles with each further one, and is spread by half of itself either way. */
+const firstPauseMs = 1000;
+const longestPauseMs = 60_000;
+/** Jobs to have in the queue however few workers are there, so that those who join find some. */
+const queuedAtLeast = 256;
+
+/** Has candidates trained by workers, through a queue. An attempt at a trial is a job with an id of its own. */
+export class FleetEvaluator implements Evaluator {
+  readonly #options: FleetEvaluatorOptions;
+  #task: Promise<string> | undefined;
+
+  constructor(options: FleetEvaluatorOptions) {
+    this.#options = options;
+  }
+
+  get slots(): number {
+    return Math.max(1, this.#options.capacity());
+  }
+
+  get inFlight(): number {
+    return Math.max(queuedAtLeast, 2 * this.slots);
+  }
+
+  async evaluate(
+    { id, spec }: { readonly id: string; readonly spec: NetworkSpec },
+    { fidelity, keepWeights, signal, from, attempt = 1, onProgress, onNotice }: EvaluationRequest,
+  ): Promise<Outcome> {
+    const { client, study } = this.#options;
+    const name = jobId(study, id, attempt);
+    try {
+      const task = await (this.#task ??= this.#publishTask());
+      if (from !== undefined) await this.#publish(from);
+      const job: TrainJob = {
+        schema: 1,
+        study,
+        trial: id,
+        attempt,
+        task,
+        spec,
+        fidelity,
+        keepWeights,
+        ...(from === undefined ? {} : { from }),
+      };
+      const value = await client.ask(name, job, {
+        signal,
+        delayMs: pauseMs(name, attempt),
+        onNews: (news) => ('notice' in news ? onNotice?.(news.notice) : onProgress?.(news)),
+      });
+      const { outcome } = received(trainResultSchema, value, name);
+      if (outcome.status === 'ok' && outcome.checkpoint !== undefined) await this.#fetch(outcome.checkpoint);
+      return outcome;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const { code, retry, message } = toWire(error);
+      return { status: 'failed', code, retry, detail: message };
+    }
+  }
+
+  journalled(trial: string, attempt: number): void {
+    const { client, study } = this.#options;
+    client.forget(jobId(study, trial, attempt));
+  }
+
+  async close(): Promise<void> {
+    await this.#options.client.close();
+    this.#options.onClose?.();
+  }
+
+  /** What is common to all jobs, put where workers find it, once. */
+  async #publishTask(): Promise<string> {
+    const { store, data, trainer } = this.#options;
+    const { file, ...description } = data;
+    const dataFile = await store.put(createReadStream(file));
+    const task: TrainTask = {
+      schema: 1,
+      dataFile,
+      data: {
+        ...description,
+        classNames: [...data.classNames],
+        mean: [...data.mean],
+        std: [...data.std],
+        counts: { ...data.counts },
+      },
+      trainer,
+    };
+    return store.put(Buffer.from(JSON.stringify(task)));
+  }
+
+  async #publish(digest: string): Promise<void> {
+    const { store, artefacts } = this.#options;
+    if (!store.has(digest)) await store.put(artefacts.get(digest));
+  }
+
+  async #fetch(digest: string): Promise<void> {
+    const { store, artefacts } = this.#options;
+    if (!artefacts.has(digest)) await artefacts.put(await store.read(digest));
+  }
+}
+
+function pauseMs(name: string, attempt: number): number {
+  if (attempt <= 1) return 0;
+  const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** (attempt - 2));
+  return Math.round(pause * (0.5 + new Random(name).uniform()));
+}

@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { availableParallelism } from 'node:os';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { providerIds } from '../accelerators/onnxruntime.ts';
+import { commandNameOf, commandsSchema, findCommand } from '../commands/declaration.ts';
+import { ConfigError } from '../core/errors.ts';
+import { durationSchema } from '../core/units.ts';
+import { isProfile } from '../study/study-file.ts';
+import { builtInTrainer, offeredNameSchema } from './contract.ts';
+
+/** What a person writes in `worker.yaml`. */
+const offerFileSchema = z.strictObject({
+  /** Devices by the name that studies use: an accelerator of this host, or `command:<name>`. */
+  devices: z.record(offeredNameSchema, z.string()).default({}),
+  /** `built-in`, and commands by name. */
+  trainers: z.array(offeredNameSchema).default([builtInTrainer]),
+  /** Programs of one's own. They are started from this declaration only: nothing that can be run travels. */
+  commands: commandsSchema.default({}),
+  /** Trainings at once, of each trainer; 0 for a worker that only measures. */
+  slots: z.int().min(0).max(1024).optional(),
+  /** The folder of files by digest, as this host sees it. */
+  store: z.string().optional(),
+  /** A worker that is not heard of for so long loses its jobs to others. */
+  lock: durationSchema.default(30_000),
+});
+
+/** What a worker offers, checked: every name leads somewhere. */
+export interface Offer {
+  readonly devices: Readonly<Record<string, string>>;
+  readonly trainers: readonly string[];
+  readonly commands: z.output<typeof commandsSchema>;
+  /** Folder that relative paths of commands start from. */
+  readonly baseDirectory: string;
+  readonly slots: number;
+  readonly store: string;
+  readonly lockMs: number;
+}
+
+/** What flags say; each goes before what the file says. */
+export interface OfferFlags {
+  readonly devices: readonly string[];
+  readonly slots?: number | undefined;
+  readonly store?: string | undefined;
+}
+
+/** Folder of files by digest where none is named: below the folder of studies, which is right for one machine. */
+export const defaultStore = 'runs/store';
+
+/**
+ * What a worker offers, from a file and flags.
+ * @param path of `worker.yaml`; without it the worker has the built-in trainer only.
+ * @throws {ConfigError} naming each offending key.
+ */
+export function readOffer(path: string | undefined, flags: OfferFlags): Offer {
+  const where = path ?? 'ridgepoint worker';
+  const file = offerFileSchema.safeParse(path === undefined ? {} : readYaml(path));
+  if (!file.success) throw new ConfigError(`${where}: not a worker file\n${z.prettifyError(file.error)}`);
+  const { devices, trainers, commands, slots, store, lock } = file.data;
+  const baseDirectory = path === undefined ? process.cwd() : dirname(resolve(path));
+  const offer: Offer = {
+    devices: { ...devices, ...Object.fromEntries(flags.devices.map((id) => [nameOf(id), id])) },
+    trainers,
+    commands,
+    baseDirectory,
+    slots: flags.slots ?? slots ?? availableParallelism(),
+    store: resolve(flags.store ?? (store === undefined ? defaultStore : resolve(baseDirectory, store))),
+    lockMs: lock,
+  };
+  checkNames(offer, where);
+  if (Object.keys(offer.devices).length === 0 && (offer.slots === 0 || offer.trainers.length === 0))
+    throw new ConfigError(`${where}: expected a device or a trainer with slots to offer, got neither`);
+  return offer;
+}
+
+/** `--on command:trt` offers the device `trt`. */
+function nameOf(id: string): string {
+  const name = commandNameOf(id) ?? id;
+  if (!offeredNameSchema.safeParse(name).success) throw new ConfigError(`--on: expected a device, got ${id}`);
+  return name;
+}
+
+function checkNames({ devices, trainers, commands }: Offer, where: string): void {
+  for (const [name, id] of Object.entries(devices)) {
+    const command = commandNameOf(id);
+    if (command !== undefined) findCommand(commands, command, { where: `${where}: devices.${name}`, directory: '' });
+    else if (!providerIds.some((provider) => provider === id) && !isProfile(id))
+      throw new ConfigError(
+        `${where}: devices.${name}: expected ${providerIds.join(', ')}, a profile or command:<name>, got ${JSON.stringify(id)}`,
+      );
+  }
+  for (const name of trainers)
+    if (name !== builtInTrainer) findCommand(commands, name, { where: `${where}: trainers`, directory: '' });
+}
+
+function readYaml(path: string): unknown {
+  try {
+    return parseYaml(readFileSync(path, 'utf8')) ?? {};
+  } catch (cause) {
+    throw new ConfigError(`${path}: expected a worker file in YAML: ${(cause as Error).message.split('\n')[0]}`, {
+      cause,
+    });
+  }
+}

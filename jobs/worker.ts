@@ -1,0 +1,212 @@
+import { EventEmitter, once } from 'node:events';
+import { hostname, totalmem } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { CommandError } from '../commands/run.ts';
+import { InterruptedError } from '../core/errors.ts';
+import { ridgepointVersion } from '../core/version.ts';
+import { cancelChannel } from './client.ts';
+import { connect, leave, type RedisPlace } from './connection.ts';
+import { failureText, type News } from './contract.ts';
+import { announce, depart, heartbeatMs } from './presence.ts';
+
+/** A job as its worker sees it. */
+export interface Work {
+  readonly id: string;
+  /** Unchecked. */
+  readonly data: unknown;
+  /** Aborts when the job is cancelled, taken by another worker, or given back. */
+  readonly signal: AbortSignal;
+  readonly tell: (news: News) => void;
+}
+
+/** A queue that a worker serves. */
+export interface Service {
+  readonly queue: string;
+  readonly offers: { readonly trainer: string } | { readonly device: string };
+  /** Jobs at once. */
+  readonly slots: number;
+  /** What it returns is the result; what it throws, the reason of a failure. */
+  readonly serve: (work: Work) => Promise<object>;
+  readonly close?: () => Promise<void>;
+}
+
+export interface WorkerOptions {
+  /** Name of the worker, of which there is no other. */
+  readonly id: string;
+  readonly place: RedisPlace;
+  readonly services: readonly Service[];
+  /** Jobs of a worker that is not heard of for so long go to others. */
+  readonly lockMs: number;
+  readonly say: (text: string) => void;
+  /** End after one job, or when no job waits any more. */
+  readonly until?: 'once' | 'drained' | undefined;
+}
+
+/** A job that lost its worker so often is quarantined: it may be what ended them. */
+const stallsAllowed = 5;
+/** Time between two pieces of progress of a job. */
+const progressEveryMs = 1000;
+/** Redis that is gone is waited for this long before a worker ends without a word. */
+const partingMs = 5000;
+
+/**
+ * Serves queues until it is stopped. BullMQ does the queueing: a job is locked while it is done, its lock is renewed, and
+ * only who holds the lock can finish the job, so a worker that was stalled and revived changes nothing.
+ */
+export class FleetWorker {
+  readonly #options: WorkerOptions;
+  readonly #redis: Redis;
+  readonly #subscriber: Redis;
+  readonly #workers: ReadonlyMap<string, Worker>;
+  readonly #beating: NodeJS.Timeout;
+  readonly #over = new EventEmitter();
+  readonly #doing = new Set<string>();
+  /** Queues that nothing waits in, as far as is known. */
+  readonly #empty = new Set<string>();
+  /** Queues that this worker turned out not to be able to serve. */
+  readonly #withdrawn = new Set<string>();
+  #stopping: 'return' | 'finish' | undefined;
+  /** Resolves when it has ended: nothing runs, everything is given back or done. */
+  readonly ended: Promise<unknown> = once(this.#over, 'over');
+
+  constructor(options: WorkerOptions) {
+    const { place, services, say } = options;
+    this.#options = options;
+    this.#redis = connect(place, say);
+    this.#subscriber = connect(place, () => {});
+    this.#workers = new Map(services.map((service) => [service.queue, this.#serve(service)]));
+    this.#subscriber.on('message', (_channel, message: string) => {
+      const [queue = '', job = ''] = message.split(' ');
+      this.#workers.get(queue)?.cancelJob(job, 'cancelled');
+    });
+    this.#subscriber.subscribe(cancelChannel(place)).catch(() => {});
+    this.#beat();
+    this.#beating = setInterval(() => this.#beat(), heartbeatMs);
+  }
+
+  /** Takes no more jobs; gives back those it has (`return`), or does them to their end (`finish`). */
+  stop(how: 'return' | 'finish'): void {
+    const before = this.#stopping;
+    if (before === 'return' || before === how) return;
+    this.#stopping = how;
+    if (how === 'return') {
+      for (const worker of this.#workers.values()) worker.cancelAllJobs('the worker is stopping');
+      // Without Redis nothing can be given back; locks run out, and others find the jobs when it is there again.
+      setTimeout(() => this.#redis.status !== 'ready' && this.#over.emit('without redis'), partingMs).unref();
+    }
+    if (before === undefined) void this.#part();
+  }
+
+  #serve(service: Service): Worker {
+    const { id, place, lockMs, say } = this.#options;
+    const worker = new Worker<unknown, object>(
+      service.queue,
+      // BullMQ makes a signal for processors of three parameters.
+      (job, token, signal) => this.#perform(service, job, token ?? '', signal as AbortSignal),
+      {
+        connection: place.options,
+        prefix: place.prefix,
+        name: id,
+        concurrency: service.slots,
+        lockDuration: lockMs,
+        stalledInterval: lockMs / 2,
+        maxStalledCount: stallsAllowed,
+        runRetryDelay: 1000,
+      },
+    );
+    worker.on('error', (error) => {
+      if (isUnexpected(error)) say(`${service.queue}: ${error.message}`);
+    });
+    worker.on('lockRenewalFailed', (names) => {
+      for (const name of names) worker.cancelJob(name, 'another worker has it');
+    });
+    worker.on('drained', () => {
+      this.#empty.add(service.queue);
+      this.#stopIfDrained();
+    });
+    return worker;
+  }
+
+  async #perform(service: Service, job: Job, token: string, signal: AbortSignal): Promise<object> {
+    const name = job.id ?? '';
+    this.#doing.add(name);
+    this.#empty.delete(service.queue);
+    try {
+      return await service.serve({ id: name, data: job.data, signal, tell: paced(job) });
+    } catch (error) {
+      if (isBroken(error)) this.#withdraw(service.queue, (error as Error).message);
+      const isPreempted = error instanceof InterruptedError && !signal.aborted;
+      if (this.#stopping === 'return' || isPreempted || isBroken(error)) {
+        // Free for whoever is next: no attempt is counted.
+        await job.moveToWait(token);
+        throw new WaitingError();
+      }
+      if (!signal.aborted) await job.log(String((error as Error).stack ?? error)).catch(() => {});
+      throw new UnrecoverableError(failureText(error));
+    } finally {
+      this.#doing.delete(name);
+      if (this.#options.until === 'once') this.stop('finish');
+      this.#stopIfDrained();
+    }
+  }
+
+  #withdraw(queue: string, why: string): void {
+    this.#options.say(`this worker takes no more jobs of ${queue}: ${why}`);
+    this.#withdrawn.add(queue);
+    void this.#workers.get(queue)?.pause(true);
+    this.#beat();
+  }
+
+  #stopIfDrained(): void {
+    const { until, services } = this.#options;
+    if (until === 'drained' && this.#doing.size === 0 && this.#empty.size === services.length) this.stop('finish');
+  }
+
+  #beat(): void {
+    const { id, place, services } = this.#options;
+    const offered = services.filter(({ queue }) => !this.#withdrawn.has(queue));
+    const trainers = offered.flatMap(({ offers }) => ('trainer' in offers ? [offers.trainer] : []));
+    const devices = offered.flatMap(({ offers }) => ('device' in offers ? [offers.device] : []));
+    const slots = Math.max(0, ...offered.map(({ offers, slots: own }) => ('trainer' in offers ? own : 0)));
+    const here = { host: hostname(), pid: process.pid, version: ridgepointVersion(), memoryBytes: totalmem() };
+    const presence = { schema: 1 as const, id, ...here, trainers, devices, slots, jobs: [...this.#doing] };
+    void announce(this.#redis, place.prefix, presence).catch(() => {});
+  }
+
+  async #part(): Promise<void> {
+    const { id, place, services } = this.#options;
+    clearInterval(this.#beating);
+    const closing = Promise.allSettled([...this.#workers.values()].map((worker) => worker.close()));
+    await Promise.race([closing, once(this.#over, 'without redis')]);
+    await Promise.allSettled(services.map((service) => service.close?.()));
+    const said = depart(this.#redis, place.prefix, id).catch(() => {});
+    await Promise.race([said, delay(partingMs, undefined, { ref: false })]);
+    leave(this.#redis);
+    leave(this.#subscriber);
+    this.#over.emit('over');
+  }
+}
+
+/** The program that a service needs does not work here. */
+function isBroken(error: unknown): boolean {
+  return error instanceof CommandError && (error.failure === 'environmentBroken' || error.failure === 'notStarted');
+}
+
+/** Progress no oftener than {@link progressEveryMs}: each is an event that every listener gets. Notices always pass. */
+function paced(job: Job): Work['tell'] {
+  let lastMs = Number.NEGATIVE_INFINITY;
+  return (news) => {
+    const isProgress = !('notice' in news);
+    const nowMs = performance.now();
+    if (isProgress && nowMs - lastMs < progressEveryMs) return;
+    if (isProgress) lastMs = nowMs;
+    void job.updateProgress(news).catch(() => {});
+  };
+}
+
+/** Connections that break are told by `connect`; a lock that is gone is how BullMQ says that another worker has the job. */
+function isUnexpected(error: Error): boolean {
+  return !('code' in error) && !/\block\b|Connection is closed/i.test(error.message);
+}

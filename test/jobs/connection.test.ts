@@ -1,0 +1,50 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { redisPlace } from '../../jobs/connection.ts';
+import { fileFolder } from '../cases/file-folder.ts';
+
+describe('where Redis is', () => {
+  it('is read from a URL, the password from the environment or a file', () => {
+    expect(redisPlace('redis://localhost', {})).toMatchObject({
+      name: 'localhost:6379/0',
+      prefix: '{ridgepoint}',
+      options: { host: 'localhost', port: 6379, db: 0, maxRetriesPerRequest: null },
+    });
+    const file = join(fileFolder(), 'secret');
+    writeFileSync(file, 'hunter2\n');
+    const place = redisPlace('rediss://worker@redis.internal:6380/2?namespace=team-a', {
+      RIDGEPOINT_REDIS_PASSWORD_FILE: file,
+      RIDGEPOINT_REDIS_PASSWORD: 'other',
+    });
+    expect(place).toMatchObject({
+      prefix: '{ridgepoint-team-a}',
+      options: { host: 'redis.internal', port: 6380, db: 2, username: 'worker', password: 'hunter2' },
+    });
+    expect(place.options.tls).toMatchObject({ servername: 'redis.internal' });
+    expect(place.name).toBe('redis.internal:6380/2?namespace=team-a');
+    expect(redisPlace('redis://[::1]:7000', { RIDGEPOINT_REDIS_PASSWORD: 'x' }).options).toMatchObject({
+      host: '::1',
+      password: 'x',
+    });
+  });
+
+  it.each([
+    ['redis://:hunter2@localhost', /no password in the URL/],
+    ['redis://user:hunter2@local host', /expected redis:\/\//],
+    ['http://localhost', /got http:/],
+    ['localhost:6379', /expected redis:\/\//],
+    ['redis://localhost/zero', /the database "zero"/],
+    ['redis://localhost?db=1', /got also db/],
+    ['redis://localhost?namespace=a:b', /a namespace of letters/],
+  ])('is refused as %s, without repeating a password', (url, message) => {
+    expect(() => redisPlace(url, {})).toThrow(message);
+    expect(() => redisPlace(url, {})).not.toThrow(/hunter2/);
+  });
+
+  it('waits between tries to reconnect, longer and longer, and never gives up', () => {
+    const { retryStrategy } = redisPlace('redis://localhost', {}).options;
+    const waits = [1, 2, 3, 5, 10, 100, 1000].map((tries) => retryStrategy?.(tries));
+    expect(waits).toEqual([100, 200, 400, 1600, 5000, 5000, 5000]);
+  });
+});

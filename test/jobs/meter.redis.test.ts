@@ -1,0 +1,84 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { InfeasibleModelError } from '../../core/errors.ts';
+import { fleetMeter } from '../../jobs/meter.ts';
+import { readOffer } from '../../jobs/offer.ts';
+import { servicesOf } from '../../jobs/services.ts';
+import { FolderArtefacts } from '../../study/artefacts.ts';
+import type { LatencyMeter } from '../../study/context.ts';
+import { openLatencyMeter } from '../../study/meter.ts';
+import { resolveStudy } from '../../study/study-file.ts';
+import { fileFolder } from '../cases/file-folder.ts';
+import { tableSpec as spec } from './chaos/table-evaluator.ts';
+import { FleetFixture, service, storeIn } from './fleet.ts';
+import { hasRedis } from './redis-server.ts';
+
+const { signal } = new AbortController();
+const targets = { near: { device: 'simulated' }, far: { device: 'edge-board', batch: 4 } };
+const config = resolveStudy({ study: 'x', targets }, 'x.yaml');
+const near = config.targets['near'] ?? { device: '', batch: 1, threads: 1, precision: 'fp32' };
+const far = config.targets['far'] ?? near;
+
+describe.skipIf(!hasRedis)('a meter over a fleet', () => {
+  const fleet = new FleetFixture();
+
+  const meterIn = (folder: string): LatencyMeter => {
+    const here = openLatencyMeter(config, signal);
+    const meter = fleetMeter({
+      here,
+      study: 'study-1',
+      store: new FolderArtefacts(storeIn(folder)),
+      protocol: 'quick',
+      signal,
+      hasHere: (device) => device === 'simulated',
+      clientOf: (device) => fleet.client('study-1', `measure.${device}`),
+    });
+    fleet.closing(() => here.close());
+    return meter;
+  };
+
+  it('measures here what this host has, and elsewhere what it lacks, as the worker there does', async () => {
+    const folder = fileFolder();
+    const offer = { ...readOffer(undefined, { devices: ['simulated'], slots: 0, store: storeIn(folder) }) };
+    fleet.worker(servicesOf({ ...offer, devices: { 'edge-board': 'simulated' } }, 'worker'));
+    const meter = meterIn(folder);
+    const alone = openLatencyMeter(config, signal);
+    const [here, there] = [await meter.measureSpec(spec, near), await meter.measureSpec(spec, far)];
+    expect(here).toEqual(await alone.measureSpec(spec, near));
+    expect(there).toEqual(await alone.measureSpec(spec, { ...far, device: 'simulated' }));
+    const path = join(folder, 'model.onnx');
+    writeFileSync(path, 'not read by a device that is computed');
+    expect(await meter.measureFile(path, far, spec)).toEqual(there);
+    await alone.close();
+  });
+
+  it('keeps a measurement in Redis until the journal has it, and measures anew when asked anew', async () => {
+    const folder = fileFolder();
+    const { place } = fleet;
+    const redis = new Redis(place.options);
+    fleet.closing(() => Promise.resolve(redis.disconnect()));
+    const offer = readOffer(undefined, { devices: ['simulated'], slots: 0, store: storeIn(folder) });
+    fleet.worker(servicesOf({ ...offer, devices: { 'edge-board': 'simulated' } }, 'worker'));
+    const meter = meterIn(folder);
+    const kept = (): Promise<string[]> => redis.keys(`${place.prefix}:measure.edge-board:study-1.m-*`);
+    const first = await meter.measureSpec(spec, far);
+    expect(await kept()).toHaveLength(1);
+    const second = await meter.measureSpec(spec, far);
+    expect(await kept()).toHaveLength(2);
+    for (const latency of [first, second]) meter.journalled?.(latency);
+    while ((await kept()).length > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+
+  it('carries that a device cannot run a network, with the limit it met', async () => {
+    const answer = { status: 'infeasible', reason: 'memory', message: 'too large', limit: 10, observed: 20 };
+    const refusing = service(() => Promise.resolve({ schema: 1, worker: 'w', answer }));
+    fleet.worker([{ ...refusing, queue: 'measure.edge-board', offers: { device: 'edge-board' } }]);
+    const failure = await meterIn(fileFolder())
+      .measureSpec(spec, far)
+      .catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(InfeasibleModelError);
+    expect(failure).toMatchObject({ reason: 'memory', message: 'too large', limit: 10, observed: 20 });
+  });
+});

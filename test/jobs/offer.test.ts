@@ -1,0 +1,72 @@
+import { writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readOffer } from '../../jobs/offer.ts';
+import { fileFolder } from '../cases/file-folder.ts';
+
+const noFlags = { devices: [] };
+
+function workerFile(content: object): string {
+  const path = join(fileFolder(), 'worker.yaml');
+  writeFileSync(path, JSON.stringify(content));
+  return path;
+}
+
+describe('what a worker offers', () => {
+  it('is the built-in trainer without a file, and the devices that flags name', () => {
+    expect(readOffer(undefined, { devices: ['cpu'], slots: 3 })).toMatchObject({
+      devices: { cpu: 'cpu' },
+      trainers: ['built-in'],
+      slots: 3,
+      lockMs: 30_000,
+      store: resolve('runs/store'),
+    });
+  });
+
+  it('is what its file says: devices by the names of studies, commands as trainers and targets', () => {
+    const path = workerFile({
+      devices: {
+        xeon: 'cpu',
+        'trt-a100': 'command:trt@1',
+      },
+      trainers: ['torch@3'],
+      commands: {
+        'trt@1': { command: ['trt', '{request}'] },
+        'torch@3': { command: ['torch', '{request}'] },
+      },
+      slots: 2,
+      store: 'shared',
+      lock: '2min',
+    });
+    expect(readOffer(path, noFlags)).toMatchObject({
+      devices: {
+        xeon: 'cpu',
+        'trt-a100': 'command:trt@1',
+      },
+      trainers: ['torch@3'],
+      slots: 2,
+      lockMs: 120_000,
+      store: join(path, '..', 'shared'),
+      baseDirectory: join(path, '..'),
+    });
+    expect(readOffer(path, { devices: ['command:trt@1'], store: '/other' })).toMatchObject({
+      devices: {
+        'trt@1': 'command:trt@1',
+        xeon: 'cpu',
+      },
+      store: '/other',
+    });
+  });
+
+  it.each([
+    [{ devices: { a: 'quantum' } }, /devices\.a: expected cpu, .* or command:<name>, got "quantum"/],
+    [{ devices: { a: 'command:gone' } }, /devices\.a: expected a command among none, got "gone"/],
+    [{ trainers: ['gone'] }, /trainers: expected a command among none, got "gone"/],
+    [{ trainers: [] }, /expected a device or a trainer with slots to offer, got neither/],
+    [{ slots: 0 }, /got neither/],
+    [{ lock: '30' }, /lock/],
+    [{ colour: 'red' }, /colour/],
+  ])('is refused when it leads nowhere: %j', (content, message) => {
+    expect(() => readOffer(workerFile(content), noFlags)).toThrow(message);
+  });
+});
