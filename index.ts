@@ -1,5 +1,5 @@
 /**
- * Ridgepoint's public API: everything the command line does, as functions.
+ * Ridgepoint's public API: what the command line does, as functions; taking part in a fleet is the command line's alone.
  * @module
  */
 export type { Clock } from './core/clock.ts';
@@ -7,6 +7,7 @@ export { SimulatedClock, systemClock } from './core/clock.ts';
 export {
   ConfigError,
   EnvironmentError,
+  InfeasibleModelError,
   InterruptedError,
   InvalidFileError,
   RidgepointError,
@@ -79,20 +80,25 @@ export { lossLaws, publishedLaws, publishedPowerLaws } from './scaling/laws/laws
 export { lossInTime, timeExponents } from './scaling/laws/wall-clock.ts';
 export { type Allocation, type Cluster, type Plan, plan, type PlanRequest } from './scaling/plan.ts';
 export { proposeTrials, type TrialDesign } from './scaling/plan-design.ts';
+export { parseTimedSteps } from './scaling/step-time-runs.ts';
 export { fitStepTime, stepTimeS, type StepTimeModel, type TrainingStep } from './scaling/step-time.ts';
 export { type TransformerShape, transformerParams } from './scaling/transformer-shape.ts';
 
 export { detectAccelerators } from './accelerators/detect.ts';
 export { type DeviceProfile, deviceProfileSchema, ridgePoint } from './accelerators/device-profile.ts';
 export { findProfile, parseProfile } from './accelerators/profile-file.ts';
+export { UnsupportedModelError } from './accelerators/onnxruntime.ts';
 export { deviceProfiles } from './accelerators/profiles.ts';
+export { calibratedProfile, observeNetworks } from './latency/calibrate.ts';
+export { openObservations } from './latency/calibration-observations.ts';
 export { calibrateProfile, type CalibrationPoint } from './latency/calibrate-profile.ts';
-export { measureInChild, type Meter, openMeter } from './latency/isolate.ts';
+export { measureInChild, type Meter, type MeterRequest, openMeter } from './latency/isolate.ts';
 export type { Latency } from './latency/latency.ts';
-export { Ledger } from './latency/ledger.ts';
+export { Ledger, type LedgerIdentity } from './latency/ledger.ts';
 export { type Prediction, predictLatency } from './latency/predicted.ts';
 export { type Protocol, protocols } from './latency/protocol.ts';
 export type { Offline, Server, ServerQuestion } from './latency/scenario.ts';
+export { verifiable, verifyEntry } from './latency/verify.ts';
 
 export { type Command, readCommand } from './commands/declaration.ts';
 export { type CommandProtocol, commandProtocols } from './commands/sampling.ts';
@@ -102,6 +108,7 @@ export { type CommandTrainer, openCommandTrainer } from './commands/trainer.ts';
 export type { Recipe, Trainer, TrainingTask } from './training/trainer.ts';
 
 export { type Clause, conform } from './study/conform.ts';
+export { openLatencyMeter } from './study/meter.ts';
 export { type Replay, replaySearch, studyTable } from './study/replay.ts';
 export { readStudyFile, resolveStudy, type StudyConfig } from './study/study-file.ts';
 export { runStudy, type StudyOptions } from './study/study.ts';

@@ -52,10 +52,14 @@ export const command = defineCommand({
     const maxResolution =
       args.resolution === undefined ? 4 * own : numberArgument('--resolution', args.resolution, own);
     const devices = listArgument(rawArgs, 'on', args.on);
+    const precision = precisions.find((name) => name === args.precision);
+    if (!precision) throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${args.precision}`);
+    const protocol = protocolPresets.find((name) => name === args.protocol);
+    if (!protocol) throw new ConfigError(`--protocol: expected ${protocolPresets.join(' or ')}, got ${args.protocol}`);
     const setting = {
       batch: numberArgument('--batch', args.batch, 1),
       threads: numberArgument('--threads', args.threads, 1),
-      precision: args.precision,
+      precision,
     };
     // Its targets and its meter are a study's: one way to say what is measured where.
     const targets: Record<string, object> = {};
@@ -63,7 +67,7 @@ export const command = defineCommand({
       const name = basename(device).replaceAll(/[^\w.-]/g, '-');
       targets[name in targets ? `${name}-${Object.keys(targets).length}` : name] = { device, ...setting };
     }
-    const config = resolveStudy({ study: 'elasticity', targets, latency: args.protocol }, 'command line');
+    const config = resolveStudy({ study: 'elasticity', targets, latency: protocol }, 'command line');
     await openProfiles(config);
     const design = latencyDesign(base, { maxResolution }, positiveArgument('--reach', args.reach), points);
     const reporter = openReporter({ json: args.json ?? false });

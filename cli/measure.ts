@@ -144,8 +144,7 @@ export const command = defineCommand({
           else {
             const latency = await open().measure(request, call);
             results.push(latency);
-            // What ran elsewhere in part is no latency of this accelerator.
-            if (ledger && !allowFallback) await note(ledger, model, { ...setting, percentile, preset }, latency);
+            if (ledger) await note(ledger, model, { ...setting, percentile, preset }, latency);
           }
         }
     } catch (error) {
@@ -195,6 +194,7 @@ function expectSense(
     readonly model?: string | undefined;
     readonly verify?: boolean | undefined;
     readonly ledger?: string | undefined;
+    readonly 'allow-fallback'?: boolean | undefined;
     readonly percentile?: string | undefined;
     readonly ratePerS: number | undefined;
     readonly limit: Limit | undefined;
@@ -214,6 +214,10 @@ function expectSense(
   if (scenario === 'offline' && (limit || given.percentile !== undefined))
     throw new ConfigError(
       '--scenario offline: expected no --limit and no --percentile, for it counts examples a second',
+    );
+  if (given.ledger !== undefined && given['allow-fallback'])
+    throw new ConfigError(
+      '--ledger: expected no --allow-fallback, for a ledger holds latencies of one accelerator each',
     );
   if (scenario !== 'single-stream' && given.ledger !== undefined)
     throw new ConfigError(`--ledger: expected --scenario single-stream, got ${scenario}: a ledger holds latencies`);
@@ -261,12 +265,12 @@ async function verify(
   for (const [index, entry] of candidates.slice(0, entries).entries()) {
     const call = watching(`entry ${index + 1} of ${Math.min(entries, candidates.length)}`);
     verified.push(
-      await verifyEntry(ledger, entry, (model, { accelerator, batch, threads, protocol, percentile }) =>
-        open().measure(
-          { model, setting: { accelerator, batch, threads }, protocol, percentile: percentile as Percentile },
-          call,
-        ),
-      ),
+      await verifyEntry(ledger, entry, (model, { accelerator, batch, threads, protocol, percentile }) => {
+        const setting = { accelerator, batch, threads };
+        const quietReferenceMs = ledger.quietReferenceMs(accelerator, threads, fingerprint(accelerator));
+        const quiet = quietReferenceMs === undefined ? {} : { quietReferenceMs };
+        return open().measure({ model, setting, protocol, percentile: percentile as Percentile, ...quiet }, call);
+      }),
     );
   }
   const elsewhere = known.length - candidates.length;

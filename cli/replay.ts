@@ -1,7 +1,7 @@
 import { defineCommand } from 'citty';
 import { availableParallelism } from 'node:os';
 import { SimulatedClock } from '../core/clock.ts';
-import { median, quantile } from '../latency/statistics.ts';
+import { median, quantile } from '../core/quantile.ts';
 import { bestOf, bestReward, type Replay, replaySearch, studyTable } from '../study/replay.ts';
 import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
 import { numberArgument } from './arguments.ts';

@@ -36,6 +36,10 @@ export const command = defineCommand({
       description: 'fp32, fp16, bf16, int8; others than fp32 of profiles only',
       default: 'fp32',
     },
+    allow: {
+      type: 'string',
+      description: 'predicted: sizes in milliseconds may be judged by a profile that was never calibrated',
+    },
     trials: { type: 'string', description: 'scalings trained for each size', default: '4' },
     examples: { type: 'string', description: 'training examples while scaling', default: '6000' },
     'final-examples': { type: 'string', description: 'training examples of a delivered network', default: '20000' },
@@ -52,6 +56,7 @@ export const command = defineCommand({
       batch: numberArgument('--batch', args.batch),
       threads: numberArgument('--threads', args.threads),
       precision: args.precision,
+      ...(args.allow === undefined ? {} : { allow: args.allow }),
     };
     const sizes = listArgument(rawArgs, 'sizes', args.sizes);
     const examples = numberArgument('--examples', args.examples);

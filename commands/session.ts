@@ -1,12 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { Latency, Percentile } from '../latency/latency.ts';
-import {
-  geometricInterval,
-  type Interval,
-  quantile,
-  quantileInterval,
-  relativeHalfWidth,
-} from '../latency/statistics.ts';
+import { quantile } from '../core/quantile.ts';
+import { geometricInterval, type Interval, quantileInterval, relativeHalfWidth } from '../latency/statistics.ts';
 import type { OkOf, Precision } from './protocol.ts';
 import { type Answer, pathInOut } from './run.ts';
 import type { CommandProtocol } from './sampling.ts';

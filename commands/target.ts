@@ -10,7 +10,7 @@ import { type LockMode, withHostLock } from '../latency/host-lock.ts';
 import type { Fingerprint, Latency, Percentile } from '../latency/latency.ts';
 import type { MeasureProgress } from '../latency/measure.ts';
 import { modelBytes } from '../latency/model-file.ts';
-import { median } from '../latency/statistics.ts';
+import { median } from '../core/quantile.ts';
 import { readOnnx } from '../models/onnx.ts';
 import { askCommand } from './ask.ts';
 import { acceleratorOf, type Command } from './declaration.ts';

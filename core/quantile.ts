@@ -10,3 +10,8 @@ export function quantile(sorted: ArrayLike<number>, q: number): number {
   const hi = sorted[Math.min(below + 1, sorted.length - 1)] as number;
   return lo + (position - below) * (hi - lo);
 }
+
+/** Median of values in any order; they are not changed. */
+export function median(values: readonly number[]): number {
+  return quantile(Float64Array.from(values).sort(), 0.5);
+}

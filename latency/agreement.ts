@@ -1,5 +1,5 @@
 import { rankCorrelation } from '../core/rank-correlation.ts';
-import { median } from './statistics.ts';
+import { median } from '../core/quantile.ts';
 
 /** A network's latency as a profile predicts it and as it was measured. */
 export interface PredictedAndMeasured {

@@ -3,7 +3,7 @@ import { InterruptedError } from '../core/errors.ts';
 import type { HostLoad } from './host-load.ts';
 import type { Protocol } from './protocol.ts';
 import type { Reference } from './reference.ts';
-import { median } from './statistics.ts';
+import { median } from '../core/quantile.ts';
 
 /** What tells whether the machine was left alone. */
 export interface Witnesses {

@@ -2,7 +2,7 @@ import { type DeviceProfile, type Precision } from '../accelerators/device-profi
 import { cholesky, multiply, solve } from '../core/linear-algebra.ts';
 import { arithmeticKinds, kernelKinds, type KernelProgram } from '../models/kernels.ts';
 import { type KernelRoofs, programRoofs, roofsMs } from './roofline.ts';
-import { median } from './statistics.ts';
+import { median } from '../core/quantile.ts';
 
 /** A network whose latency was measured, as the runtime on the device runs it. */
 export interface CalibrationPoint {

@@ -21,7 +21,7 @@ import {
   type KernelObservation,
 } from './kernel-model.ts';
 import { kernelKey } from './kernel-times.ts';
-import { median, quantile } from './statistics.ts';
+import { median, quantile } from '../core/quantile.ts';
 
 /** An observation with the kernels it is of, times brought to the usual speed of the host. */
 export interface Sighting {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { RuntimeKernel } from '../models/onnxruntime-kernels.ts';
-import { quantile } from './statistics.ts';
+import { quantile } from '../core/quantile.ts';
 
 /** Time of a kernel inside a network, as the runtime's own profile has it. */
 export interface KernelTime {

@@ -7,7 +7,7 @@ import { EnvironmentError } from '../core/errors.ts';
 import { networkSpecSchema } from '../models/spec.ts';
 import { type Fingerprint, latencySchema } from './latency.ts';
 import { protocolSchema } from './protocol.ts';
-import { quantile } from './statistics.ts';
+import { quantile } from '../core/quantile.ts';
 
 const identitySchema = z.strictObject({
   /** Digest of the ONNX file's bytes. */

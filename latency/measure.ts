@@ -5,15 +5,8 @@ import { Blocks, pause, type Quietness, type Witnesses } from './blocks.ts';
 import { randomInputs } from './inputs.ts';
 import type { Fingerprint, Latency, LatencySetting, Percentile } from './latency.ts';
 import type { Protocol } from './protocol.ts';
-import {
-  geometricInterval,
-  type Interval,
-  leastSamples,
-  median,
-  quantile,
-  quantileInterval,
-  relativeHalfWidth,
-} from './statistics.ts';
+import { median, quantile } from '../core/quantile.ts';
+import { geometricInterval, type Interval, leastSamples, quantileInterval, relativeHalfWidth } from './statistics.ts';
 
 /** What to measure, and how. */
 export interface MeasureRequest {

@@ -14,7 +14,7 @@ import type { Fingerprint } from './latency.ts';
 import { measure, steadyClock } from './measure.ts';
 import type { Protocol } from './protocol.ts';
 import { openReference, type Reference } from './reference.ts';
-import { median } from './statistics.ts';
+import { median } from '../core/quantile.ts';
 
 /** A network to be observed from outside and, unless left out, from inside. */
 export interface ObserveTask {

@@ -1,7 +1,7 @@
 import type { Accelerator } from '../accelerators/accelerator.ts';
 import { convolutionKernel } from '../accelerators/probe.ts';
 import type { Clock } from '../core/clock.ts';
-import { median, quantile } from './statistics.ts';
+import { median, quantile } from '../core/quantile.ts';
 
 /** Observations that are remembered. A host that became slower for good is believed after most of them. */
 const memory = 64;

@@ -9,7 +9,8 @@ import {
   withSession,
 } from './measure.ts';
 import type { Server, ServerPoint, ServerQuestion } from './scenario.ts';
-import { quantile, quantileInterval } from './statistics.ts';
+import { quantile } from '../core/quantile.ts';
+import { quantileInterval } from './statistics.ts';
 
 /** Waiting so many times the limit (or a tenth as many services, without one) is a queue that only grows. */
 const hopeless = 10;

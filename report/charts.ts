@@ -1,3 +1,4 @@
+import { quantile } from '../core/quantile.ts';
 import type { Choices } from '../core/trial.ts';
 import { phaseNames } from '../study/events.ts';
 import type { FamilySummary, MemberSummary, StudySummary, TargetSummary, TrialSummary } from '../study/summary.ts';
@@ -274,7 +275,7 @@ export function latencyChart(members: readonly MemberSummary[], width = 1160): M
   const plot: Box = { left: 190, top: 30, right: width - 92, bottom: 30 + rows.length * rowHeight };
   const central = rows.flatMap((member) => {
     const sorted = (member.latency.samplesMs ?? []).toSorted((a, b) => a - b);
-    const bulk = sorted.length > 0 ? [quantile(sorted, 0.01), quantile(sorted, 0.97)] : [];
+    const bulk = sorted.length > 0 ? [quantile(sorted, 0.01), quantile(sorted, 0.9)] : [];
     return [...bulk, ...(member.latency.sessionP50Ms ?? []), ...p50Interval(member)].map(
       (ms) => ms / member.latency.p50Ms - 1,
     );
@@ -506,14 +507,6 @@ function stackedBar(
 
 function sessionsAndSamples({ latency }: MemberSummary): readonly number[] {
   return [...(latency.samplesMs ?? []), ...(latency.sessionP50Ms ?? [])];
-}
-
-/** Linear between order statistics (Hyndman & Fan's type 7) of sorted values. */
-function quantile(sorted: readonly number[], share: number): number {
-  const position = share * (sorted.length - 1);
-  const below = sorted[Math.floor(position)] as number;
-  const above = sorted[Math.ceil(position)] as number;
-  return below + (above - below) * (position - Math.floor(position));
 }
 
 function timeUnit(seconds: number): { readonly seconds: number; readonly name: string } {

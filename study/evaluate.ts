@@ -7,7 +7,7 @@ import { buildNetwork } from '../models/build.ts';
 import { countGraph, type NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { EvaluationProgress } from '../search/evaluator.ts';
-import type { StudyContext } from './context.ts';
+import type { LatencyMeter, StudyContext } from './context.ts';
 import type { Proposal, Trial } from './record.ts';
 import { predictionOf, refusedBy } from './screening.ts';
 import { isProfile, type Limit, type TargetConfig } from './study-file.ts';
@@ -47,15 +47,9 @@ export async function latencyOf(
   if (known) throw new InfeasibleModelError(known.message, known);
   await predictionOf(context, { spec, specDigest: digest }, targetName);
   try {
-    return await record.measureOnce(id, targetName, async () => {
-      for (let attempt = 1; ; attempt++) {
-        signal.throwIfAborted();
-        try {
-          return await meter.measureSpec(spec, target);
-        } catch (error) {
-          if (!isPassing(error) || attempt >= maxAttempts) throw error;
-        }
-      }
+    return await record.measureOnce(id, targetName, () => {
+      signal.throwIfAborted();
+      return meter.measureSpec(spec, target);
     });
   } catch (error) {
     if (!(error instanceof InfeasibleModelError)) throw error;
@@ -66,6 +60,26 @@ export async function latencyOf(
     }));
     throw error;
   }
+}
+
+/** A meter that tries again, up to three times in all, where another try may succeed. */
+export function patientMeter(meter: LatencyMeter, signal: AbortSignal): LatencyMeter {
+  const patiently = async (measure: () => Promise<Latency>): Promise<Latency> => {
+    for (let attempt = 1; ; attempt++) {
+      signal.throwIfAborted();
+      try {
+        return await measure();
+      } catch (error) {
+        if (!isPassing(error) || attempt >= maxAttempts) throw error;
+      }
+    }
+  };
+  return {
+    measureSpec: (...asked) => patiently(() => meter.measureSpec(...asked)),
+    measureFile: (...asked) => patiently(() => meter.measureFile(...asked)),
+    journalled: (latency) => meter.journalled?.(latency),
+    close: () => meter.close(),
+  };
 }
 
 /** Whether another try may succeed: a lost device, a crashed driver. Commands try again by themselves. */

@@ -161,13 +161,23 @@ export class Journal {
     }
   }
 
-  /** Closes the file with all of it on disk. */
+  /**
+   * Closes the file with all of it on disk.
+   * @throws {EnvironmentError} when the disk refuses, or did before: it says so once only. The file is closed all the same.
+   */
   close(): void {
-    this.#closed = true;
-    fsyncSync(this.#descriptor);
     const descriptor = this.#descriptor;
-    // Not under an fsync that has begun: its number may be another file's by then.
-    if (this.#syncing === undefined) closeSync(descriptor);
-    else void this.#syncing.catch(() => {}).then(() => closeSync(descriptor));
+    try {
+      if (this.#failure) throw this.#failure;
+      fsyncSync(descriptor);
+    } catch (cause) {
+      this.#failure ??= this.#refused(cause);
+      throw this.#failure;
+    } finally {
+      this.#closed = true;
+      // Not under an fsync that has begun: its number may be another file's by then.
+      if (this.#syncing === undefined) closeSync(descriptor);
+      else void this.#syncing.catch(() => {}).then(() => closeSync(descriptor));
+    }
   }
 }

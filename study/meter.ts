@@ -61,15 +61,16 @@ export function openLatencyMeter(
   };
 
   const onProvider = async (
-    { model, origin, preset, percentile }: Subject,
-    { device, batch, threads }: TargetConfig,
+    { model, spec, origin, preset, percentile }: Subject,
+    { device, batch, threads, precision }: TargetConfig,
   ): Promise<Latency> => {
     const protocol = protocols[preset];
     const setting = { accelerator: device, batch, threads };
     const identity: LedgerIdentity = {
       ...setting,
       model: digestBytes(model),
-      precision: precisionOn(device, model, undefined),
+      // Our own networks are asked for in a precision; files of the user's are what they are.
+      precision: precisionOn(device, model, spec ? precision : undefined),
       scenario: 'single-stream',
       percentile,
       protocol,

@@ -33,6 +33,10 @@ export async function openProfiles({ targets, family, baseDirectory }: StudyConf
       throw new ConfigError(
         `${place}.precision: expected one that ${profile.id} has a peak of (${precisions.filter((one) => profile.peakTflops[one] !== undefined).join(', ')}), got ${target.precision}`,
       );
+    if (profile.learned && profile.learned.threads !== target.threads)
+      throw new ConfigError(
+        `${place}.threads: expected ${profile.learned.threads}, for which ${profile.id} was calibrated, got ${target.threads}`,
+      );
     const isLimited = target.limit !== undefined || baseLimitMs(family[name] ?? [], undefined) !== undefined;
     if (isLimited && profile.calibration === undefined && target.allow === undefined)
       throw new ConfigError(

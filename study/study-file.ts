@@ -87,7 +87,9 @@ const searchSchema = z.strictObject({
     .union([
       z.enum(builtInSpaceNames),
       z.enum(tabularSpaceNames),
-      z.string().regex(/\.ya?ml$/, `expected ${builtInSpaceNames.join(', ')} or a .yaml file`),
+      z
+        .string()
+        .regex(/\.ya?ml$/, `expected ${[...builtInSpaceNames, ...tabularSpaceNames].join(', ')} or a .yaml file`),
     ])
     .default('efficientnet-x'),
   /** Size of a built-in space's networks; chosen from the data's native resolution when left out. */
@@ -318,8 +320,10 @@ function nameCommands(
       throw new ConfigError(`${where}: ${place}.allow: expected a profile that it is for, got none`);
     if (command !== undefined) return acceleratorOf(nameOf(command, `${place}.command`, name));
     if (named !== undefined) nameOf(named, `${place}.device`, name);
-    else if (!isProfile(device as string)) checkProvider(device as string, precision, `${where}: ${place}`, elsewhere);
-    else if (profile !== undefined)
+    else if (!isProfile(device as string)) {
+      // What a worker offers, under whatever name, its own check judges; a replayed search measures nowhere.
+      if (!elsewhere && trainer.table === undefined) checkProvider(device as string, precision, `${where}: ${place}`);
+    } else if (profile !== undefined)
       throw new ConfigError(`${where}: ${place}.profile: expected none, for ${device} is a profile, got ${profile}`);
     return device as string;
   };
@@ -353,9 +357,7 @@ export function isProfile(device: string): boolean {
   return /\.ya?ml$/i.test(device) || deviceProfiles.has(device);
 }
 
-function checkProvider(device: string, precision: TargetConfig['precision'], place: string, elsewhere: boolean): void {
-  // What a worker offers, under whatever name, its own check judges.
-  if (elsewhere) return;
+function checkProvider(device: string, precision: TargetConfig['precision'], place: string): void {
   if (!providerIds.some((id) => id === device))
     throw new ConfigError(
       `${place}.device: expected a provider (${providerIds.join(', ')}), command:<name>, a profile (${[...deviceProfiles.keys()].join(', ')}) or the path of one (.yaml), got ${JSON.stringify(device)}`,

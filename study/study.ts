@@ -17,6 +17,7 @@ import type { JournalEvent } from './events.ts';
 import { Journal, journalPath, readJournal } from './journal.ts';
 import { takeLease } from './lease.ts';
 import { checkpointFileOf, LocalEvaluator } from './local-evaluator.ts';
+import { patientMeter } from './evaluate.ts';
 import { openLatencyMeter } from './meter.ts';
 import { prepareData } from './prepare.ts';
 import { openProfiles, rememberProfiles } from './profiles.ts';
@@ -110,7 +111,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       data,
       record,
       evaluator,
-      meter,
+      meter: patientMeter(meter, signal),
       profiles,
       artefacts,
       clock,
@@ -121,6 +122,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     await checkUserModels(context);
     await runPhases(context);
     record.append({ type: 'study', id: config.study, action: 'closed' });
+    await written.durable();
     // Those of trials that were given up: nothing will go on from them.
     for (const event of record.events)
       if (event.type === 'outcome')
@@ -135,11 +137,26 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
   } finally {
     // What closing tells others to forget must be on disk; so must be what there is where that fails.
     await journal?.durable().catch(() => {});
-    await meter?.close();
-    await evaluator?.close();
-    journal?.close();
-    release();
+    await closeAll(
+      () => meter?.close(),
+      () => evaluator?.close(),
+      () => journal?.close(),
+      release,
+    );
   }
+}
+
+/** One after the other, each whatever becomes of those before it. @throws what the first that failed threw. */
+async function closeAll(...steps: readonly (() => Promise<void> | void)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 function studyKey({ events }: StudyRecord): string {

@@ -12,7 +12,7 @@ import { connect, leave, redisPlace } from '../../jobs/connection.ts';
 import { JobClient } from '../../jobs/client.ts';
 import { builtInTrainer, jobId, trainQueue } from '../../jobs/contract.ts';
 import { FleetEvaluator } from '../../jobs/evaluator.ts';
-import { median } from '../../latency/statistics.ts';
+import { median } from '../../core/quantile.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import { builtInNetwork } from '../../scaling/built-in-networks.ts';
 import { FolderArtefacts } from '../../study/artefacts.ts';

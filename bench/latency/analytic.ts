@@ -6,7 +6,7 @@ import type { DeviceProfile } from '../../accelerators/device-profile.ts';
 import { Random } from '../../core/random.ts';
 import { calibrateProfile } from '../../latency/calibrate-profile.ts';
 import { type KernelRoofs, programLatency, programRoofs, roofsMs } from '../../latency/roofline.ts';
-import { median, quantile } from '../../latency/statistics.ts';
+import { median, quantile } from '../../core/quantile.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph, type NetworkCount } from '../../models/counts.ts';
 import { kernelKinds, type KernelProgram, onnxGraphOf, readKernels } from '../../models/kernels.ts';

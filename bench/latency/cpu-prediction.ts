@@ -18,7 +18,7 @@ import type { ObservedTimes, ObserveTask } from '../../latency/observe-child.ts'
 import { predictLatency } from '../../latency/predicted.ts';
 import { type Protocol, protocols } from '../../latency/protocol.ts';
 import { programLatency } from '../../latency/roofline.ts';
-import { median } from '../../latency/statistics.ts';
+import { median } from '../../core/quantile.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph } from '../../models/counts.ts';
 import type { KernelProgram } from '../../models/kernels.ts';

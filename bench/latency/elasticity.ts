@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Random } from '../../core/random.ts';
 import { programLatency } from '../../latency/roofline.ts';
-import { median } from '../../latency/statistics.ts';
+import { median } from '../../core/quantile.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { onnxGraphOf, readKernels } from '../../models/kernels.ts';
 import { axes, fitElasticity, type LatencyObservation } from '../../scaling/elasticity.ts';

@@ -7,7 +7,7 @@ import { measureInChild } from '../../latency/isolate.ts';
 import type { Latency } from '../../latency/latency.ts';
 import { candidateModel } from '../../latency/model-file.ts';
 import { protocolPresets, protocols } from '../../latency/protocol.ts';
-import { quantile } from '../../latency/statistics.ts';
+import { quantile } from '../../core/quantile.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
 

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Controller } from '../../search/controller.ts';
 import { controllerNames, openController } from '../../search/controllers.ts';
-import { median, quantile } from '../../latency/statistics.ts';
+import { median, quantile } from '../../core/quantile.ts';
 import { type OptimizationJs, optimizationJsMethods, OptimizationJsSearch } from './optimization-js.ts';
 import { optunaSamplers, runOptuna } from './optuna.ts';
 import { rankSumTest } from './rank-sum.ts';

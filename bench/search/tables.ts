@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseCsv } from '../../core/csv.ts';
 import type { Choices } from '../../core/trial.ts';
-import { quantile } from '../../latency/statistics.ts';
+import { quantile } from '../../core/quantile.ts';
 import { cellIdentity, cellText, nasBench201 } from '../../search/nas-bench-201.ts';
 import type { Objective } from '../../search/objectives.ts';
 import { hypervolume } from '../../search/pareto.ts';

@@ -1,6 +1,6 @@
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { median } from '../../latency/statistics.ts';
+import { median } from '../../core/quantile.ts';
 import type { ContendedTurn, Contender } from './contender.ts';
 import { type Load, meanLoad, meterLoad } from './load.ts';
 

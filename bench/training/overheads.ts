@@ -1,7 +1,7 @@
 import { type Augmentation, augmentationSchema, defaultAugmentation } from '../../data/augment.ts';
 import type { Dataset, Split } from '../../data/dataset.ts';
 import { Random } from '../../core/random.ts';
-import { median } from '../../latency/statistics.ts';
+import { median } from '../../core/quantile.ts';
 import { imageTask } from '../../training/image-task.ts';
 import type { StoredProblem } from './compare.ts';
 import { Contender, type ContenderCommand } from './contender.ts';

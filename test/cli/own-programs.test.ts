@@ -67,11 +67,7 @@ describe('measuring by the user’s own program', () => {
       ['--on', 'wrong.yaml'],
       /wrong\.yaml: not a file of commands[\s\S]*\{request\}/,
     ],
-    [
-      'a precision of a provider',
-      ['--on', 'cpu', '--precision', 'fp16'],
-      /expected fp32 on cpu, got fp16/,
-    ],
+    ['a precision of a provider', ['--on', 'cpu', '--precision', 'fp16'], /expected fp32 on cpu, got fp16/],
     ['a model that cannot run there', ['--on', 'command:picky'], /cannot run there: unsupported \(no Relu\)/],
   ])('ends with exit code 2 for %s', async (_what, args, message) => {
     const { code, stderr } = await measure(...args);

@@ -16,7 +16,7 @@ writeFileSync(
   join(cwd, 'study.yaml'),
   `study: grid
 search: {space: table, trials: 8}
-targets: {gpu: {device: cuda, limit: p50 < 40ms}}
+targets: {gpu: {device: 1080ti, limit: p50 < 40ms}}
 trainer: {parallel: 2, table: {file: grid.csv, key: [a, b], metrics: {accuracy: accuracy, latencyMs.gpu: ms}, cost: s}}
 `,
 );

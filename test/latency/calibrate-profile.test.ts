@@ -4,7 +4,7 @@ import { deviceProfiles } from '../../accelerators/profiles.ts';
 import { Random } from '../../core/random.ts';
 import { calibrateProfile } from '../../latency/calibrate-profile.ts';
 import { programLatency } from '../../latency/roofline.ts';
-import { median } from '../../latency/statistics.ts';
+import { median } from '../../core/quantile.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { type KernelProgram, onnxGraphOf, readKernels } from '../../models/kernels.ts';
 import { decode, sampleChoices } from '../../search/space.ts';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { rankSumTest } from '../../../bench/search/rank-sum.ts';
 import { absoluteReward, runSearch, volumeAfter } from '../../../bench/search/run.ts';
 import { objectives } from '../../../bench/search/tables.ts';
-import { median } from '../../../latency/statistics.ts';
+import { median } from '../../../core/quantile.ts';
 import { openController } from '../../../search/controllers.ts';
 import { optuna, ourVolumes, tables } from './goal.ts';
 

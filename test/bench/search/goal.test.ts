@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { rankSumTest } from '../../../bench/search/rank-sum.ts';
-import { median } from '../../../latency/statistics.ts';
+import { median } from '../../../core/quantile.ts';
 import { optuna, ourVolumes, tables } from './goal.ts';
 
 const device = 'help_fpga';
