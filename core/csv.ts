@@ -1,10 +1,17 @@
 import { InvalidFileError } from './errors.ts';
 
+/** A row of text. */
+export interface CsvRow {
+  /** By column. */
+  readonly cells: Readonly<Record<string, string>>;
+  /** Where it begins in the text, from 1. */
+  readonly line: number;
+}
+
 /** A table of text. */
 export interface CsvTable {
   readonly columns: readonly string[];
-  /** Cells by column, `[row]`. */
-  readonly rows: readonly Readonly<Record<string, string>>[];
+  readonly rows: readonly CsvRow[];
 }
 
 /**
@@ -23,7 +30,7 @@ export function parseCsv(text: string, where: string): CsvTable {
   const rows = body.map(({ cells, line }) => {
     if (cells.length !== columns.length)
       throw new InvalidFileError(`${where}: line ${line}: expected ${columns.length} cells, got ${cells.length}`);
-    return Object.fromEntries(columns.map((name, index) => [name, cells[index] ?? '']));
+    return { cells: Object.fromEntries(columns.map((name, index) => [name, cells[index] ?? ''])), line };
   });
   return { columns, rows };
 }

@@ -1,5 +1,6 @@
+import { parseCsv } from '../core/csv.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
-import { csvRows } from './csv-rows.ts';
+import { median } from '../core/quantile.ts';
 import type { Point } from './laws/law.ts';
 
 /** One finished training: a trial allocation tuple with its score. */
@@ -54,25 +55,25 @@ export function parseRuns(
   where: string,
   columns: Readonly<Partial<Record<Role, string>>> = {},
 ): readonly Run[] {
-  const { names, rows } = csvRows(text);
-  const index = findColumns(names, columns, where);
+  const table = parseCsv(text, where);
+  const headingOf = findColumns(table.columns, columns, where);
   const problems: string[] = [];
   const runs: Run[] = [];
-  for (const { cells, line } of rows) {
+  for (const { cells, line } of table.rows) {
     const number = (role: Role): number | undefined => {
-      const column = index[role];
-      if (column === undefined) return undefined;
-      const cell = cells[column]?.trim() ?? '';
+      const heading = headingOf[role];
+      if (heading === undefined) return undefined;
+      const cell = cells[heading]?.trim() ?? '';
       const value = cell === '' ? Number.NaN : Number(cell);
       if (!(Number.isFinite(value) && value > 0))
-        problems.push(`line ${line}, ${names[column]}: expected a positive number, got ${JSON.stringify(cell)}`);
+        problems.push(`line ${line}, ${heading}: expected a positive number, got ${JSON.stringify(cell)}`);
       return value;
     };
     const [params = Number.NaN, loss = Number.NaN] = [number('n'), number('loss')];
     const [givenData, givenFlops] = [number('d'), number('c')];
     const data = givenData ?? (givenFlops ?? Number.NaN) / (6 * params);
     const flops = givenFlops ?? 6 * params * data;
-    const curve = index.curve === undefined ? undefined : cells[index.curve];
+    const curve = headingOf.curve === undefined ? undefined : cells[headingOf.curve];
     runs.push({ params, data, flops, loss, line, uniqueData: number('unique'), horizon: number('horizon'), curve });
   }
   if (problems.length > 0) {
@@ -86,15 +87,14 @@ function findColumns(
   names: readonly string[],
   columns: Readonly<Partial<Record<Role, string>>>,
   where: string,
-): Readonly<Partial<Record<Role, number>>> {
-  const found: Partial<Record<Role, number>> = {};
+): Readonly<Partial<Record<Role, string>>> {
+  const found: Partial<Record<Role, string>> = {};
   for (const role of Object.keys(headings) as Role[]) {
     const asked = columns[role];
-    const at =
-      asked === undefined
-        ? names.findIndex((name) => (headings[role] as readonly string[]).includes(name.trim().toLowerCase()))
-        : names.indexOf(asked);
-    if (at >= 0) found[role] = at;
+    const heading = names.find((name) =>
+      asked === undefined ? (headings[role] as readonly string[]).includes(name.trim().toLowerCase()) : name === asked,
+    );
+    if (heading !== undefined) found[role] = heading;
     else if (asked !== undefined)
       throw new ConfigError(`${where}: expected a column ${JSON.stringify(asked)}, got ${names.join(', ')}`);
   }
@@ -128,9 +128,6 @@ export type OutlierPolicy =
 
 /** Indices of residuals beyond so many robust standard deviations. */
 export function outlying(residuals: ArrayLike<number>, deviations: number): readonly number[] {
-  const sizes = Float64Array.from(residuals, Math.abs).sort();
-  const half = sizes.length >> 1;
-  const median = sizes.length % 2 ? (sizes[half] ?? 0) : ((sizes[half - 1] ?? 0) + (sizes[half] ?? 0)) / 2;
-  const limit = deviations * 1.4826 * median;
+  const limit = deviations * 1.4826 * median(Array.from(residuals, Math.abs));
   return Array.from({ length: residuals.length }, (_, i) => i).filter((i) => Math.abs(residuals[i] as number) > limit);
 }

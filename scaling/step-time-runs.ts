@@ -1,5 +1,5 @@
+import { parseCsv } from '../core/csv.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
-import { csvRows } from './csv-rows.ts';
 import type { TimedStep } from './step-time.ts';
 
 const needed = ['layers', 'width', 'vocabulary', 'context', 'tokens', 'seconds'] as const;
@@ -12,14 +12,14 @@ const optional = ['heads', 'feedforward', 'gated', 'tied', 'recomputes', 'microb
  * @throws {ConfigError} for columns that are not there; {InvalidFileError} naming line and column of values that are not numbers.
  */
 export function parseTimedSteps(text: string, where: string): readonly TimedStep[] {
-  const { names, rows } = csvRows(text);
-  const lower = names.map((name) => name.trim().toLowerCase());
-  const missing = needed.filter((name) => !lower.includes(name));
+  const { columns, rows } = parseCsv(text, where);
+  const headings = new Map(columns.map((name) => [name.trim().toLowerCase(), name]));
+  const missing = needed.filter((name) => !headings.has(name));
   if (missing.length > 0)
-    throw new ConfigError(`${where}: expected columns ${missing.join(', ')}, got ${names.join(', ')}`);
+    throw new ConfigError(`${where}: expected columns ${missing.join(', ')}, got ${columns.join(', ')}`);
   return rows.map(({ cells, line }) => {
     const number = (name: (typeof needed)[number] | (typeof optional)[number], fallback?: number): number => {
-      const cell = cells[lower.indexOf(name)]?.trim();
+      const cell = cells[headings.get(name) ?? '']?.trim();
       if ((cell === undefined || cell === '') && fallback !== undefined) return fallback;
       const value = Number(cell);
       const flag = name === 'gated' || name === 'tied' || name === 'recomputes';

@@ -71,7 +71,9 @@ export function readTable(
   } catch (cause) {
     throw new ConfigError(`trainer.table.file: expected a table, could not read ${path}`, { cause });
   }
-  const { columns, rows } = parseCsv(text, path);
+  const table = parseCsv(text, path);
+  const { columns } = table;
+  const rows = table.rows.map((row) => row.cells);
   const keys = typeof key === 'string' ? [key] : key;
   const sources = [...Object.values(metrics), ...(cost === undefined ? [] : [cost])].map(columnOf);
   for (const name of [...keys, ...sources.map(({ column }) => column)])

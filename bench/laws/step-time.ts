@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { csvRows } from '../../scaling/csv-rows.ts';
+import { parseCsv } from '../../core/csv.ts';
 import {
   convolutionWork,
   fitStepTime,
@@ -122,9 +122,9 @@ function stepper(model: StepTimeModel): (step: TimedStep) => number {
 }
 
 function convolutions(text: string): void {
-  const { names, rows } = csvRows(text);
+  const { rows } = parseCsv(text, 'timm-train-rtx3090-half.csv');
   const steps = rows.map(({ cells }) => {
-    const number = (name: string): number => Number(cells[names.indexOf(name)]);
+    const number = (name: string): number => Number(cells[name]);
     return {
       batch: number('batch'),
       macs: number('gmacs_fwd_x1e9'),

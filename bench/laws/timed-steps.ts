@@ -1,4 +1,4 @@
-import { csvRows } from '../../scaling/csv-rows.ts';
+import { parseCsv } from '../../core/csv.ts';
 import type { TimedStep } from '../../scaling/step-time.ts';
 import { transformerParams } from '../../scaling/transformer-shape.ts';
 
@@ -6,11 +6,10 @@ import { transformerParams } from '../../scaling/transformer-shape.ts';
 export type TableStep = TimedStep & { readonly params: number };
 
 function table(text: string): readonly ((name: string) => string)[] {
-  const { names, rows } = csvRows(text);
-  return rows.map(
+  return parseCsv(text, 'timed steps').rows.map(
     ({ cells }) =>
       (name) =>
-        cells[names.indexOf(name)] ?? '',
+        cells[name] ?? '',
   );
 }
 

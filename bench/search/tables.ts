@@ -47,7 +47,8 @@ export function hasTables(folder: string): boolean {
  */
 export function nasBench201Tasks(folder: string, averaged = true): readonly Task[] {
   const path = join(folder, nasBenchFile);
-  const { columns, rows } = parseCsv(readFileSync(path, 'utf8'), path);
+  const { columns, rows: lines } = parseCsv(readFileSync(path, 'utf8'), path);
+  const rows = lines.map(({ cells }) => cells);
   return columns
     .filter((column) => column.endsWith('_ms'))
     .map((column) => {
@@ -84,7 +85,8 @@ export function nasBench201Tasks(folder: string, averaged = true): readonly Task
  */
 export function accelNasBenchTasks(folder: string): readonly Task[] {
   const path = join(folder, accelFile);
-  const { columns, rows } = parseCsv(readFileSync(path, 'utf8'), path);
+  const { columns, rows: lines } = parseCsv(readFileSync(path, 'utf8'), path);
+  const rows = lines.map(({ cells }) => cells);
   const tags = columns.filter((column) => column.startsWith('block'));
   const space: SpaceNode = Object.fromEntries(
     tags.map((tag) => {

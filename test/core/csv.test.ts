@@ -8,12 +8,12 @@ describe('a CSV table', () => {
     expect(parseCsv(text, 't.csv')).toEqual({
       columns: ['name', 'a, b', 'c'],
       rows: [
-        { name: 'say "hi"', 'a, b': '1', c: '' },
-        { name: 'two\nlines', 'a, b': '', c: '3' },
+        { line: 2, cells: { name: 'say "hi"', 'a, b': '1', c: '' } },
+        { line: 4, cells: { name: 'two\nlines', 'a, b': '', c: '3' } },
       ],
     });
-    expect(parseCsv('a,b\n1,', 't.csv').rows).toEqual([{ a: '1', b: '' }]);
-    expect(parseCsv('a\n""\n1', 't.csv').rows).toEqual([{ a: '' }, { a: '1' }]);
+    expect(parseCsv('a,b\n1,', 't.csv').rows).toEqual([{ line: 2, cells: { a: '1', b: '' } }]);
+    expect(parseCsv('a\n""\n1', 't.csv').rows.map(({ cells }) => cells)).toEqual([{ a: '' }, { a: '1' }]);
   });
 
   test('names the line of what is wrong', () => {
