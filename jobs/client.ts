@@ -43,7 +43,6 @@ interface Pending {
  */
 export class JobClient {
   readonly #name: string;
-  readonly #study: string;
   readonly #redis: Redis;
   readonly #jobs: Queue;
   readonly #events: QueueEvents;
@@ -51,16 +50,16 @@ export class JobClient {
   readonly #pending = new Map<string, Pending>();
   /** Results given out and not yet forgotten. */
   readonly #given = new Set<string>();
+  /** Results that are safe elsewhere. All others stay, also those that nobody has asked for yet. */
+  readonly #forgotten = new Set<string>();
   readonly #lookAgain: NodeJS.Timeout;
   readonly #removals = new Set<Promise<unknown>>();
 
   private constructor(
     name: string,
-    study: string,
     parts: { readonly redis: Redis; readonly queue: Queue; readonly events: QueueEvents; readonly channel: string },
   ) {
     this.#name = name;
-    this.#study = study;
     this.#redis = parts.redis;
     this.#jobs = parts.queue;
     this.#events = parts.events;
@@ -73,10 +72,10 @@ export class JobClient {
     this.#redis.on('ready', this.#askAgain);
   }
 
-  /** @param redis shared, and not closed with the client. @param study key of the study whose jobs these are. */
+  /** @param redis shared, and not closed with the client. */
   static async open(
     name: string,
-    { redis, place, study }: { readonly redis: Redis; readonly place: RedisPlace; readonly study: string },
+    { redis, place }: { readonly redis: Redis; readonly place: RedisPlace },
   ): Promise<JobClient> {
     const { prefix } = place;
     const queue = new Queue(name, {
@@ -90,7 +89,7 @@ export class JobClient {
     const lastEventId = stream[0]?.[0] ?? '0-0';
     const events = new QueueEvents(name, { connection: place.options, prefix, lastEventId });
     events.on('error', () => {});
-    return new JobClient(name, study, { redis, queue, events, channel: cancelChannel(place) });
+    return new JobClient(name, { redis, queue, events, channel: cancelChannel(place) });
   }
 
   /** Name of its queue. */
@@ -135,6 +134,7 @@ export class JobClient {
   /** Removes a job whose result is safe elsewhere. */
   forget(id: string): void {
     if (!this.#given.delete(id)) return;
+    this.#forgotten.add(id);
     this.#track(this.#jobs.remove(id));
   }
 
@@ -180,7 +180,7 @@ export class JobClient {
     if (pending) {
       this.#given.add(id);
       pending.resolve(value);
-    } else if (this.#isOurs(id) && !this.#given.has(id)) {
+    } else if (this.#forgotten.has(id)) {
       // Redis lost its last second and had work done again that the journal has.
       this.#track(this.#jobs.remove(id));
     }
@@ -211,10 +211,6 @@ export class JobClient {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     return pending;
-  }
-
-  #isOurs(id: string): boolean {
-    return id.startsWith(`${this.#study}.`);
   }
 
   async #takeBack(id: string): Promise<void> {

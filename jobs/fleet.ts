@@ -52,7 +52,7 @@ async function openFleet(parts: {
   const { key, config, signal } = study;
   const clients: JobClient[] = [];
   const clientOf = async (queue: string): Promise<JobClient> => {
-    const client = await JobClient.open(queue, { redis, place, study: key });
+    const client = await JobClient.open(queue, { redis, place });
     clients.push(client);
     return client;
   };

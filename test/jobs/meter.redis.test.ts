@@ -33,7 +33,7 @@ describe.skipIf(!hasRedis)('a meter over a fleet', () => {
       protocol: 'quick',
       signal,
       hasHere: (device) => device === 'simulated',
-      clientOf: (device) => fleet.client('study-1', `measure.${device}`),
+      clientOf: (device) => fleet.client(`measure.${device}`),
     });
     fleet.closing(() => here.close());
     return meter;

@@ -99,6 +99,28 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
     expect(held.runs).toBe(1);
   });
 
+  it('keeps what is finished after a study came back and before it asks', async () => {
+    const held = new Held();
+    const { redis, queue } = bare();
+    fleet.worker([service(held.serve)]);
+    const first = await fleet.client();
+    void first.ask(name, {}, { signal: never }).catch(() => {});
+    await held.begun;
+    await first.close();
+    const second = await fleet.client();
+    held.finish({ done: true });
+    await until(async () => (await (await queue.getJob(name))?.getState()) === 'completed');
+    // Events come in order: this one is heard after that one of the job.
+    const next = jobId('study-1', 't0002', 1);
+    const asked = second.ask(next, {}, { signal: never });
+    await until(() => held.runs === 2);
+    held.finish({ next: true });
+    expect(await asked).toEqual({ next: true });
+    expect(await redis.exists(queue.toKey(name))).toBe(1);
+    expect(await second.ask(name, {}, { signal: never })).toEqual({ done: true });
+    expect(held.runs).toBe(2);
+  });
+
   it('refuses the result of a worker that was stalled and revived', async () => {
     const { redis, lockOf, queue } = bare();
     const options = { lockMs: 300 };
