@@ -26,13 +26,15 @@ function retryDelayMs(tries: number): number {
  */
 export function redisPlace(url: string, env: NodeJS.ProcessEnv = process.env): RedisPlace {
   const expected = '--redis: expected redis://host:port/database or rediss://… for TLS';
-  if (!URL.canParse(url)) throw new ConfigError(`${expected}, got ${JSON.stringify(url.replace(/:[^:@/]*@/, ':…@'))}`);
-  const { protocol, hostname, port, username, password, pathname, searchParams } = new URL(url);
-  if (protocol !== 'redis:' && protocol !== 'rediss:') throw new ConfigError(`${expected}, got ${protocol}//…`);
-  if (password !== '')
+  // Before it is parsed: with an unescaped "/" in it a password would be taken for a port or a database, and shown.
+  if (/^\w*:\/*(?!\/).*[:/?#].*@/.test(url))
     throw new ConfigError(
       '--redis: expected no password in the URL, where process lists show it; set RIDGEPOINT_REDIS_PASSWORD_FILE or RIDGEPOINT_REDIS_PASSWORD',
     );
+  if (!URL.canParse(url))
+    throw new ConfigError(`${expected}, got ${JSON.stringify(url.replace(/^(\w*:\/*).*@/, '$1…@'))}`);
+  const { protocol, hostname, port, username, pathname, searchParams } = new URL(url);
+  if (protocol !== 'redis:' && protocol !== 'rediss:') throw new ConfigError(`${expected}, got ${protocol}//…`);
   const database = pathname.replace(/^\//, '') || '0';
   if (!/^\d+$/.test(database)) throw new ConfigError(`${expected}, got the database ${JSON.stringify(database)}`);
   const unknown = [...searchParams.keys()].filter((key) => key !== 'namespace');
