@@ -1,7 +1,8 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { RedisOptions } from 'bullmq';
 import { Redis } from 'ioredis';
-import { ConfigError } from '../core/errors.ts';
+import { ConfigError, InterruptedError } from '../core/errors.ts';
 
 /** Where the queues are. Holds the password: print {@link RedisPlace.name}, never the rest. */
 export interface RedisPlace {
@@ -101,6 +102,24 @@ export function connect({ options, name }: RedisPlace, say: (text: string) => vo
     state = 'up';
   });
   return redis;
+}
+
+/** What waits for Redis, which may not be there for hours. @throws {InterruptedError} at once when aborted. */
+export async function untilInterrupted<Value>(
+  waiting: Promise<Value>,
+  { name }: RedisPlace,
+  signal: AbortSignal,
+): Promise<Value> {
+  const settled = new AbortController();
+  const aborted = signal.aborted ? Promise.resolve() : once(signal, 'abort', { signal: settled.signal });
+  const interrupted = aborted.then(() => {
+    throw new InterruptedError(`waiting for Redis at ${name}: interrupted`);
+  });
+  try {
+    return await Promise.race([waiting, interrupted]);
+  } finally {
+    settled.abort();
+  }
 }
 
 /** Closes a connection that {@link connect} made, without anybody being told that Redis is gone. */

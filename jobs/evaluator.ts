@@ -21,8 +21,8 @@ export interface FleetEvaluatorOptions {
   readonly store: FolderArtefacts;
   /** Trainings that the workers there do at once. */
   readonly capacity: () => number;
-  /** Lets go of what was opened for it. */
-  readonly onClose?: () => void;
+  /** Closes the client, and lets go of what else was opened for it. */
+  readonly close: () => Promise<void>;
 }
 
 /** Pause before a second attempt; it doubles with each further one, and is spread by half of itself either way. */
@@ -95,9 +95,8 @@ export class FleetEvaluator implements Evaluator {
     if (name !== undefined) this.#options.client.forget(name);
   }
 
-  async close(): Promise<void> {
-    await this.#options.client.close();
-    this.#options.onClose?.();
+  close(): Promise<void> {
+    return this.#options.close();
   }
 
   /** What is common to all jobs, put where workers find it, once. */

@@ -14,7 +14,7 @@ export interface FleetMeterOptions {
   /** Measures what this host has. */
   readonly here: LatencyMeter;
   readonly hasHere: (device: string) => boolean;
-  /** The queue of a device, opened when it is first needed. */
+  /** The queue of a device, opened when it is first needed, and closed by whoever opens it. */
   readonly clientOf: (device: string) => Promise<JobClient>;
   readonly study: string;
   readonly store: FolderArtefacts;
@@ -40,6 +40,8 @@ export function fleetMeter(options: FleetMeterOptions): LatencyMeter {
     const device = commandNameOf(id) ?? id;
     const opened = clients.get(device) ?? clientOf(device);
     clients.set(device, opened);
+    // What could not be opened may be the next time.
+    opened.catch(() => clients.delete(device));
     const client = await opened;
     const setting = { device, batch, threads, precision, limit };
     const job: MeasureJob = { schema: 1, study, model, setting, protocol };
@@ -67,9 +69,6 @@ export function fleetMeter(options: FleetMeterOptions): LatencyMeter {
       return measure({ file, spec }, target, 'thorough');
     },
     journalled: (latency) => jobs.get(latency)?.(),
-    close: async () => {
-      await here.close();
-      for (const opened of clients.values()) await (await opened).close();
-    },
+    close: () => here.close(),
   };
 }

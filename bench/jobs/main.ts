@@ -151,6 +151,7 @@ function ours(): Promise<Cost> {
       capacity: () => slots,
       artefacts: new FolderArtefacts(join(folder, 'artefacts')),
       store: new FolderArtefacts(store),
+      close: () => client.close(),
     });
     return {
       call: async (index) => {
@@ -194,6 +195,7 @@ async function journalled(
       artefacts,
       capacity: () => concurrency,
       store: new FolderArtefacts(store),
+      close: () => client.close(),
     });
   });
   const seconds = (performance.now() - startMs) / 1000;

@@ -48,7 +48,7 @@ describe.skipIf(!hasRedis)('over a real Redis', () => {
     const data = await smallData(folder);
     const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
     const store = new FolderArtefacts(storeIn(folder));
-    const at = { study: 's-1', trainer: {}, artefacts, store, capacity: () => 1 };
+    const at = { study: 's-1', trainer: {}, artefacts, store, capacity: () => 1, close: () => Promise.resolve() };
     const client = await fleet.client();
     return {
       ids,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { InfeasibleModelError } from '../../core/errors.ts';
+import type { JobClient } from '../../jobs/client.ts';
 import { fleetMeter } from '../../jobs/meter.ts';
 import { readOffer } from '../../jobs/offer.ts';
 import { servicesOf } from '../../jobs/services.ts';
@@ -24,7 +25,10 @@ const far = config.targets['far'] ?? near;
 describe.skipIf(!hasRedis)('a meter over a fleet', () => {
   const fleet = new FleetFixture();
 
-  const meterIn = (folder: string): LatencyMeter => {
+  const meterIn = (
+    folder: string,
+    clientOf = (device: string): Promise<JobClient> => fleet.client(`measure.${device}`),
+  ): LatencyMeter => {
     const here = openLatencyMeter(config, signal);
     const meter = fleetMeter({
       here,
@@ -33,7 +37,7 @@ describe.skipIf(!hasRedis)('a meter over a fleet', () => {
       protocol: 'quick',
       signal,
       hasHere: (device) => device === 'simulated',
-      clientOf: (device) => fleet.client(`measure.${device}`),
+      clientOf,
     });
     fleet.closing(() => here.close());
     return meter;
@@ -69,6 +73,20 @@ describe.skipIf(!hasRedis)('a meter over a fleet', () => {
     expect(await kept()).toHaveLength(2);
     for (const latency of [first, second]) meter.journalled?.(latency);
     while ((await kept()).length > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+
+  it('opens the queue of a device again where it could not be opened before', async () => {
+    const folder = fileFolder();
+    const offer = readOffer(undefined, { devices: ['simulated'], slots: 0, store: storeIn(folder) });
+    fleet.worker(servicesOf({ ...offer, devices: { 'edge-board': 'simulated' } }, 'worker'));
+    let tries = 0;
+    const meter = meterIn(folder, (device) =>
+      ++tries === 1 ? Promise.reject(new Error('gone')) : fleet.client(`measure.${device}`),
+    );
+    await expect(meter.measureSpec(spec, far)).rejects.toThrow('gone');
+    expect(await meter.measureSpec(spec, far)).toMatchObject({ batch: 4 });
+    await meter.measureSpec(spec, far);
+    expect(tries).toBe(2);
   });
 
   it('carries that a device cannot run a network, with the limit it met', async () => {
