@@ -161,6 +161,8 @@ export class JobClient {
   }
 
   readonly #askAgain = (): void => {
+    // Until Redis is there again commands would pile up; then everything is asked for anyway.
+    if (this.#redis.status !== 'ready') return;
     for (const id of this.#pending.keys()) this.#add(id);
   };
 

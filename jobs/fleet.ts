@@ -71,7 +71,10 @@ async function openFleet(parts: {
   await look();
   const client = await clientOf(trainQueue(trainerName));
   const hasHere = await devicesHere(study);
-  const looking = setInterval(() => void look().catch(() => {}), heartbeatMs).unref();
+  const lookAgain = (): void => {
+    if (redis.status === 'ready') look().catch(() => {});
+  };
+  const looking = setInterval(lookAgain, heartbeatMs).unref();
   const evaluator = new FleetEvaluator({
     client,
     study: key,

@@ -82,7 +82,7 @@ export class FleetWorker {
       this.#workers.get(queue)?.cancelJob(job, 'cancelled');
     });
     this.#subscriber.subscribe(cancelChannel(place)).catch(() => {});
-    this.#beat();
+    this.#redis.on('ready', () => this.#beat());
     this.#beating = setInterval(() => this.#beat(), heartbeatMs);
   }
 
@@ -134,7 +134,7 @@ export class FleetWorker {
     this.#doing.add(name);
     this.#empty.delete(service.queue);
     try {
-      return await service.serve({ id: name, data: job.data, signal, tell: paced(job) });
+      return await service.serve({ id: name, data: job.data, signal, tell: this.#paced(job) });
     } catch (error) {
       if (isBroken(error)) this.#withdraw(service.queue, (error as Error).message);
       const isPreempted = error instanceof InterruptedError && !signal.aborted;
@@ -152,6 +152,22 @@ export class FleetWorker {
     }
   }
 
+  /**
+   * Progress no oftener than {@link progressEveryMs}, for each is an event that every listener gets, and only while Redis
+   * is there. Notices always pass.
+   */
+  #paced(job: Job): Work['tell'] {
+    let lastMs = Number.NEGATIVE_INFINITY;
+    return (news) => {
+      const nowMs = performance.now();
+      if (!('notice' in news)) {
+        if (this.#redis.status !== 'ready' || nowMs - lastMs < progressEveryMs) return;
+        lastMs = nowMs;
+      }
+      void job.updateProgress(news).catch(() => {});
+    };
+  }
+
   #withdraw(queue: string, why: string): void {
     this.#options.say(`this worker takes no more jobs of ${queue}: ${why}`);
     this.#withdrawn.add(queue);
@@ -164,7 +180,9 @@ export class FleetWorker {
     if (until === 'drained' && this.#doing.size === 0 && this.#empty.size === services.length) this.stop('finish');
   }
 
+  /** Says that it is there. Without Redis words would pile up, and one that is leaving offers nothing. */
   #beat(): void {
+    if (this.#redis.status !== 'ready' || this.#stopping !== undefined) return;
     const { id, place, services } = this.#options;
     const offered = services.filter(({ queue }) => !this.#withdrawn.has(queue));
     const trainers = offered.flatMap(({ offers }) => ('trainer' in offers ? [offers.trainer] : []));
@@ -192,18 +210,6 @@ export class FleetWorker {
 /** The program that a service needs does not work here. */
 function isBroken(error: unknown): boolean {
   return error instanceof CommandError && (error.failure === 'environmentBroken' || error.failure === 'notStarted');
-}
-
-/** Progress no oftener than {@link progressEveryMs}: each is an event that every listener gets. Notices always pass. */
-function paced(job: Job): Work['tell'] {
-  let lastMs = Number.NEGATIVE_INFINITY;
-  return (news) => {
-    const isProgress = !('notice' in news);
-    const nowMs = performance.now();
-    if (isProgress && nowMs - lastMs < progressEveryMs) return;
-    if (isProgress) lastMs = nowMs;
-    void job.updateProgress(news).catch(() => {});
-  };
 }
 
 /** Connections that break are told by `connect`; a lock that is gone is how BullMQ says that another worker has the job. */
