@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { hostname, totalmem } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { CommandError } from '../commands/run.ts';
 import { InterruptedError } from '../core/errors.ts';
@@ -46,6 +46,8 @@ export interface WorkerOptions {
 
 /** A job that lost its worker so often is quarantined: it may be what ended them. */
 const stallsAllowed = 5;
+/** Pause before a job that a worker lost to itself is offered again. */
+const lostToItselfMs = 5000;
 /** Time between two pieces of progress of a job. */
 const progressEveryMs = 1000;
 /** Redis that is gone is waited for this long before a worker ends without a word. */
@@ -62,7 +64,8 @@ export class FleetWorker {
   readonly #workers: ReadonlyMap<string, Worker>;
   readonly #beating: NodeJS.Timeout;
   readonly #over = new EventEmitter();
-  readonly #doing = new Set<string>();
+  /** By job; aborting ends what was lost to this very worker. */
+  readonly #doing = new Map<string, AbortController>();
   /** Queues that nothing waits in, as far as is known. */
   readonly #empty = new Set<string>();
   /** Queues that this worker turned out not to be able to serve. */
@@ -129,9 +132,18 @@ export class FleetWorker {
     return worker;
   }
 
-  async #perform(service: Service, job: Job, token: string, signal: AbortSignal): Promise<object> {
+  async #perform(service: Service, job: Job, token: string, given: AbortSignal): Promise<object> {
     const name = job.id ?? '';
-    this.#doing.add(name);
+    const doing = this.#doing.get(name);
+    if (doing) {
+      // It was stalled, and is still at it: BullMQ renews one lock a job id, so the first to end would end it for both.
+      doing.abort();
+      await job.moveToDelayed(Date.now() + lostToItselfMs, token);
+      throw new DelayedError();
+    }
+    const controller = new AbortController();
+    const signal = AbortSignal.any([given, controller.signal]);
+    this.#doing.set(name, controller);
     this.#empty.delete(service.queue);
     try {
       return await service.serve({ id: name, data: job.data, signal, tell: this.#paced(job) });
@@ -189,7 +201,7 @@ export class FleetWorker {
     const devices = offered.flatMap(({ offers }) => ('device' in offers ? [offers.device] : []));
     const slots = Math.max(0, ...offered.map(({ offers, slots: own }) => ('trainer' in offers ? own : 0)));
     const here = { host: hostname(), pid: process.pid, version: ridgepointVersion(), memoryBytes: totalmem() };
-    const presence = { schema: 1 as const, id, ...here, trainers, devices, slots, jobs: [...this.#doing] };
+    const presence = { schema: 1 as const, id, ...here, trainers, devices, slots, jobs: [...this.#doing.keys()] };
     void announce(this.#redis, place.prefix, presence).catch(() => {});
   }
 

@@ -123,7 +123,7 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
 
   it('refuses the result of a worker that was stalled and revived', async () => {
     const { redis, lockOf, queue } = bare();
-    const options = { lockMs: 300 };
+    const options = { lockMs: 1500 };
     const calls = new EventEmitter();
     const begun = once(calls, 'begun');
     // Deaf to its signal, as a stopped process is.
@@ -151,10 +151,38 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
     expect((await queue.getJob(name))?.returnvalue).toEqual({ by: 'second' });
   });
 
+  it('does not do twice at once a job that it lost to itself', async () => {
+    const { redis, lockOf, queue } = bare();
+    const calls = new EventEmitter();
+    const begun = once(calls, 'begun');
+    let [now, most] = [0, 0];
+    const deaf = async ({ id }: Work): Promise<object> => {
+      most = Math.max(most, ++now);
+      const revived = once(calls, 'revive');
+      calls.emit('begun', id);
+      const [result] = (await revived) as [object];
+      now--;
+      return result;
+    };
+    fleet.worker([service(deaf, 2)], { lockMs: 1500 });
+    const client = await fleet.client();
+    const answer = client.ask(name, {}, { signal: never });
+    await begun;
+    await redis.del(lockOf(name));
+    await until(async () => (await (await queue.getJob(name))?.getState()) === 'delayed');
+    const again = once(calls, 'begun');
+    calls.emit('revive', { run: 1 });
+    await (await queue.getJob(name))?.promote();
+    await again;
+    calls.emit('revive', { run: 2 });
+    expect(await answer).toEqual({ run: 2 });
+    expect(most).toBe(1);
+  });
+
   it('renews the lock of a job that takes many times as long', async () => {
     const held = new Held();
     const { redis, lockOf } = bare();
-    const options = { lockMs: 300 };
+    const options = { lockMs: 1500 };
     fleet.worker([service(held.serve)], options);
     const client = await fleet.client();
     const answer = client.ask(name, {}, { signal: never });
@@ -166,7 +194,7 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
       const nowMs = await redis.pttl(lockOf(name));
       if (nowMs > leftMs) renewals++;
       leftMs = nowMs;
-      return renewals >= 8;
+      return renewals >= 3;
     });
     expect(await redis.exists(lockOf(name))).toBe(1);
     held.finish({ by: 'the first' });
@@ -220,8 +248,8 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
       // As if its process were gone: the lock is not there and nobody renews it.
       void redis.del(lockOf(work.id));
       return new Promise((resolve) => runs.push(() => resolve({})));
-    }, 20);
-    fleet.worker([endless], { lockMs: 200 });
+    });
+    for (let index = 0; index < 8; index++) fleet.worker([endless], { lockMs: 200 });
     const client = await fleet.client();
     const failure = await client.ask(name, {}, { signal: never }).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'quarantined', retry: false });
