@@ -24,6 +24,8 @@ export interface AskOptions {
   readonly signal: AbortSignal;
   /** The job waits so long before a worker may take it. */
   readonly delayMs?: number;
+  /** A failure that is found, of an earlier time that it was asked for, is no answer: it is done again. */
+  readonly anew?: boolean;
   readonly onNews?: (news: News) => void;
 }
 
@@ -31,6 +33,8 @@ interface Pending {
   readonly add: (delayMs?: number) => Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
+  /** Whether a failure that is found is no answer; one that is heard of is. */
+  anew: boolean;
   readonly onNews: AskOptions['onNews'];
 }
 
@@ -107,7 +111,7 @@ export class JobClient {
    * @throws {InterruptedError} when aborted: the job is taken back, or cancelled where it runs.
    * @throws {RidgepointError} what the worker failed with.
    */
-  ask(id: string, data: object, { signal, delayMs, onNews }: AskOptions): Promise<unknown> {
+  ask(id: string, data: object, { signal, delayMs, anew = false, onNews }: AskOptions): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(new InterruptedError(`${id}: interrupted before it was asked for`));
       const abort = (): void => {
@@ -123,7 +127,7 @@ export class JobClient {
       };
       const add = (delay?: number): Promise<unknown> =>
         this.#jobs.add(this.#name, data, { jobId: id, ...(delay ? { delay } : {}) });
-      this.#pending.set(id, { add, resolve: settled(resolve), reject: settled(reject), onNews });
+      this.#pending.set(id, { add, resolve: settled(resolve), reject: settled(reject), anew, onNews });
       // Every job in the queue listens to it.
       setMaxListeners(0, signal);
       signal.addEventListener('abort', abort, { once: true });
@@ -168,12 +172,17 @@ export class JobClient {
 
   /** A job that was there already: it may have been finished before anybody listened. */
   async #look(id: string): Promise<void> {
-    if (!this.#pending.has(id)) return;
+    const pending = this.#pending.get(id);
+    if (!pending) return;
     // One reading, so that what it says of the job was true at once: it may be finishing, or Redis coming back.
     const job = await this.#jobs.getJob(id);
     if (!job) this.#add(id);
     else if (job.finishedOn === undefined) return;
-    else if (job.failedReason) this.#failed(id, job.failedReason);
+    else if (job.failedReason && pending.anew) {
+      pending.anew = false;
+      await this.#jobs.remove(id);
+      this.#add(id);
+    } else if (job.failedReason) this.#failed(id, job.failedReason);
     else this.#completed(id, job.returnvalue);
   }
 

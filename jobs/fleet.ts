@@ -49,7 +49,7 @@ async function openFleet(parts: {
   readonly close: () => Promise<void>;
 }): Promise<Pick<StudyContext, 'evaluator' | 'meter'>> {
   const { study, here, redis, clients, place, store, close } = parts;
-  const { key, config, signal } = study;
+  const { key, config, measured, signal } = study;
   const clientOf = async (queue: string): Promise<JobClient> => {
     const client = await JobClient.open(queue, { redis, place });
     clients.push(client);
@@ -92,7 +92,7 @@ async function openFleet(parts: {
   const clientOfDevice = (device: string): Promise<JobClient> =>
     untilInterrupted(clientOf(measureQueue(device)), place, signal);
   const protocol = config.latency;
-  const meter = fleetMeter({ here, hasHere, clientOf: clientOfDevice, study: key, store, protocol, signal });
+  const meter = fleetMeter({ here, hasHere, clientOf: clientOfDevice, study: key, store, measured, protocol, signal });
   return { evaluator, meter };
 }
 

@@ -27,7 +27,7 @@ describe.skipIf(!hasRedis)('over a real Redis', () => {
     const data = await smallData(folder);
     const { signal } = new AbortController();
     const config = resolveStudy({ study: 'case', targets: { edge: { device: 'simulated' } }, trainer }, 'case.yaml');
-    const open = { key: `case-${++made}`, config, artefacts, signal, onNotice: fleet.say };
+    const open = { key: `case-${++made}`, measured: () => 0, config, artefacts, signal, onNotice: fleet.say };
     const file = withoutData ? join(folder, 'gone') : data.file;
     const meter = openLatencyMeter(config, signal);
     const { evaluator } = await fleetOver(fleet.place, store)({ ...open, data: { ...data, file } }, meter);

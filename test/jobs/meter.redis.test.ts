@@ -25,6 +25,9 @@ const far = config.targets['far'] ?? near;
 describe.skipIf(!hasRedis)('a meter over a fleet', () => {
   const fleet = new FleetFixture();
 
+  /** Latencies in the journal. */
+  let measured = 0;
+
   const meterIn = (
     folder: string,
     clientOf = (device: string): Promise<JobClient> => fleet.client(`measure.${device}`),
@@ -34,6 +37,7 @@ describe.skipIf(!hasRedis)('a meter over a fleet', () => {
       here,
       study: 'study-1',
       store: new FolderArtefacts(storeIn(folder)),
+      measured: () => measured,
       protocol: 'quick',
       signal,
       hasHere: (device) => device === 'simulated',
@@ -69,10 +73,31 @@ describe.skipIf(!hasRedis)('a meter over a fleet', () => {
     const kept = (): Promise<string[]> => redis.keys(`${place.prefix}:measure.edge-board:study-1.m-*`);
     const first = await meter.measureSpec(spec, far);
     expect(await kept()).toHaveLength(1);
-    const second = await meter.measureSpec(spec, far);
+    // Killed before the journal had it.
+    expect(await meterIn(folder).measureSpec(spec, far)).toEqual(first);
+    expect(await kept()).toHaveLength(1);
+    // And killed when it had, before Redis heard of it: a second measurement is one of its own.
+    measured++;
+    const later = meterIn(folder);
+    const second = await later.measureSpec(spec, far);
     expect(await kept()).toHaveLength(2);
-    for (const latency of [first, second]) meter.journalled?.(latency);
+    meter.journalled?.(first);
+    later.journalled?.(second);
     while ((await kept()).length > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+
+  it('measures again what failed, since that may have been repaired', async () => {
+    const folder = fileFolder();
+    const edge = { queue: 'measure.edge-board', offers: { device: 'edge-board' } };
+    const broken = fleet.worker([{ ...service(() => Promise.reject(new Error('no driver'))), ...edge }]);
+    const meter = meterIn(folder);
+    await expect(meter.measureSpec(spec, far)).rejects.toThrow('no driver');
+    await expect(meter.measureSpec(spec, far)).rejects.toThrow('no driver');
+    broken.stop('finish');
+    await broken.ended;
+    const offer = readOffer(undefined, { devices: ['simulated'], slots: 0, store: storeIn(folder) });
+    fleet.worker(servicesOf({ ...offer, devices: { 'edge-board': 'simulated' } }, 'worker'));
+    expect(await meterIn(folder).measureSpec(spec, far)).toMatchObject({ batch: 4 });
   });
 
   it('opens the queue of a device again where it could not be opened before', async () => {
