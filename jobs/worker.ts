@@ -70,6 +70,8 @@ export class FleetWorker {
   readonly #empty = new Set<string>();
   /** Queues that this worker turned out not to be able to serve. */
   readonly #withdrawn = new Set<string>();
+  /** With `once`: the one job is there. */
+  #hasTaken = false;
   #stopping: 'return' | 'finish' | undefined;
   /** Resolves when it has ended: nothing runs, everything is given back or done. */
   readonly ended: Promise<unknown> = once(this.#over, 'over');
@@ -103,7 +105,7 @@ export class FleetWorker {
   }
 
   #serve(service: Service): Worker {
-    const { id, place, lockMs, say } = this.#options;
+    const { id, place, lockMs, say, until } = this.#options;
     const worker = new Worker<unknown, object>(
       service.queue,
       // BullMQ makes a signal for processors of three parameters.
@@ -112,7 +114,7 @@ export class FleetWorker {
         connection: place.options,
         prefix: place.prefix,
         name: id,
-        concurrency: service.slots,
+        concurrency: until === 'once' ? 1 : service.slots,
         lockDuration: lockMs,
         stalledInterval: lockMs / 2,
         maxStalledCount: stallsAllowed,
@@ -140,6 +142,15 @@ export class FleetWorker {
       doing.abort();
       await job.moveToDelayed(Date.now() + lostToItselfMs, token);
       throw new DelayedError();
+    }
+    if (this.#options.until === 'once') {
+      // Of two queues that gave a job at once, the second takes it back.
+      if (this.#hasTaken) {
+        await job.moveToWait(token);
+        throw new WaitingError();
+      }
+      this.#hasTaken = true;
+      for (const worker of this.#workers.values()) void worker.pause(true);
     }
     const controller = new AbortController();
     const signal = AbortSignal.any([given, controller.signal]);
@@ -189,7 +200,8 @@ export class FleetWorker {
 
   #stopIfDrained(): void {
     const { until, services } = this.#options;
-    if (until === 'drained' && this.#doing.size === 0 && this.#empty.size === services.length) this.stop('finish');
+    const isOver = services.every(({ queue }) => this.#empty.has(queue) || this.#withdrawn.has(queue));
+    if (until === 'drained' && this.#doing.size === 0 && isOver) this.stop('finish');
   }
 
   /** Says that it is there. Without Redis words would pile up, and one that is leaving offers nothing. */

@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { Redis } from 'ioredis';
 import { Queue } from 'bullmq';
 import { describe, expect, it } from 'vitest';
+import { CommandError } from '../../commands/run.ts';
 import { EnvironmentError, InterruptedError } from '../../core/errors.ts';
 import { jobId, received, trainJobSchema } from '../../jobs/contract.ts';
 import { present, whyWaiting } from '../../jobs/presence.ts';
@@ -217,7 +218,10 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
   it('finishes its work when it is to drain, and ends after one job when told so', async () => {
     const client = await fleet.client();
     const asked = [1, 2, 3].map((trial) => client.ask(jobId('study-1', `t000${trial}`, 1), {}, { signal: never }));
-    const single = fleet.worker([service((work) => Promise.resolve({ id: work.id }))], { until: 'once', id: 'once' });
+    const single = fleet.worker([service((work) => Promise.resolve({ id: work.id }), 3)], {
+      until: 'once',
+      id: 'once',
+    });
     await single.ended;
     expect(await Promise.race(asked)).toEqual({ id: 'study-1.t0001.1' });
     expect(client.waiting).toBe(2);
@@ -227,6 +231,19 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
     });
     await drain.ended;
     expect(await Promise.all(asked)).toHaveLength(3);
+  });
+
+  it('ends when it is to drain a queue that it turns out not to serve', async () => {
+    const broken = new CommandError('environmentBroken', 'no driver');
+    const { queue } = bare();
+    const client = await fleet.client();
+    const answer = client.ask(name, {}, { signal: never });
+    await until(async () => (await queue.getJob(name)) !== undefined);
+    const drain = fleet.worker([service(() => Promise.reject(broken))], { until: 'drained' });
+    await drain.ended;
+    fleet.worker([service(() => Promise.resolve({ by: 'another' }))], { id: 'another' });
+    expect(await answer).toEqual({ by: 'another' });
+    expect(fleet.said.join()).toContain('this worker takes no more jobs of train.built-in: no driver');
   });
 
   it('carries failures with their codes, and keeps the job with its reason and log', async () => {
