@@ -8,6 +8,7 @@ import { fleetMeter } from '../../jobs/meter.ts';
 import { readOffer } from '../../jobs/offer.ts';
 import { servicesOf } from '../../jobs/services.ts';
 import { FolderArtefacts } from '../../study/artefacts.ts';
+import { candidateModel } from '../../latency/model-file.ts';
 import type { LatencyMeter } from '../../study/context.ts';
 import { openLatencyMeter } from '../../study/meter.ts';
 import { resolveStudy } from '../../study/study-file.ts';
@@ -18,7 +19,7 @@ import { hasRedis } from './redis-server.ts';
 
 const { signal } = new AbortController();
 const targets = { near: { device: 'simulated' }, far: { device: 'edge-board', batch: 4 } };
-const config = resolveStudy({ study: 'x', targets }, 'x.yaml');
+const config = resolveStudy({ study: 'x', targets }, 'x.yaml', { elsewhere: true });
 const near = config.targets['near'] ?? { device: '', batch: 1, threads: 1, precision: 'fp32' };
 const far = config.targets['far'] ?? near;
 
@@ -57,8 +58,10 @@ describe.skipIf(!hasRedis)('a meter over a fleet', () => {
     expect(here).toEqual(await alone.measureSpec(spec, near));
     expect(there).toEqual(await alone.measureSpec(spec, { ...far, device: 'simulated' }));
     const path = join(folder, 'model.onnx');
-    writeFileSync(path, 'not read by a device that is computed');
-    expect(await meter.measureFile(path, far, spec)).toEqual(there);
+    writeFileSync(path, candidateModel(spec, far.batch));
+    expect(await meter.measureFile(path, far, spec)).toEqual(
+      await alone.measureFile(path, { ...far, device: 'simulated' }, spec),
+    );
     await alone.close();
   });
 

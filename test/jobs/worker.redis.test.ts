@@ -180,7 +180,7 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
     expect(most).toBe(1);
   });
 
-  it('renews the lock of a job that takes many times as long', async () => {
+  it('renews the lock of a job that takes longer', async () => {
     const held = new Held();
     const { redis, lockOf } = bare();
     const options = { lockMs: 1500 };
