@@ -8,11 +8,13 @@ import { runStudy, type StudyOptions } from '../study/study.ts';
 import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
 import { interruptible, openReporter } from './progress.ts';
 
+const defaultRuns = 'runs';
+
 /** `ridgepoint search study.yaml`: the whole job. */
 export const command = defineCommand({
   args: {
     study: { type: 'positional', description: 'study file (YAML)', required: true },
-    runs: { type: 'string', description: 'folder that holds studies', default: 'runs' },
+    runs: { type: 'string', description: 'folder that holds studies', default: defaultRuns },
     'dry-run': {
       type: 'boolean',
       description: 'print the resolved study, the size of its space and what it would cost; run nothing',
@@ -32,11 +34,24 @@ export const command = defineCommand({
     await runWithProgress(config, {
       folder: join(args.runs, config.study),
       json: args.json ?? false,
-      again: `ridgepoint search ${args.study}${args.redis === undefined ? '' : ` --redis ${args.redis}`}`,
+      again: againCommand(args),
       fleet: args.redis === undefined ? undefined : await fleetAt(args.redis, args.store ?? join(args.runs, 'store')),
     });
   },
 });
+
+/** The command that goes on with what was interrupted. */
+function againCommand(args: {
+  readonly study: string;
+  readonly runs: string;
+  readonly redis?: string | undefined;
+  readonly store?: string | undefined;
+}): string {
+  const { study, runs, redis, store } = args;
+  const flags = { runs: runs === defaultRuns ? undefined : runs, redis, store };
+  const given = Object.entries(flags).flatMap(([name, value]) => (value === undefined ? [] : [` --${name} ${value}`]));
+  return `ridgepoint search ${study}${given.join('')}`;
+}
 
 /** Loaded when asked for: without --redis nothing of the queue is. */
 async function fleetAt(url: string, store: string): Promise<StudyOptions['fleet']> {

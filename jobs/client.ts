@@ -24,6 +24,8 @@ export interface AskOptions {
   readonly signal: AbortSignal;
   /** The job waits so long before a worker may take it. */
   readonly delayMs?: number;
+  /** A failure that is found, of an earlier time that it was asked for, is no answer: it is done again. */
+  readonly anew?: boolean;
   readonly onNews?: (news: News) => void;
 }
 
@@ -31,6 +33,8 @@ interface Pending {
   readonly add: (delayMs?: number) => Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
+  /** Whether a failure that is found is no answer; one that is heard of is. */
+  anew: boolean;
   readonly onNews: AskOptions['onNews'];
 }
 
@@ -43,7 +47,6 @@ interface Pending {
  */
 export class JobClient {
   readonly #name: string;
-  readonly #study: string;
   readonly #redis: Redis;
   readonly #jobs: Queue;
   readonly #events: QueueEvents;
@@ -51,16 +54,16 @@ export class JobClient {
   readonly #pending = new Map<string, Pending>();
   /** Results given out and not yet forgotten. */
   readonly #given = new Set<string>();
+  /** Results that are safe elsewhere. All others stay, also those that nobody has asked for yet. */
+  readonly #forgotten = new Set<string>();
   readonly #lookAgain: NodeJS.Timeout;
   readonly #removals = new Set<Promise<unknown>>();
 
   private constructor(
     name: string,
-    study: string,
     parts: { readonly redis: Redis; readonly queue: Queue; readonly events: QueueEvents; readonly channel: string },
   ) {
     this.#name = name;
-    this.#study = study;
     this.#redis = parts.redis;
     this.#jobs = parts.queue;
     this.#events = parts.events;
@@ -73,10 +76,10 @@ export class JobClient {
     this.#redis.on('ready', this.#askAgain);
   }
 
-  /** @param redis shared, and not closed with the client. @param study key of the study whose jobs these are. */
+  /** @param redis shared, and not closed with the client. */
   static async open(
     name: string,
-    { redis, place, study }: { readonly redis: Redis; readonly place: RedisPlace; readonly study: string },
+    { redis, place }: { readonly redis: Redis; readonly place: RedisPlace },
   ): Promise<JobClient> {
     const { prefix } = place;
     const queue = new Queue(name, {
@@ -90,7 +93,7 @@ export class JobClient {
     const lastEventId = stream[0]?.[0] ?? '0-0';
     const events = new QueueEvents(name, { connection: place.options, prefix, lastEventId });
     events.on('error', () => {});
-    return new JobClient(name, study, { redis, queue, events, channel: cancelChannel(place) });
+    return new JobClient(name, { redis, queue, events, channel: cancelChannel(place) });
   }
 
   /** Name of its queue. */
@@ -108,7 +111,7 @@ export class JobClient {
    * @throws {InterruptedError} when aborted: the job is taken back, or cancelled where it runs.
    * @throws {RidgepointError} what the worker failed with.
    */
-  ask(id: string, data: object, { signal, delayMs, onNews }: AskOptions): Promise<unknown> {
+  ask(id: string, data: object, { signal, delayMs, anew = false, onNews }: AskOptions): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(new InterruptedError(`${id}: interrupted before it was asked for`));
       const abort = (): void => {
@@ -124,7 +127,7 @@ export class JobClient {
       };
       const add = (delay?: number): Promise<unknown> =>
         this.#jobs.add(this.#name, data, { jobId: id, ...(delay ? { delay } : {}) });
-      this.#pending.set(id, { add, resolve: settled(resolve), reject: settled(reject), onNews });
+      this.#pending.set(id, { add, resolve: settled(resolve), reject: settled(reject), anew, onNews });
       // Every job in the queue listens to it.
       setMaxListeners(0, signal);
       signal.addEventListener('abort', abort, { once: true });
@@ -135,6 +138,7 @@ export class JobClient {
   /** Removes a job whose result is safe elsewhere. */
   forget(id: string): void {
     if (!this.#given.delete(id)) return;
+    this.#forgotten.add(id);
     this.#track(this.#jobs.remove(id));
   }
 
@@ -161,17 +165,24 @@ export class JobClient {
   }
 
   readonly #askAgain = (): void => {
+    // Until Redis is there again commands would pile up; then everything is asked for anyway.
+    if (this.#redis.status !== 'ready') return;
     for (const id of this.#pending.keys()) this.#add(id);
   };
 
   /** A job that was there already: it may have been finished before anybody listened. */
   async #look(id: string): Promise<void> {
-    if (!this.#pending.has(id)) return;
+    const pending = this.#pending.get(id);
+    if (!pending) return;
     // One reading, so that what it says of the job was true at once: it may be finishing, or Redis coming back.
     const job = await this.#jobs.getJob(id);
     if (!job) this.#add(id);
     else if (job.finishedOn === undefined) return;
-    else if (job.failedReason) this.#failed(id, job.failedReason);
+    else if (job.failedReason && pending.anew) {
+      pending.anew = false;
+      await this.#jobs.remove(id);
+      this.#add(id);
+    } else if (job.failedReason) this.#failed(id, job.failedReason);
     else this.#completed(id, job.returnvalue);
   }
 
@@ -180,7 +191,7 @@ export class JobClient {
     if (pending) {
       this.#given.add(id);
       pending.resolve(value);
-    } else if (this.#isOurs(id) && !this.#given.has(id)) {
+    } else if (this.#forgotten.has(id)) {
       // Redis lost its last second and had work done again that the journal has.
       this.#track(this.#jobs.remove(id));
     }
@@ -211,10 +222,6 @@ export class JobClient {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     return pending;
-  }
-
-  #isOurs(id: string): boolean {
-    return id.startsWith(`${this.#study}.`);
   }
 
   async #takeBack(id: string): Promise<void> {

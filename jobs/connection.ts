@@ -1,7 +1,8 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { RedisOptions } from 'bullmq';
 import { Redis } from 'ioredis';
-import { ConfigError } from '../core/errors.ts';
+import { ConfigError, InterruptedError } from '../core/errors.ts';
 
 /** Where the queues are. Holds the password: print {@link RedisPlace.name}, never the rest. */
 export interface RedisPlace {
@@ -26,13 +27,15 @@ function retryDelayMs(tries: number): number {
  */
 export function redisPlace(url: string, env: NodeJS.ProcessEnv = process.env): RedisPlace {
   const expected = '--redis: expected redis://host:port/database or rediss://… for TLS';
-  if (!URL.canParse(url)) throw new ConfigError(`${expected}, got ${JSON.stringify(url.replace(/:[^:@/]*@/, ':…@'))}`);
-  const { protocol, hostname, port, username, password, pathname, searchParams } = new URL(url);
-  if (protocol !== 'redis:' && protocol !== 'rediss:') throw new ConfigError(`${expected}, got ${protocol}//…`);
-  if (password !== '')
+  // Before it is parsed: with an unescaped "/" in it a password would be taken for a port or a database, and shown.
+  if (/^\w*:\/*(?!\/).*[:/?#].*@/.test(url))
     throw new ConfigError(
       '--redis: expected no password in the URL, where process lists show it; set RIDGEPOINT_REDIS_PASSWORD_FILE or RIDGEPOINT_REDIS_PASSWORD',
     );
+  if (!URL.canParse(url))
+    throw new ConfigError(`${expected}, got ${JSON.stringify(url.replace(/^(\w*:\/*).*@/, '$1…@'))}`);
+  const { protocol, hostname, port, username, pathname, searchParams } = new URL(url);
+  if (protocol !== 'redis:' && protocol !== 'rediss:') throw new ConfigError(`${expected}, got ${protocol}//…`);
   const database = pathname.replace(/^\//, '') || '0';
   if (!/^\d+$/.test(database)) throw new ConfigError(`${expected}, got the database ${JSON.stringify(database)}`);
   const unknown = [...searchParams.keys()].filter((key) => key !== 'namespace');
@@ -99,6 +102,24 @@ export function connect({ options, name }: RedisPlace, say: (text: string) => vo
     state = 'up';
   });
   return redis;
+}
+
+/** What waits for Redis, which may not be there for hours. @throws {InterruptedError} at once when aborted. */
+export async function untilInterrupted<Value>(
+  waiting: Promise<Value>,
+  { name }: RedisPlace,
+  signal: AbortSignal,
+): Promise<Value> {
+  const settled = new AbortController();
+  const aborted = signal.aborted ? Promise.resolve() : once(signal, 'abort', { signal: settled.signal });
+  const interrupted = aborted.then(() => {
+    throw new InterruptedError(`waiting for Redis at ${name}: interrupted`);
+  });
+  try {
+    return await Promise.race([waiting, interrupted]);
+  } finally {
+    settled.abort();
+  }
 }
 
 /** Closes a connection that {@link connect} made, without anybody being told that Redis is gone. */

@@ -144,6 +144,13 @@ const wireErrorSchema = z.strictObject({
   code: z.string(),
   retry: z.boolean(),
   message: z.string(),
+  inability: z
+    .strictObject({
+      reason: infeasibleReasonSchema,
+      limit: z.number().optional(),
+      observed: z.number().optional(),
+    })
+    .optional(),
 });
 
 /** An error as the text that BullMQ keeps as the reason of a failed job. */

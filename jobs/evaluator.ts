@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
-import { toWire } from '../core/errors.ts';
+import { digestJson, shortDigest } from '../core/digest.ts';
+import { EnvironmentError, toWire } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import type { Outcome } from '../core/trial.ts';
 import type { NetworkSpec } from '../models/spec.ts';
@@ -20,8 +21,8 @@ export interface FleetEvaluatorOptions {
   readonly store: FolderArtefacts;
   /** Trainings that the workers there do at once. */
   readonly capacity: () => number;
-  /** Lets go of what was opened for it. */
-  readonly onClose?: () => void;
+  /** Closes the client, and lets go of what else was opened for it. */
+  readonly close: () => Promise<void>;
 }
 
 /** Pause before a second attempt; it doubles with each further one, and is spread by half of itself either way. */
@@ -34,6 +35,8 @@ const queuedAtLeast = 256;
 export class FleetEvaluator implements Evaluator {
   readonly #options: FleetEvaluatorOptions;
   #task: Promise<string> | undefined;
+  /** Ids of the jobs whose answers are not on disk, by trial and attempt. */
+  readonly #names = new Map<string, string>();
 
   constructor(options: FleetEvaluatorOptions) {
     this.#options = options;
@@ -52,9 +55,12 @@ export class FleetEvaluator implements Evaluator {
     { fidelity, keepWeights, signal, from, attempt = 1, onProgress, onNotice }: EvaluationRequest,
   ): Promise<Outcome> {
     const { client, study } = this.#options;
-    const name = jobId(study, id, attempt);
+    // A journal that lost its tail may give a trial's id to another network, which is another job.
+    const work = shortDigest(digestJson({ spec, fidelity, keepWeights }));
+    const name = jobId(study, `${id}-${work}`, attempt);
+    this.#names.set(`${id}.${attempt}`, name);
     try {
-      const task = await (this.#task ??= this.#publishTask());
+      const task = await (this.#task ??= this.#publishTask().catch((error: unknown) => this.#unpublished(error)));
       if (from !== undefined) await this.#publish(from);
       const job: TrainJob = {
         schema: 1,
@@ -83,13 +89,14 @@ export class FleetEvaluator implements Evaluator {
   }
 
   journalled(trial: string, attempt: number): void {
-    const { client, study } = this.#options;
-    client.forget(jobId(study, trial, attempt));
+    const key = `${trial}.${attempt}`;
+    const name = this.#names.get(key);
+    this.#names.delete(key);
+    if (name !== undefined) this.#options.client.forget(name);
   }
 
-  async close(): Promise<void> {
-    await this.#options.client.close();
-    this.#options.onClose?.();
+  close(): Promise<void> {
+    return this.#options.close();
   }
 
   /** What is common to all jobs, put where workers find it, once. */
@@ -110,6 +117,16 @@ export class FleetEvaluator implements Evaluator {
       trainer,
     };
     return store.put(Buffer.from(JSON.stringify(task)));
+  }
+
+  /** The next who asks tries anew. A full disk may have room then, but a file that is gone does not come back. */
+  #unpublished(cause: unknown): never {
+    this.#task = undefined;
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new EnvironmentError(`expected to put the data into the store, but ${message}`, {
+      cause,
+      retry: code !== 'ENOENT',
+    });
   }
 
   async #publish(digest: string): Promise<void> {

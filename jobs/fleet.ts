@@ -1,15 +1,13 @@
 import { detectAccelerators } from '../accelerators/detect.ts';
 import { providerIds } from '../accelerators/onnxruntime.ts';
 import { commandNameOf } from '../commands/declaration.ts';
-import { once } from 'node:events';
 import type { Redis } from 'ioredis';
-import { InterruptedError } from '../core/errors.ts';
 import { FolderArtefacts } from '../study/artefacts.ts';
 import type { LatencyMeter, StudyContext } from '../study/context.ts';
 import type { OpenStudy, StudyOptions } from '../study/study.ts';
 import { isProfile, type StudyConfig } from '../study/study-file.ts';
 import { JobClient } from './client.ts';
-import { connect, leave, type RedisPlace } from './connection.ts';
+import { connect, leave, type RedisPlace, untilInterrupted } from './connection.ts';
 import { builtInTrainer, measureQueue, trainQueue, type TrainTask } from './contract.ts';
 import { FleetEvaluator } from './evaluator.ts';
 import { fleetMeter } from './meter.ts';
@@ -22,21 +20,20 @@ import { heartbeatMs, present, trainingSlots, whyWaiting } from './presence.ts';
  */
 export function fleetOver(place: RedisPlace, store: string): NonNullable<StudyOptions['fleet']> {
   return async (study, here) => {
+    study.signal.throwIfAborted();
     const redis = connect(place, study.onNotice);
-    const { signal } = study;
-    const opened = new AbortController();
-    try {
-      const opening = openFleet({ study, here, redis, place, store: new FolderArtefacts(store) });
-      // Redis may not be there for hours; whoever interrupts does not wait for it.
-      const interrupted = once(signal, 'abort', { signal: opened.signal }).then(() => {
-        throw new InterruptedError(`waiting for Redis at ${place.name}: interrupted`);
-      });
-      return await Promise.race([opening, interrupted]);
-    } catch (error) {
+    const clients: JobClient[] = [];
+    // Queues' events have connections of their own, which would keep the process.
+    const close = async (): Promise<void> => {
+      await Promise.allSettled(clients.map((client) => client.close()));
       leave(redis);
+    };
+    try {
+      const opening = openFleet({ study, here, redis, clients, place, store: new FolderArtefacts(store), close });
+      return await untilInterrupted(opening, place, study.signal);
+    } catch (error) {
+      await close();
       throw error;
-    } finally {
-      opened.abort();
     }
   };
 }
@@ -45,14 +42,16 @@ async function openFleet(parts: {
   readonly study: OpenStudy;
   readonly here: LatencyMeter;
   readonly redis: Redis;
+  /** Gets those that are opened. */
+  readonly clients: JobClient[];
   readonly place: RedisPlace;
   readonly store: FolderArtefacts;
+  readonly close: () => Promise<void>;
 }): Promise<Pick<StudyContext, 'evaluator' | 'meter'>> {
-  const { study, here, redis, place, store } = parts;
-  const { key, config, signal } = study;
-  const clients: JobClient[] = [];
+  const { study, here, redis, clients, place, store, close } = parts;
+  const { key, config, measured, signal } = study;
   const clientOf = async (queue: string): Promise<JobClient> => {
-    const client = await JobClient.open(queue, { redis, place, study: key });
+    const client = await JobClient.open(queue, { redis, place });
     clients.push(client);
     return client;
   };
@@ -70,9 +69,14 @@ async function openFleet(parts: {
     }
   };
   await look();
-  const looking = setInterval(() => void look().catch(() => {}), heartbeatMs).unref();
+  const client = await clientOf(trainQueue(trainerName));
+  const hasHere = await devicesHere(study);
+  const lookAgain = (): void => {
+    if (redis.status === 'ready') look().catch(() => {});
+  };
+  const looking = setInterval(lookAgain, heartbeatMs).unref();
   const evaluator = new FleetEvaluator({
-    client: await clientOf(trainQueue(trainerName)),
+    client,
     study: key,
     data: study.data,
     trainer,
@@ -80,15 +84,15 @@ async function openFleet(parts: {
     store,
     capacity: () => capacity,
     // The study closes its meter first and its evaluator last.
-    onClose: () => {
+    close: () => {
       clearInterval(looking);
-      leave(redis);
+      return close();
     },
   });
-  const hasHere = await devicesHere(study);
-  const clientOfDevice = (device: string): Promise<JobClient> => clientOf(measureQueue(device));
+  const clientOfDevice = (device: string): Promise<JobClient> =>
+    untilInterrupted(clientOf(measureQueue(device)), place, signal);
   const protocol = config.latency;
-  const meter = fleetMeter({ here, hasHere, clientOf: clientOfDevice, study: key, store, protocol, signal });
+  const meter = fleetMeter({ here, hasHere, clientOf: clientOfDevice, study: key, store, measured, protocol, signal });
   return { evaluator, meter };
 }
 

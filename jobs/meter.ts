@@ -14,10 +14,12 @@ export interface FleetMeterOptions {
   /** Measures what this host has. */
   readonly here: LatencyMeter;
   readonly hasHere: (device: string) => boolean;
-  /** The queue of a device, opened when it is first needed. */
+  /** The queue of a device, opened when it is first needed, and closed by whoever opens it. */
   readonly clientOf: (device: string) => Promise<JobClient>;
   readonly study: string;
   readonly store: FolderArtefacts;
+  /** Latencies that the journal holds. */
+  readonly measured: () => number;
   /** Protocol where none is asked for. */
   readonly protocol: ProtocolPreset;
   readonly signal: AbortSignal;
@@ -25,10 +27,8 @@ export interface FleetMeterOptions {
 
 /** A meter that has measured elsewhere what this host lacks: one queue a device, one measurement on it at a time. */
 export function fleetMeter(options: FleetMeterOptions): LatencyMeter {
-  const { here, hasHere, clientOf, study, store, signal } = options;
+  const { here, hasHere, clientOf, study, store, measured, signal } = options;
   const clients = new Map<string, Promise<JobClient>>();
-  /** How often each measurement was asked for: the base is measured again when it was unstable. */
-  const asked = new Map<string, number>();
   const jobs = new WeakMap<Latency, () => void>();
 
   const measure = async (
@@ -40,18 +40,17 @@ export function fleetMeter(options: FleetMeterOptions): LatencyMeter {
     const device = commandNameOf(id) ?? id;
     const opened = clients.get(device) ?? clientOf(device);
     clients.set(device, opened);
+    // What could not be opened may be the next time.
+    opened.catch(() => clients.delete(device));
     const client = await opened;
     const setting = { device, batch, threads, precision, limit };
     const job: MeasureJob = { schema: 1, study, model, setting, protocol };
-    const work = `m-${shortDigest(digestJson(job))}`;
-    const time = (asked.get(work) ?? 0) + 1;
-    asked.set(work, time);
-    const name = jobId(study, work, time);
-    const { answer } = received(measureResultSchema, await client.ask(name, job, { signal }), name);
-    if (answer.status === 'infeasible') {
-      client.forget(name);
-      throw new InfeasibleModelError(answer.message, answer);
-    }
+    // Whoever comes back finds what the journal lacks; what it has is never read as another measurement of the same,
+    // as of a base that was unstable. What failed may have been repaired since, so it is measured again.
+    const name = jobId(study, `m-${shortDigest(digestJson(job))}`, measured() + 1);
+    const { answer } = received(measureResultSchema, await client.ask(name, job, { signal, anew: true }), name);
+    // Nobody tells when that is on disk: it goes by its age.
+    if (answer.status === 'infeasible') throw new InfeasibleModelError(answer.message, answer);
     jobs.set(answer.latency, () => client.forget(name));
     return answer.latency;
   };
@@ -67,9 +66,6 @@ export function fleetMeter(options: FleetMeterOptions): LatencyMeter {
       return measure({ file, spec }, target, 'thorough');
     },
     journalled: (latency) => jobs.get(latency)?.(),
-    close: async () => {
-      await here.close();
-      for (const opened of clients.values()) await (await opened).close();
-    },
+    close: () => here.close(),
   };
 }

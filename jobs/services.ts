@@ -88,6 +88,9 @@ async function readTask(store: FolderArtefacts, digest: string): Promise<TrainTa
   return received(trainTaskSchema, JSON.parse(text), digest);
 }
 
+/** Studies whose training commands are kept open; who comes back after so many others opens them anew. */
+const commandsKept = 32;
+
 /** Trains on this machine in child processes, or by a command that the worker declares. */
 function evaluatorsOf(offer: Offer, store: FolderArtefacts): EvaluatorOf {
   const commands = new Map<string, Evaluator>();
@@ -106,9 +109,14 @@ function evaluatorsOf(offer: Offer, store: FolderArtefacts): EvaluatorOf {
     const { study, trial } = job;
     const { data, dataFile, trainer } = task;
     if ('command' in trainer) {
-      const known = commands.get(job.task) ?? byCommand(study, task, { name: trainer.command, params: trainer.params });
+      // Of one study only: trials of two have the same ids, and states in the study's folder.
+      const key = `${study} ${job.task}`;
+      const known = commands.get(key) ?? byCommand(study, task, { name: trainer.command, params: trainer.params });
       if (!known) throw new Error('a training command makes an evaluator');
-      commands.set(job.task, known);
+      commands.delete(key);
+      commands.set(key, known);
+      const [oldest] = commands.keys();
+      if (commands.size > commandsKept && oldest !== undefined) commands.delete(oldest);
       return known;
     }
     return new LocalEvaluator({

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { hostname, totalmem } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { CommandError } from '../commands/run.ts';
 import { InterruptedError } from '../core/errors.ts';
@@ -46,6 +46,8 @@ export interface WorkerOptions {
 
 /** A job that lost its worker so often is quarantined: it may be what ended them. */
 const stallsAllowed = 5;
+/** Pause before a job that a worker lost to itself is offered again. */
+const lostToItselfMs = 5000;
 /** Time between two pieces of progress of a job. */
 const progressEveryMs = 1000;
 /** Redis that is gone is waited for this long before a worker ends without a word. */
@@ -62,11 +64,14 @@ export class FleetWorker {
   readonly #workers: ReadonlyMap<string, Worker>;
   readonly #beating: NodeJS.Timeout;
   readonly #over = new EventEmitter();
-  readonly #doing = new Set<string>();
+  /** By job; aborting ends what was lost to this very worker. */
+  readonly #doing = new Map<string, AbortController>();
   /** Queues that nothing waits in, as far as is known. */
   readonly #empty = new Set<string>();
   /** Queues that this worker turned out not to be able to serve. */
   readonly #withdrawn = new Set<string>();
+  /** With `once`: the one job is there. */
+  #hasTaken = false;
   #stopping: 'return' | 'finish' | undefined;
   /** Resolves when it has ended: nothing runs, everything is given back or done. */
   readonly ended: Promise<unknown> = once(this.#over, 'over');
@@ -82,7 +87,7 @@ export class FleetWorker {
       this.#workers.get(queue)?.cancelJob(job, 'cancelled');
     });
     this.#subscriber.subscribe(cancelChannel(place)).catch(() => {});
-    this.#beat();
+    this.#redis.on('ready', () => this.#beat());
     this.#beating = setInterval(() => this.#beat(), heartbeatMs);
   }
 
@@ -100,7 +105,7 @@ export class FleetWorker {
   }
 
   #serve(service: Service): Worker {
-    const { id, place, lockMs, say } = this.#options;
+    const { id, place, lockMs, say, until } = this.#options;
     const worker = new Worker<unknown, object>(
       service.queue,
       // BullMQ makes a signal for processors of three parameters.
@@ -109,7 +114,7 @@ export class FleetWorker {
         connection: place.options,
         prefix: place.prefix,
         name: id,
-        concurrency: service.slots,
+        concurrency: until === 'once' ? 1 : service.slots,
         lockDuration: lockMs,
         stalledInterval: lockMs / 2,
         maxStalledCount: stallsAllowed,
@@ -129,12 +134,30 @@ export class FleetWorker {
     return worker;
   }
 
-  async #perform(service: Service, job: Job, token: string, signal: AbortSignal): Promise<object> {
+  async #perform(service: Service, job: Job, token: string, given: AbortSignal): Promise<object> {
     const name = job.id ?? '';
-    this.#doing.add(name);
+    const doing = this.#doing.get(name);
+    if (doing) {
+      // It was stalled, and is still at it: BullMQ renews one lock a job id, so the first to end would end it for both.
+      doing.abort();
+      await job.moveToDelayed(Date.now() + lostToItselfMs, token);
+      throw new DelayedError();
+    }
+    if (this.#options.until === 'once') {
+      // Of two queues that gave a job at once, the second takes it back.
+      if (this.#hasTaken) {
+        await job.moveToWait(token);
+        throw new WaitingError();
+      }
+      this.#hasTaken = true;
+      for (const worker of this.#workers.values()) void worker.pause(true);
+    }
+    const controller = new AbortController();
+    const signal = AbortSignal.any([given, controller.signal]);
+    this.#doing.set(name, controller);
     this.#empty.delete(service.queue);
     try {
-      return await service.serve({ id: name, data: job.data, signal, tell: paced(job) });
+      return await service.serve({ id: name, data: job.data, signal, tell: this.#paced(job) });
     } catch (error) {
       if (isBroken(error)) this.#withdraw(service.queue, (error as Error).message);
       const isPreempted = error instanceof InterruptedError && !signal.aborted;
@@ -152,6 +175,22 @@ export class FleetWorker {
     }
   }
 
+  /**
+   * Progress no oftener than {@link progressEveryMs}, for each is an event that every listener gets, and only while Redis
+   * is there. Notices always pass.
+   */
+  #paced(job: Job): Work['tell'] {
+    let lastMs = Number.NEGATIVE_INFINITY;
+    return (news) => {
+      const nowMs = performance.now();
+      if (!('notice' in news)) {
+        if (this.#redis.status !== 'ready' || nowMs - lastMs < progressEveryMs) return;
+        lastMs = nowMs;
+      }
+      void job.updateProgress(news).catch(() => {});
+    };
+  }
+
   #withdraw(queue: string, why: string): void {
     this.#options.say(`this worker takes no more jobs of ${queue}: ${why}`);
     this.#withdrawn.add(queue);
@@ -161,17 +200,20 @@ export class FleetWorker {
 
   #stopIfDrained(): void {
     const { until, services } = this.#options;
-    if (until === 'drained' && this.#doing.size === 0 && this.#empty.size === services.length) this.stop('finish');
+    const isOver = services.every(({ queue }) => this.#empty.has(queue) || this.#withdrawn.has(queue));
+    if (until === 'drained' && this.#doing.size === 0 && isOver) this.stop('finish');
   }
 
+  /** Says that it is there. Without Redis words would pile up, and one that is leaving offers nothing. */
   #beat(): void {
+    if (this.#redis.status !== 'ready' || this.#stopping !== undefined) return;
     const { id, place, services } = this.#options;
     const offered = services.filter(({ queue }) => !this.#withdrawn.has(queue));
     const trainers = offered.flatMap(({ offers }) => ('trainer' in offers ? [offers.trainer] : []));
     const devices = offered.flatMap(({ offers }) => ('device' in offers ? [offers.device] : []));
     const slots = Math.max(0, ...offered.map(({ offers, slots: own }) => ('trainer' in offers ? own : 0)));
     const here = { host: hostname(), pid: process.pid, version: ridgepointVersion(), memoryBytes: totalmem() };
-    const presence = { schema: 1 as const, id, ...here, trainers, devices, slots, jobs: [...this.#doing] };
+    const presence = { schema: 1 as const, id, ...here, trainers, devices, slots, jobs: [...this.#doing.keys()] };
     void announce(this.#redis, place.prefix, presence).catch(() => {});
   }
 
@@ -192,18 +234,6 @@ export class FleetWorker {
 /** The program that a service needs does not work here. */
 function isBroken(error: unknown): boolean {
   return error instanceof CommandError && (error.failure === 'environmentBroken' || error.failure === 'notStarted');
-}
-
-/** Progress no oftener than {@link progressEveryMs}: each is an event that every listener gets. Notices always pass. */
-function paced(job: Job): Work['tell'] {
-  let lastMs = Number.NEGATIVE_INFINITY;
-  return (news) => {
-    const isProgress = !('notice' in news);
-    const nowMs = performance.now();
-    if (isProgress && nowMs - lastMs < progressEveryMs) return;
-    if (isProgress) lastMs = nowMs;
-    void job.updateProgress(news).catch(() => {});
-  };
 }
 
 /** Connections that break are told by `connect`; a lock that is gone is how BullMQ says that another worker has the job. */

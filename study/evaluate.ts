@@ -210,10 +210,16 @@ export async function evaluateAll(
   const total = waiting.length;
   let done = 0;
   let failed = 0;
+  const { slots, inFlight } = context.evaluator;
+  // When one stops (aborted, or too many failures) the others take nothing more. What runs here is waited for; what
+  // waits in a queue may do so for days, and is taken back.
+  const stopping = new AbortController();
+  const signal = inFlight === undefined ? context.signal : AbortSignal.any([context.signal, stopping.signal]);
+  let first: { readonly error: unknown } | undefined;
   const work = async () => {
     for (let trial = waiting.shift(); trial; trial = waiting.shift()) {
       const { phase, id } = trial;
-      await evaluateOne(context, trial, options.keepWeights, (text) =>
+      await evaluateOne({ ...context, signal }, trial, options.keepWeights, (text) =>
         context.onProgress({
           phase,
           text: `${options.label}; ${done}/${total} of these trained${failed > 0 ? `, ${failed} failed` : ''}; ${text}`,
@@ -225,15 +231,14 @@ export async function evaluateAll(
       stopIfFailing(context, outcome);
     }
   };
-  // When one stops (aborted, or too many failures) the others take nothing more; what runs is waited for.
   const worker = () =>
     work().catch((error: unknown) => {
       waiting.length = 0;
-      throw error;
+      first ??= { error };
+      stopping.abort();
     });
-  const { slots, inFlight = slots } = context.evaluator;
-  const results = await Promise.allSettled(Array.from({ length: Math.min(inFlight, total) }, worker));
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  await Promise.all(Array.from({ length: Math.min(inFlight ?? slots, total) }, worker));
+  if (first) throw first.error;
 }
 
 /** Kept weights that are gone must be trained again; an environment's failure may be tried again. */

@@ -54,6 +54,8 @@ export interface StudyOptions {
 export interface OpenStudy extends Pick<StudyContext, 'config' | 'data' | 'artefacts' | 'signal'> {
   /** Names this very study, wherever it is opened again: its name, and a digest of how its journal begins. */
   readonly key: string;
+  /** Latencies that its journal holds. */
+  readonly measured: () => number;
   readonly onNotice: (text: string) => void;
 }
 
@@ -97,7 +99,8 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     meter = options.makeMeter?.() ?? openLatencyMeter(config, signal, { ...ledger, clock });
     if (options.fleet) {
       const { onNotice = () => {} } = options;
-      const study = { key: studyKey(record), config, data, artefacts, signal, onNotice };
+      const measured = (): number => record.events.filter(({ type }) => type === 'measured').length;
+      const study = { key: studyKey(record), measured, config, data, artefacts, signal, onNotice };
       ({ evaluator, meter } = await options.fleet(study, meter));
     } else {
       evaluator =

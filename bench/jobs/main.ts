@@ -142,7 +142,7 @@ function ours(): Promise<Cost> {
   const place = redisPlace(url);
   return costOf('ours', url, async () => {
     const connection = connect(place, console.error);
-    const client = await JobClient.open(trainQueue(builtInTrainer), { redis: connection, place, study: 'bench' });
+    const client = await JobClient.open(trainQueue(builtInTrainer), { redis: connection, place });
     const evaluator = new FleetEvaluator({
       client,
       study: 'bench',
@@ -151,6 +151,7 @@ function ours(): Promise<Cost> {
       capacity: () => slots,
       artefacts: new FolderArtefacts(join(folder, 'artefacts')),
       store: new FolderArtefacts(store),
+      close: () => client.close(),
     });
     return {
       call: async (index) => {
@@ -184,7 +185,7 @@ async function journalled(
   const connection = connect(place, console.error);
   let [startMs, startCpuMs] = [0, 0];
   await runTableStudy(study, trials, async ({ artefacts, data }) => {
-    const client = await JobClient.open(trainQueue(builtInTrainer), { redis: connection, place, study: 'chaos-1' });
+    const client = await JobClient.open(trainQueue(builtInTrainer), { redis: connection, place });
     [startMs, startCpuMs] = [performance.now(), ownCpuMs()];
     return new FleetEvaluator({
       client,
@@ -194,6 +195,7 @@ async function journalled(
       artefacts,
       capacity: () => concurrency,
       store: new FolderArtefacts(store),
+      close: () => client.close(),
     });
   });
   const seconds = (performance.now() - startMs) / 1000;

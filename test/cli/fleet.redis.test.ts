@@ -17,7 +17,12 @@ function folderWith(file: object): string {
   return cwd;
 }
 
-const asSet = (folder: string) => results(folder).map(canonicalJson).toSorted();
+// Which profile computes is known to whoever names it: to the worker here, to the study alone.
+const asSet = (folder: string) =>
+  results(folder)
+    .map(canonicalJson)
+    .filter((text) => !text.includes('"profile simulated"'))
+    .toSorted();
 
 describe.skipIf(!hasRedis)('ridgepoint search --redis and ridgepoint worker', () => {
   let redis: RedisServer;

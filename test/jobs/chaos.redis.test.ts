@@ -34,11 +34,12 @@ describe.skipIf(!hasRedis || process.platform !== 'linux')('a study over a fleet
       trials,
       workers: 4,
       slots: 2,
-      evaluationMs: 5,
+      evaluationMs: 100,
       faults: 10,
       random: new Random('chaos'),
     });
-    expect(Object.values(survived).reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(5);
+    expect(Math.min(...Object.values(survived)), JSON.stringify(survived)).toBeGreaterThanOrEqual(1);
+    expect(Object.values(survived).reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(8);
     const { answers, failures } = answersIn(join(folder, 'study'));
     expect(answers).toEqual(expected);
     // Only a killed child is a failure, and it is tried again; everything else is free.

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { redisPlace } from '../../jobs/connection.ts';
+import { redisPlace, untilInterrupted } from '../../jobs/connection.ts';
+import { InterruptedError } from '../../core/errors.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 
 describe('where Redis is', () => {
@@ -31,7 +32,13 @@ describe('where Redis is', () => {
 
   it.each([
     ['redis://:hunter2@localhost', /no password in the URL/],
-    ['redis://user:hunter2@local host', /expected redis:\/\//],
+    ['redis://user:hunter2@local host', /no password in the URL/],
+    ['redis://:hun/ter2@localhost', /no password in the URL/],
+    ['redis://user:ter2@/hun@localhost', /no password in the URL/],
+    ['redis://user@x:ter2@localhost', /no password in the URL/],
+    ['redis:/user:ter2@localhost', /no password in the URL/],
+    ['redis://user?ter2#@localhost', /no password in the URL/],
+    ['redis://ter2@local host', /got "redis:\/\/…@local host"/],
     ['http://localhost', /got http:/],
     ['localhost:6379', /expected redis:\/\//],
     ['redis://localhost/zero', /the database "zero"/],
@@ -39,7 +46,20 @@ describe('where Redis is', () => {
     ['redis://localhost?namespace=a:b', /a namespace of letters/],
   ])('is refused as %s, without repeating a password', (url, message) => {
     expect(() => redisPlace(url, {})).toThrow(message);
-    expect(() => redisPlace(url, {})).not.toThrow(/hunter2/);
+    expect(() => redisPlace(url, {})).not.toThrow(/ter2/);
+  });
+
+  it('is waited for until somebody interrupts', async () => {
+    const place = redisPlace('redis://localhost', {});
+    const controller = new AbortController();
+    const { signal } = controller;
+    const never = new Promise(() => {});
+    expect(await untilInterrupted(Promise.resolve(3), place, signal)).toBe(3);
+    await expect(untilInterrupted(Promise.reject(new Error('refused')), place, signal)).rejects.toThrow('refused');
+    const waiting = untilInterrupted(never, place, signal);
+    controller.abort();
+    await expect(waiting).rejects.toThrow(InterruptedError);
+    await expect(untilInterrupted(never, place, signal)).rejects.toThrow('waiting for Redis at localhost:6379/0');
   });
 
   it('waits between tries to reconnect, longer and longer, and never gives up', () => {

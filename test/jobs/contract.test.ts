@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ConfigError, EnvironmentError } from '../../core/errors.ts';
+import { ConfigError, EnvironmentError, InfeasibleModelError } from '../../core/errors.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import {
   failureOf,
@@ -88,6 +88,9 @@ describe('what travels', () => {
     const failure = new EnvironmentError('no space', { code: 'disk-full', retry: true });
     expect(failureOf(failureText(failure))).toMatchObject({ code: 'disk-full', retry: true, message: 'no space' });
     expect(failureOf(failureText(new ConfigError('bad')))).toBeInstanceOf(ConfigError);
+    const unable = new InfeasibleModelError('too large', { reason: 'memory', limit: 10, observed: 20 });
+    expect(failureOf(failureText(unable))).toMatchObject({ reason: 'memory', limit: 10, observed: 20, retry: false });
+    expect(failureOf(failureText(unable))).toBeInstanceOf(InfeasibleModelError);
     expect(failureOf('job stalled more than allowable limit')).toMatchObject({ code: 'quarantined', retry: false });
   });
 });

@@ -47,9 +47,9 @@ export class FleetFixture {
     this.#closing.push(close);
   }
 
-  async client(study = 'study-1', queue = 'train.built-in'): Promise<JobClient> {
+  async client(queue = 'train.built-in'): Promise<JobClient> {
     const redis = connect(this.place, this.say);
-    const client = await JobClient.open(queue, { redis, place: this.place, study });
+    const client = await JobClient.open(queue, { redis, place: this.place });
     this.closing(async () => {
       await client.close();
       leave(redis);

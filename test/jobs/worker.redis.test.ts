@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { Redis } from 'ioredis';
 import { Queue } from 'bullmq';
 import { describe, expect, it } from 'vitest';
+import { CommandError } from '../../commands/run.ts';
 import { EnvironmentError, InterruptedError } from '../../core/errors.ts';
 import { jobId, received, trainJobSchema } from '../../jobs/contract.ts';
 import { present, whyWaiting } from '../../jobs/presence.ts';
@@ -99,9 +100,31 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
     expect(held.runs).toBe(1);
   });
 
+  it('keeps what is finished after a study came back and before it asks', async () => {
+    const held = new Held();
+    const { redis, queue } = bare();
+    fleet.worker([service(held.serve)]);
+    const first = await fleet.client();
+    void first.ask(name, {}, { signal: never }).catch(() => {});
+    await held.begun;
+    await first.close();
+    const second = await fleet.client();
+    held.finish({ done: true });
+    await until(async () => (await (await queue.getJob(name))?.getState()) === 'completed');
+    // Events come in order: this one is heard after that one of the job.
+    const next = jobId('study-1', 't0002', 1);
+    const asked = second.ask(next, {}, { signal: never });
+    await until(() => held.runs === 2);
+    held.finish({ next: true });
+    expect(await asked).toEqual({ next: true });
+    expect(await redis.exists(queue.toKey(name))).toBe(1);
+    expect(await second.ask(name, {}, { signal: never })).toEqual({ done: true });
+    expect(held.runs).toBe(2);
+  });
+
   it('refuses the result of a worker that was stalled and revived', async () => {
     const { redis, lockOf, queue } = bare();
-    const options = { lockMs: 300 };
+    const options = { lockMs: 1500 };
     const calls = new EventEmitter();
     const begun = once(calls, 'begun');
     // Deaf to its signal, as a stopped process is.
@@ -129,10 +152,38 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
     expect((await queue.getJob(name))?.returnvalue).toEqual({ by: 'second' });
   });
 
-  it('renews the lock of a job that takes many times as long', async () => {
+  it('does not do twice at once a job that it lost to itself', async () => {
+    const { redis, lockOf, queue } = bare();
+    const calls = new EventEmitter();
+    const begun = once(calls, 'begun');
+    let [now, most] = [0, 0];
+    const deaf = async ({ id }: Work): Promise<object> => {
+      most = Math.max(most, ++now);
+      const revived = once(calls, 'revive');
+      calls.emit('begun', id);
+      const [result] = (await revived) as [object];
+      now--;
+      return result;
+    };
+    fleet.worker([service(deaf, 2)], { lockMs: 1500 });
+    const client = await fleet.client();
+    const answer = client.ask(name, {}, { signal: never });
+    await begun;
+    await redis.del(lockOf(name));
+    await until(async () => (await (await queue.getJob(name))?.getState()) === 'delayed');
+    const again = once(calls, 'begun');
+    calls.emit('revive', { run: 1 });
+    await (await queue.getJob(name))?.promote();
+    await again;
+    calls.emit('revive', { run: 2 });
+    expect(await answer).toEqual({ run: 2 });
+    expect(most).toBe(1);
+  });
+
+  it('renews the lock of a job that takes longer', async () => {
     const held = new Held();
     const { redis, lockOf } = bare();
-    const options = { lockMs: 300 };
+    const options = { lockMs: 1500 };
     fleet.worker([service(held.serve)], options);
     const client = await fleet.client();
     const answer = client.ask(name, {}, { signal: never });
@@ -144,7 +195,7 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
       const nowMs = await redis.pttl(lockOf(name));
       if (nowMs > leftMs) renewals++;
       leftMs = nowMs;
-      return renewals >= 8;
+      return renewals >= 3;
     });
     expect(await redis.exists(lockOf(name))).toBe(1);
     held.finish({ by: 'the first' });
@@ -167,7 +218,10 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
   it('finishes its work when it is to drain, and ends after one job when told so', async () => {
     const client = await fleet.client();
     const asked = [1, 2, 3].map((trial) => client.ask(jobId('study-1', `t000${trial}`, 1), {}, { signal: never }));
-    const single = fleet.worker([service((work) => Promise.resolve({ id: work.id }))], { until: 'once', id: 'once' });
+    const single = fleet.worker([service((work) => Promise.resolve({ id: work.id }), 3)], {
+      until: 'once',
+      id: 'once',
+    });
     await single.ended;
     expect(await Promise.race(asked)).toEqual({ id: 'study-1.t0001.1' });
     expect(client.waiting).toBe(2);
@@ -177,6 +231,19 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
     });
     await drain.ended;
     expect(await Promise.all(asked)).toHaveLength(3);
+  });
+
+  it('ends when it is to drain a queue that it turns out not to serve', async () => {
+    const broken = new CommandError('environmentBroken', 'no driver');
+    const { queue } = bare();
+    const client = await fleet.client();
+    const answer = client.ask(name, {}, { signal: never });
+    await until(async () => (await queue.getJob(name)) !== undefined);
+    const drain = fleet.worker([service(() => Promise.reject(broken))], { until: 'drained' });
+    await drain.ended;
+    fleet.worker([service(() => Promise.resolve({ by: 'another' }))], { id: 'another' });
+    expect(await answer).toEqual({ by: 'another' });
+    expect(fleet.said.join()).toContain('this worker takes no more jobs of train.built-in: no driver');
   });
 
   it('carries failures with their codes, and keeps the job with its reason and log', async () => {
@@ -198,8 +265,8 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
       // As if its process were gone: the lock is not there and nobody renews it.
       void redis.del(lockOf(work.id));
       return new Promise((resolve) => runs.push(() => resolve({})));
-    }, 20);
-    fleet.worker([endless], { lockMs: 200 });
+    });
+    for (let index = 0; index < 8; index++) fleet.worker([endless], { lockMs: 200 });
     const client = await fleet.client();
     const failure = await client.ask(name, {}, { signal: never }).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'quarantined', retry: false });

@@ -121,13 +121,19 @@ export async function runChaos(options: ChaosOptions): Promise<{ survived: Recor
       return true;
     },
   };
+  const left: Fault[] = [];
   try {
     for (let count = 0; count < options.faults && !state.done;) {
       // Half of the study is left for what goes on while something is down.
       await answers(1 + random.integer((0.5 * trials) / options.faults));
       if (state.done) break;
-      const fault = faults[random.integer(faults.length)] as Fault;
-      if (!(await inflict[fault]())) continue;
+      // Each kind once before any comes again.
+      if (left.length === 0) left.push(...faults);
+      const [fault] = left.splice(random.integer(left.length), 1) as [Fault];
+      if (!(await inflict[fault]())) {
+        left.push(fault);
+        continue;
+      }
       survived[fault]++;
       count++;
       options.onFault?.(fault, state.answered);

@@ -40,7 +40,15 @@ export async function runTableStudy(
   const { signal } = new AbortController();
   const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
   const data = dataIn(folder);
-  evaluator = await evaluatorOf({ key: 'chaos-1', config, data, artefacts, signal, onNotice: console.error });
+  evaluator = await evaluatorOf({
+    key: 'chaos-1',
+    measured: () => 0,
+    config,
+    data,
+    artefacts,
+    signal,
+    onNotice: console.error,
+  });
   const context = {
     config,
     folder,
