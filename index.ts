@@ -24,33 +24,61 @@ export { initialWeights } from './models/initialise.ts';
 export { type Kernel, type KernelProgram, onnxGraphOf, readKernels } from './models/kernels.ts';
 export { type OnnxGraph, readOnnx } from './models/onnx.ts';
 export { type NetworkSpec, networkSpecSchema, parseNetworkSpec, specDigest } from './models/spec.ts';
-export { readSpecFile } from './models/spec-file.ts';
+export { readModelFile, readSpecFile } from './models/spec-file.ts';
+export { type ModelSpec, parseTransformerSpec, type TransformerSpec } from './models/transformer.ts';
 
 export type { Dataset } from './data/dataset.ts';
+export { Grammar } from './data/grammar.ts';
 export { loadDataset } from './data/load.ts';
+export { loadText, type Text, type TextSource } from './data/text.ts';
 
 export { BayesianSearch } from './search/bayesian.ts';
 export type { Controller, ObservedTrial, SearchOptions } from './search/controller.ts';
 export { type ControllerName, controllerNames, openController } from './search/controllers.ts';
+export type { EarlierStudy, EarlierTrial } from './search/earlier-study.ts';
 export type { Evaluator } from './search/evaluator.ts';
 export { RegularizedEvolution } from './search/evolution.ts';
 export { LocalSearch } from './search/local-search.ts';
+export { Members } from './search/members.ts';
 export { cellIdentity, cellText, nasBench201 } from './search/nas-bench-201.ts';
 export { graphIdentity, networkIdentity } from './search/network-identity.ts';
 export { Nsga2 } from './search/nsga2.ts';
 export { accuracyAndLatencies, type Objective } from './search/objectives.ts';
 export { dominates, hypervolume, nonDominated } from './search/pareto.ts';
+export { dominatesBeyondNoise, promotionOrder, type RungResult } from './search/promotion.ts';
+export { type ProxyPair, type ProxyQuality, proxyQuality } from './search/proxy-quality.ts';
+export {
+  accuracyRegrets,
+  byWorstRegret,
+  deviceFront,
+  type DeviceMeasures,
+  deviceTransfer,
+  latencyRegrets,
+  type LeastRegret,
+  leastRegretFront,
+  type LeastRegretWithin,
+  leastRegretWithin,
+  type Transfer,
+} from './search/regret.ts';
 export { RandomSearch } from './search/random.ts';
 export { Reinforce } from './search/reinforce.ts';
 export { type Reward, rewardOf } from './search/reward.ts';
+export { calibrateRung, type RungPair } from './search/rung-calibration.ts';
 export { decode, oneOf, type SpaceNode } from './search/space.ts';
 export { builtInSpace } from './search/spaces.ts';
+export {
+  type Assignment,
+  type RungAnswer,
+  SuccessiveHalving,
+  type SuccessiveHalvingOptions,
+} from './search/successive-halving.ts';
 export { readTable, type ResultTable, type TableConfig } from './search/table.ts';
 
 export { applyMultipliers } from './scaling/apply.ts';
 export { builtInNetwork, builtInNetworkNames, loadNetwork } from './scaling/built-in-networks.ts';
 export { activationsRatio, compose, macsRatio, type Multipliers, paramsRatio } from './scaling/multipliers.ts';
 export { type Elasticity, fitElasticity } from './scaling/elasticity.ts';
+export { type FamilyRange, selectFamily } from './scaling/family-selection.ts';
 export { latencyDesign } from './scaling/latency-design.ts';
 export { proposeScalings } from './scaling/optimizer.ts';
 export { compoundRule, fastScalingRule, parseRule, type ScalingRule } from './scaling/rules.ts';
@@ -82,6 +110,7 @@ export { type Allocation, type Cluster, type Plan, plan, type PlanRequest } from
 export { proposeTrials, type TrialDesign } from './scaling/plan-design.ts';
 export { parseTimedSteps } from './scaling/step-time-runs.ts';
 export { fitStepTime, stepTimeS, type StepTimeModel, type TrainingStep } from './scaling/step-time.ts';
+export { scaleTransformer } from './scaling/scale-transformer.ts';
 export { type TransformerShape, transformerParams } from './scaling/transformer-shape.ts';
 
 export { detectAccelerators } from './accelerators/detect.ts';
@@ -98,6 +127,7 @@ export { Ledger, type LedgerIdentity } from './latency/ledger.ts';
 export { type Prediction, predictLatency } from './latency/predicted.ts';
 export { type Protocol, protocols } from './latency/protocol.ts';
 export type { Offline, Server, ServerQuestion } from './latency/scenario.ts';
+export { chooseSetting, type RunSetting, type TriedSetting } from './latency/setting.ts';
 export { verifiable, verifyEntry } from './latency/verify.ts';
 
 export { type Command, readCommand } from './commands/declaration.ts';
@@ -108,9 +138,21 @@ export { type CommandTrainer, openCommandTrainer } from './commands/trainer.ts';
 export type { Recipe, Trainer, TrainingTask } from './training/trainer.ts';
 
 export { type Clause, conform } from './study/conform.ts';
+export { type Instantiated, instantiate } from './study/instantiate.ts';
 export { openLatencyMeter } from './study/meter.ts';
-export { type Replay, replaySearch, studyTable } from './study/replay.ts';
+export { type Replay, replaySearch, studyTable, tableTransfer } from './study/replay.ts';
 export { readStudyFile, resolveStudy, type StudyConfig } from './study/study-file.ts';
+export { auditProxies, type AuditedProxy, type ProxyAudit } from './study/proxy-audit.ts';
+export { type RequestAnswer, requestOf, type StudyRequest } from './study/requests.ts';
 export { runStudy, type StudyOptions } from './study/study.ts';
+export { type TrainedLanguageModel, trainLanguageModel } from './study/train-language-model.ts';
 export { trainNetwork } from './study/train-network.ts';
+export {
+  scoreUntrainedNetwork,
+  type UntrainedNetwork,
+  type UntrainedNetworkRequest,
+} from './study/untrained-network.ts';
+export { scoreStudy } from './study/zero-cost.ts';
 export { renderReport } from './report/html.ts';
+export { Runs } from './dashboard/runs.ts';
+export { Dashboard, type DashboardOptions } from './dashboard/server.ts';

@@ -144,7 +144,12 @@ async function explain(runtime: Runtime, id: ProviderId, model: Uint8Array, caus
   const known = environmental(id, message, cause);
   if (known) return known;
   const said = firstLine(message);
-  if (/could not find an implementation|fallback to CPU EP|not implemented/i.test(message))
+  // The last is WebGPU's word on fp16 where the adapter lacks `shader-f16`.
+  if (
+    /could not find an implementation|fallback to CPU EP|not implemented|but the device does not support it/i.test(
+      message,
+    )
+  )
     return new UnsupportedModelError(`${id}: expected operators it runs, got a model with others: ${said}`, { cause });
   const invalid = id === 'cpu' ? said : await refusal(runtime, model);
   if (invalid) {

@@ -1,10 +1,6 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { z } from 'zod';
-import { InvalidFileError } from '../core/errors.ts';
 import type { Accelerator, Session, TensorValue } from './accelerator.ts';
 import { UnsupportedModelError } from './onnxruntime.ts';
+import { profiled, type RuntimeProfile } from './runtime-profile.ts';
 
 /** A node as the runtime ran it, after its fusions, and the provider that ran it, e.g. `webgpu`. */
 export interface PlacedNode {
@@ -44,66 +40,28 @@ export async function verifyPlacement(
   model: Uint8Array,
   { feeds, threads, allowFallback = false }: PlacementRun,
 ): Promise<Placement> {
-  const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-placement-'));
-  try {
-    const options = { threads, allowFallback: true, profilePrefix: join(folder, 'profile') };
-    const session = await accelerator.open(model, options);
-    try {
-      await session.run(feeds(session.inputs));
-    } finally {
-      await session.close(); // Writes the profile.
-    }
-    const [file = 'profile'] = await readdir(folder);
-    const placement = readPlacement(await readFile(join(folder, file), 'utf8'));
-    const elsewhere = placement.nodes.filter(({ provider }) => provider !== accelerator.id);
-    if (elsewhere.length > 0 && !allowFallback)
-      throw new UnsupportedModelError(
-        `${accelerator.id}: expected to run every node, got ${elsewhere.length} of ${placement.nodes.length} elsewhere: ${listed(elsewhere)}`,
-      );
-    return placement;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const profile = await profiled(accelerator, model, { threads, allowFallback: true }, async (session) => {
+    await session.run(feeds(session.inputs));
+  });
+  const placement = placementOf(profile);
+  const elsewhere = placement.nodes.filter(({ provider }) => provider !== accelerator.id);
+  if (elsewhere.length > 0 && !allowFallback)
+    throw new UnsupportedModelError(
+      `${accelerator.id}: expected to run every node, got ${elsewhere.length} of ${placement.nodes.length} elsewhere: ${listed(elsewhere)}`,
+    );
+  return placement;
 }
 
-const eventSchema = z.object({
-  cat: z.string(),
-  name: z.string(),
-  args: z.object({ op_name: z.string(), provider: z.string(), node_index: z.string() }).partial().default({}),
-});
-
-/**
- * Placement from the text of a profile of onnxruntime (Chrome's trace events): a node's run is an event of the
- * category `Node` whose name ends in `_kernel_time`. Nodes that ran several times, in loops, count once.
- * @throws {InvalidFileError} when the text is none.
- */
-export function readPlacement(profile: string): Placement {
+/** Placement by a profile. Nodes that ran several times, in loops, count once. */
+export function placementOf({ nodeRuns }: RuntimeProfile): Placement {
   const nodes = new Map<string, PlacedNode>();
-  for (const { cat, name, args } of parseEvents(profile)) {
-    const { op_name: opType, provider, node_index: index } = args;
-    if (cat !== 'Node' || !name.endsWith('_kernel_time') || opType === undefined || provider === undefined) continue;
-    if (opType === 'MemcpyFromHost' || opType === 'MemcpyToHost') continue;
-    const node = { name: name.slice(0, -'_kernel_time'.length), opType, provider: idOf(provider) };
-    nodes.set(`${index} ${node.name}`, node);
+  for (const { name, index, opType, provider } of nodeRuns) {
+    if (provider === undefined || opType === 'MemcpyFromHost' || opType === 'MemcpyToHost') continue;
+    nodes.set(`${index} ${name}`, { name, opType, provider });
   }
   const byProvider: Record<string, number> = {};
   for (const { provider } of nodes.values()) byProvider[provider] = (byProvider[provider] ?? 0) + 1;
   return { nodes: [...nodes.values()], byProvider };
-}
-
-function parseEvents(profile: string): readonly z.infer<typeof eventSchema>[] {
-  try {
-    return z.array(eventSchema).parse(JSON.parse(profile));
-  } catch (cause) {
-    throw new InvalidFileError("expected the runtime's profile, an array of trace events, got something else", {
-      cause,
-    });
-  }
-}
-
-/** `WebGpuExecutionProvider` → `webgpu`: what `--on` calls it. */
-function idOf(provider: string): string {
-  return provider.replace(/ExecutionProvider$/, '').toLowerCase();
 }
 
 function listed(nodes: readonly PlacedNode[]): string {

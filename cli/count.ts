@@ -1,38 +1,26 @@
 import { defineCommand } from 'citty';
+import { ConfigError } from '../core/errors.ts';
 import { buildNetwork } from '../models/build.ts';
 import { countGraph } from '../models/counts.ts';
-import { blockCount, parseNetworkSpec } from '../models/spec.ts';
-import { applyMultipliers } from '../scaling/apply.ts';
-import { loadNetwork } from '../scaling/built-in-networks.ts';
-import { numberArgument, positiveArgument } from './arguments.ts';
+import { blockCount } from '../models/spec.ts';
+import { isTransformer, type ModelSpec } from '../models/transformer.ts';
+import { numberArgument } from './arguments.ts';
+import { networkArgument, scalingFlags } from './network-argument.ts';
 
 /** `ridgepoint count efficientnet-b0 --width 1.1`: what a network costs, scaled or not. */
 export const command = defineCommand({
   args: {
     network: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
-    width: { type: 'string', description: 'width multiplier', default: '1' },
-    depth: { type: 'string', description: 'depth multiplier', default: '1' },
+    ...scalingFlags,
     resolution: { type: 'string', description: 'input side in pixels (default: the network’s)' },
     classes: { type: 'string', description: 'number of classes (default: the network’s)' },
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
   run({ args }) {
-    const base = loadNetwork(args.network);
-    const multipliers = {
-      width: positiveArgument('--width', args.width),
-      depth: positiveArgument('--depth', args.depth),
-      resolution: 1,
-    };
-    const scaled = applyMultipliers(base, multipliers, { maxResolution: base.input.resolution }).spec;
-    const { classes = String(scaled.classes), resolution = String(scaled.input.resolution) } = args;
-    const wanted = {
-      ...scaled,
-      classes: numberArgument('--classes', classes, 2),
-      input: { ...scaled.input, resolution: numberArgument('--resolution', resolution, 4) },
-    };
-    const spec = parseNetworkSpec(wanted, args.network);
+    const network = networkArgument(args.network, args);
+    const spec = withClasses(network, args.classes);
     const count = countGraph(buildNetwork(spec, 1));
-    const blocks = blockCount(spec);
+    const blocks = isTransformer(spec) ? spec.layers : blockCount(spec);
     if (args.json) return console.log(JSON.stringify({ schema: 1, ...count, blocks }));
     const rows = Object.entries({ ...count.groups, total: count });
     console.log(`${'group'.padEnd(12)}${'params'.padStart(14)}${'MACs'.padStart(14)}${'activations'.padStart(14)}`);
@@ -43,6 +31,12 @@ export const command = defineCommand({
     );
   },
 });
+
+function withClasses(network: ModelSpec, classes: string | undefined): ModelSpec {
+  if (classes === undefined) return network;
+  if (isTransformer(network)) throw new ConfigError('--classes: expected a network of pictures, got a transformer');
+  return { ...network, classes: numberArgument('--classes', classes, 2) };
+}
 
 function cell(value: number): string {
   return value.toLocaleString('en').padStart(14);

@@ -15,13 +15,18 @@ const commands = {
   calibrate: () => import('./calibrate.ts'),
   elasticity: () => import('./elasticity.ts'),
   count: () => import('./count.ts'),
+  proxies: () => import('./proxies.ts'),
   fit: () => import('./fit.ts'),
   plan: () => import('./plan.ts'),
   export: () => import('./export.ts'),
   worker: () => import('./worker.ts'),
+  dashboard: () => import('./dashboard.ts'),
   report: () => import('./report.ts'),
   explain: () => import('./explain.ts'),
   status: () => import('./status.ts'),
+  logs: () => import('./logs.ts'),
+  cancel: () => import('./cancel.ts'),
+  retry: () => import('./retry.ts'),
   accelerators: () => import('./accelerators.ts'),
   doctor: () => import('./doctor.ts'),
   check: () => import('./check.ts'),
@@ -40,13 +45,18 @@ const summaries: Readonly<Record<keyof typeof commands, string>> = {
   calibrate: 'a profile of the device at hand, learned from measurements, for predict',
   elasticity: 'how the latency of a network grows with depth, width and resolution on a device',
   count: 'parameters, multiply-adds, activations and bytes of a network',
+  proxies: 'zero-cost scores of a network, or how far a study’s proxies may be trusted',
   fit: 'fit scaling laws to finished trainings, with intervals and what to distrust',
   plan: 'how large a model and how much data a budget of compute or time should buy',
   export: 'copy the delivered files of a study somewhere else',
   worker: 'train and measure for studies elsewhere, through Redis',
+  dashboard: 'studies, and the fleet, as a live page',
   report: "rebuild a study's report and tables from its journal",
   explain: 'why a trial was proposed and what became of it',
-  status: 'where a study stands',
+  status: 'where studies stand, and with --redis what waits for whom',
+  logs: 'what is kept of evaluations that failed',
+  cancel: 'end a study, or the evaluation of one trial',
+  retry: 'evaluate a trial that failed again',
   accelerators: 'what this host can measure on, and what it can predict for',
   doctor: 'what works here, and how to fix what does not',
   check: 'one tiny candidate through every step of a study',
@@ -81,6 +91,12 @@ async function main([name, ...rest]: string[]): Promise<void> {
   expectKnownArguments(command.args as ArgsDef, own);
   await runCommand(named, { rawArgs: rest });
 }
+
+// A reader that has seen enough, as `| head` has, is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
 
 try {
   await main(process.argv.slice(2));

@@ -8,14 +8,22 @@ import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import { fingerprint } from '../latency/fingerprint.ts';
 import { type Meter, type MeterRequest, openMeter } from '../latency/isolate.ts';
 import { type Latency, latencySchema, type Percentile, percentileMs, percentiles } from '../latency/latency.ts';
-import { Ledger, type LedgerIdentity, ledgerName } from '../latency/ledger.ts';
+import { Ledger, type LedgerIdentity, ledgerName, type ModelOrigin } from '../latency/ledger.ts';
 import type { MeasureProgress } from '../latency/measure.ts';
-import { modelBytes } from '../latency/model-file.ts';
+import { candidateModel, modelBytes } from '../latency/model-file.ts';
 import { type ProtocolPreset, protocolPresets, protocols } from '../latency/protocol.ts';
 import { type Offline, type ScenarioName, scenarioNames, type Server } from '../latency/scenario.ts';
 import { verifiable, verifyEntry, type Verified } from '../latency/verify.ts';
+import type { ModelSpec } from '../models/transformer.ts';
 import { type Limit, limitSchema } from '../study/study-file.ts';
 import { listArgument, numberArgument, positiveArgument } from './arguments.ts';
+import {
+  expectUnscaled,
+  namesNetwork,
+  networkArgument,
+  type ScalingArguments,
+  scalingFlags,
+} from './network-argument.ts';
 import { describeLatency, describeOffline, describeServer, describeVerified } from './measured-text.ts';
 import { interruptible, openReporter, type Reporter } from './progress.ts';
 
@@ -28,10 +36,16 @@ function commandOf(on: string, file: string): Command | undefined {
   return /\.ya?ml$/.test(on) ? readCommand(on, basename(on, extname(on))) : undefined;
 }
 
-/** `ridgepoint measure model.onnx --on cpu`: latency of any ONNX file on any local provider, or by a program of the user's own. */
+/** `ridgepoint measure model.onnx --on cpu`: latency of any ONNX file or network on any local provider, or by a program of the user's own. */
 export const command = defineCommand({
   args: {
-    model: { type: 'positional', description: 'ONNX file; none with --verify', required: false },
+    model: {
+      type: 'positional',
+      description: 'ONNX file, or network spec (YAML) or built-in network, untrained; none with --verify',
+      required: false,
+    },
+    ...scalingFlags,
+    resolution: { type: 'string', description: "input side in pixels, of a spec (default: the spec's)" },
     on: {
       type: 'string',
       description:
@@ -80,6 +94,7 @@ export const command = defineCommand({
     const percentile = percentileArgument(args.percentile, limit);
     const ratePerS = args.rate === undefined ? undefined : rateArgument(args.rate);
     expectSense({ ...args, ratePerS, limit }, scenario);
+    expectVerifyAlone(args.verify, rawArgs);
     const threads = numberArgument('--threads', args.threads, 1);
     const batches = listArgument(rawArgs, 'batch', args.batch).map((text) => numberArgument('--batch', text, 1));
     const seed = numberArgument('--seed', args.seed);
@@ -99,17 +114,20 @@ export const command = defineCommand({
         await verify(ledger as Ledger, { entries, strict: args.strict, json: args.json }, open, watching);
         return;
       }
-      const model = args.model as string;
+      const { spec, modelOf } = subjectOf(args.model as string, args);
       for (const on of ons)
         for (const batch of batches) {
+          const model = modelOf(batch);
           const call = watching(batches.length > 1 ? `${on}, batch ${batch}` : on);
           const declared = commandOf(on, args.commands);
           if (declared) {
             if (scenario !== 'single-stream')
               throw new ConfigError(`--scenario: expected single-stream on ${on}, got ${scenario}`);
+            expectOfProvider(on, args);
             const target = openCommandTarget(declared);
             const request = {
               model,
+              ...(spec ? { spec: JSON.stringify(spec) } : {}),
               batch,
               threads,
               precision: precision ?? 'fp32',
@@ -144,7 +162,14 @@ export const command = defineCommand({
           else {
             const latency = await open().measure(request, call);
             results.push(latency);
-            if (ledger) await note(ledger, model, { ...setting, percentile, preset }, latency);
+            if (ledger)
+              await note(
+                ledger,
+                model,
+                spec ? { spec } : { path: args.model as string },
+                { ...setting, percentile, preset },
+                latency,
+              );
           }
         }
     } catch (error) {
@@ -167,6 +192,31 @@ export const command = defineCommand({
     if (args.strict && results.some(({ stable }) => !stable)) process.exitCode = 3;
   },
 });
+
+/** What is measured: a file as it is, or a network with untrained weights, its file made for each batch. */
+function subjectOf(
+  argument: string,
+  scaling: ScalingArguments,
+): { readonly spec?: ModelSpec; readonly modelOf: (batch: number) => string | Uint8Array } {
+  if (namesNetwork(argument)) {
+    const spec = networkArgument(argument, scaling);
+    return { spec, modelOf: (batch) => candidateModel(spec, batch) };
+  }
+  expectUnscaled(argument, scaling);
+  if (scaling.resolution !== undefined)
+    throw new ConfigError(`${argument}: expected a spec or a built-in network with --resolution, got an ONNX file`);
+  return { modelOf: () => argument };
+}
+
+/** Refuses what only providers know beside a program of the user's own. */
+function expectOfProvider(
+  on: string,
+  { ledger, 'allow-fallback': allowFallback }: { ledger?: string | undefined; 'allow-fallback'?: boolean | undefined },
+): void {
+  if (ledger !== undefined)
+    throw new ConfigError(`--ledger: expected a provider, got ${on}: nobody here knows what a program measures on`);
+  if (allowFallback) throw new ConfigError(`--allow-fallback: expected a provider, got ${on}`);
+}
 
 function limitArgument(text: string): Limit {
   const parsed = limitSchema.safeParse(text);
@@ -204,7 +254,8 @@ function expectSense(
   const { model, verify, ratePerS, limit } = given;
   if (verify && model !== undefined)
     throw new ConfigError(`--verify: expected no model, for the ledger names them, got ${model}`);
-  if (!verify && model === undefined) throw new ConfigError('expected an ONNX file to measure, got none');
+  if (!verify && model === undefined)
+    throw new ConfigError('expected an ONNX file, a spec or a built-in network to measure, got none');
   if (scenario === 'server' ? ratePerS === undefined && limit === undefined : ratePerS !== undefined)
     throw new ConfigError(
       scenario === 'server'
@@ -223,6 +274,19 @@ function expectSense(
     throw new ConfigError(`--ledger: expected --scenario single-stream, got ${scenario}: a ledger holds latencies`);
 }
 
+/** What a ledger's entry was measured on and how is in the entry. */
+function expectVerifyAlone(verify: boolean | undefined, rawArgs: readonly string[]): void {
+  const given = rawArgs.flatMap((argument) => /^--([a-z-]+)/.exec(argument)?.[1] ?? []);
+  const allowed = ['verify', 'ledger', 'entries', 'strict', 'json'];
+  const ignored = given.find((name) => (verify ? !allowed.includes(name) : name === 'entries'));
+  if (ignored === undefined) return;
+  throw new ConfigError(
+    verify
+      ? `--verify: expected no --${ignored}, for entries are measured as they were`
+      : '--entries: expected --verify beside it, got none',
+  );
+}
+
 function tell(reporter: Reporter, what: string): (progress: MeasureProgress) => void {
   return ({ session, p50Ms, rejectedBlocks, at }) =>
     reporter.progress({
@@ -233,7 +297,8 @@ function tell(reporter: Reporter, what: string): (progress: MeasureProgress) => 
 
 async function note(
   ledger: Ledger,
-  model: string,
+  model: string | Uint8Array,
+  origin: ModelOrigin,
   {
     preset,
     ...asked
@@ -249,7 +314,7 @@ async function note(
     scenario: 'single-stream',
     protocol: protocols[preset],
   };
-  ledger.add(identity, latency, { path: model }, new Date());
+  ledger.add(identity, latency, origin, new Date());
 }
 
 /** Measures entries of a ledger again and prints how they compare. */

@@ -1,10 +1,11 @@
 import { defineCommand } from 'citty';
 import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import type { DeviceProfile, Precision } from '../accelerators/device-profile.ts';
 import { findProfile } from '../accelerators/profile-file.ts';
 import { ConfigError } from '../core/errors.ts';
 import { parseDurationMs } from '../core/units.ts';
+import { textSourceSchema } from '../data/text.ts';
 import { amount, duration, significant } from '../report/format.ts';
 import { tablePage } from '../report/law-page.ts';
 import { xyChart } from '../report/xy-chart.ts';
@@ -22,7 +23,9 @@ import { proposeTrials, type TrialDesign } from '../scaling/plan-design.ts';
 import { stepTimePrior } from '../scaling/step-time.ts';
 import { parseStepTimeFile } from '../scaling/step-time-file.ts';
 import { defaultStyle, type ShapeStyle } from '../scaling/transformer-shape.ts';
-import { listArgument, numberArgument, positiveArgument } from './arguments.ts';
+import { type Instantiated, instantiate } from '../study/instantiate.ts';
+import { dataArgument, listArgument, numberArgument, positiveArgument } from './arguments.ts';
+import { interruptible, openReporter } from './progress.ts';
 import { outputPaths, writeWhole } from './written-file.ts';
 
 /** Share of the peak that trainings in print reach, where nothing is known. */
@@ -59,6 +62,13 @@ export const command = defineCommand({
     design: { type: 'boolean', description: 'propose trial runs that make a law identifiable, within --flops' },
     trials: { type: 'string', description: 'trial runs of a design', default: '12' },
     target: { type: 'string', description: 'FLOPs that will be planned after the trials (default: 100 times theirs)' },
+    instantiate: {
+      type: 'string',
+      description: 'new folder: train the model that the one --law allocates, and compare its loss with the prediction',
+    },
+    data: { type: 'string', description: 'text to train it on: grammar (default) or {format: text, path: …}' },
+    seed: { type: 'string', description: 'seed of its weights and data order', default: '0' },
+    threads: { type: 'string', description: 'threads of its trainer', default: '1' },
     output: { type: 'string', alias: 'o', description: 'write a page with plots (.html)' },
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
@@ -90,10 +100,60 @@ export const command = defineCommand({
     const planned = plan(request);
     const result = { ...planned, warnings: [...notices, ...planned.warnings] };
     for (const { path } of files) writeWhole(path, planPage(result, request));
-    if (args.json) console.log(JSON.stringify(result));
-    else console.log(describe(result, request));
+    if (args.instantiate === undefined) {
+      console.log(args.json ? JSON.stringify(result) : describe(result, request));
+      return;
+    }
+    if (!args.json) console.log(describe(result, request));
+    const instantiated = await carryOut(result, { ...args, instantiate: args.instantiate });
+    console.log(args.json ? JSON.stringify({ ...result, instantiated }) : describeInstantiated(instantiated));
   },
 });
+
+/** Trains what the only allocation of a plan names. */
+async function carryOut(
+  { allocations }: Plan,
+  args: {
+    readonly instantiate: string;
+    readonly data?: string | undefined;
+    readonly seed: string;
+    readonly threads: string;
+    readonly json?: boolean | undefined;
+  },
+): Promise<Instantiated> {
+  const [allocation, ...others] = allocations;
+  if (!allocation || others.length > 0)
+    throw new ConfigError(
+      `--instantiate: expected one --law, got ${allocations.length}: ${allocations.map(({ law }) => law).join(', ')}`,
+    );
+  const source = textSourceSchema.safeParse(dataArgument(args.data ?? 'grammar'));
+  if (!source.success) throw new ConfigError(`--data: ${source.error.issues[0]?.message}`);
+  const reporter = openReporter({ json: args.json ?? false });
+  const signal = interruptible(reporter, 'the same command goes on from the last update');
+  return instantiate(allocation, {
+    data: source.data,
+    baseDirectory: process.cwd(),
+    trainer: {},
+    seed: numberArgument('--seed', args.seed),
+    threads: numberArgument('--threads', args.threads, 1),
+    folder: resolve(args.instantiate),
+    signal,
+    onProgress: reporter.progress,
+    onNotice: reporter.notice,
+  }).finally(() => reporter.finish());
+}
+
+function describeInstantiated(result: Instantiated): string {
+  const { network, params, tokens, law, predictedNats, excess, crossEntropyNats, irreducibleNats, cost } = result;
+  const trained = `${network.layers}×${network.width}: ${amount(params)} parameters, ${amount(tokens)} tokens, ${duration(cost.trainS)}`;
+  const floor = irreducibleNats === undefined ? '' : ` (no model can reach less than ${irreducibleNats.toFixed(4)})`;
+  const reached = `reached ${crossEntropyNats.toFixed(4)} nats a token${floor}`;
+  const foretold =
+    predictedNats === null || excess === null
+      ? `${law} foretells no loss`
+      : `${law} foretold ${predictedNats.toFixed(4)}, ${excess < 0 ? '' : '+'}${(100 * excess).toFixed(2)} %`;
+  return ['', trained, `${reached}; ${foretold}`].join('\n');
+}
 
 function optionalArgument(flag: string, text: string | undefined): number | undefined {
   return text === undefined ? undefined : positiveArgument(flag, text);

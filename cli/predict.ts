@@ -9,10 +9,8 @@ import { buildNetwork } from '../models/build.ts';
 import { kernelKinds, onnxGraphOf, readKernels } from '../models/kernels.ts';
 import { type OnnxGraph, readOnnx } from '../models/onnx.ts';
 import type { ShapeBindings } from '../models/onnx-shapes.ts';
-import { parseNetworkSpec } from '../models/spec.ts';
-import { applyMultipliers } from '../scaling/apply.ts';
-import { loadNetwork } from '../scaling/built-in-networks.ts';
-import { listArgument, numberArgument, positiveArgument, precisionArgument } from './arguments.ts';
+import { listArgument, numberArgument, precisionArgument } from './arguments.ts';
+import { expectUnscaled, networkArgument, type ScalingArguments, scalingFlags } from './network-argument.ts';
 
 /** `ridgepoint predict model.onnx --on tpu-v5e`: latency and memory of a network on a device that is not here. */
 export const command = defineCommand({
@@ -33,8 +31,7 @@ export const command = defineCommand({
       type: 'string',
       description: 'threads inside one inference; a calibrated profile answers for its own only',
     },
-    width: { type: 'string', description: 'width multiplier of a spec', default: '1' },
-    depth: { type: 'string', description: 'depth multiplier of a spec', default: '1' },
+    ...scalingFlags,
     resolution: { type: 'string', description: 'input side in pixels, of a spec or where a file leaves it open' },
     shape: { type: 'string', description: 'extents of an input a file leaves open, repeatable: input=1x3x224x224' },
     json: { type: 'boolean', description: 'one JSON object on stdout' },
@@ -46,7 +43,7 @@ export const command = defineCommand({
       inputs: args.shape === undefined ? undefined : shapesArgument(listArgument(rawArgs, 'shape', args.shape)),
     };
     const precision = args.precision === undefined ? undefined : precisionArgument(args.precision);
-    const graph = await openGraph(args, bindings);
+    const graph = await openGraph(args);
     const profiles = await Promise.all(listArgument(rawArgs, 'on', args.on).map(findProfile));
     const threads = args.threads === undefined ? undefined : numberArgument('--threads', args.threads, 1);
     for (const profile of profiles) expectThreads(profile, threads);
@@ -71,29 +68,10 @@ function expectThreads({ id, learned }: DeviceProfile, threads: number | undefin
     );
 }
 
-interface ModelArguments {
-  readonly model: string;
-  readonly width: string;
-  readonly depth: string;
-}
-
-async function openGraph(args: ModelArguments, { resolution }: ShapeBindings): Promise<OnnxGraph> {
-  const multipliers = {
-    width: positiveArgument('--width', args.width),
-    depth: positiveArgument('--depth', args.depth),
-    resolution: 1,
-  };
-  if (/\.onnx$/i.test(args.model)) {
-    if (multipliers.width !== 1 || multipliers.depth !== 1)
-      throw new ConfigError(
-        `${args.model}: expected a spec or a built-in network with --width and --depth, got an ONNX file`,
-      );
-    return readOnnx(await modelBytes(args.model), args.model);
-  }
-  const base = loadNetwork(args.model);
-  const scaled = applyMultipliers(base, multipliers, { maxResolution: base.input.resolution }).spec;
-  const input = { ...scaled.input, resolution: resolution ?? scaled.input.resolution };
-  return onnxGraphOf(buildNetwork(parseNetworkSpec({ ...scaled, input }, args.model), 'batch'));
+async function openGraph(args: ScalingArguments & { readonly model: string }): Promise<OnnxGraph> {
+  if (!/\.onnx$/i.test(args.model)) return onnxGraphOf(buildNetwork(networkArgument(args.model, args), 'batch'));
+  expectUnscaled(args.model, args);
+  return readOnnx(await modelBytes(args.model), args.model);
 }
 
 /** `input=1x3x224x224`, several of them. */

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import { systemClock } from '../core/clock.ts';
+import { hoursText } from '../study/budget.ts';
 import type { StudyProgress } from '../study/context.ts';
 
 /** How a long command tells what it is doing. */
@@ -35,8 +36,11 @@ export function openReporter(options: { readonly json: boolean; readonly clock?:
       finish: () => {},
     };
   }
-  const lineOf = ({ phase, text, etaMs }: StudyProgress) =>
-    `${clockText(clock.now() - startedMs).padStart(6)}${etaMs === undefined ? '' : ` (${clockText(etaMs)} left)`}  ${phase.padEnd(8)} ${text}`;
+  const lineOf = ({ phase, text, etaMs, deviceHours }: StudyProgress) => {
+    const left = etaMs === undefined ? '' : ` (${clockText(etaMs)} left)`;
+    const spent = deviceHours ? `  ${hoursText(deviceHours.spent)}/${hoursText(deviceHours.budget)} device hours` : '';
+    return `${clockText(clock.now() - startedMs).padStart(6)}${left}${spent}  ${phase.padEnd(8)} ${text}`;
+  };
   const notice = (text: string) => void out.write(`${text}\n`);
   if (out.isTTY)
     return {

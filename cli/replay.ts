@@ -2,8 +2,8 @@ import { defineCommand } from 'citty';
 import { availableParallelism } from 'node:os';
 import { SimulatedClock } from '../core/clock.ts';
 import { median, quantile } from '../core/quantile.ts';
-import { bestOf, bestReward, type Replay, replaySearch, studyTable } from '../study/replay.ts';
-import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
+import { bestOf, bestReward, type Replay, replaySearch, studyTable, tableTransfer } from '../study/replay.ts';
+import { readStudyFile, rungsOf, type StudyConfig } from '../study/study-file.ts';
 import { numberArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 
@@ -13,6 +13,11 @@ export const command = defineCommand({
     study: { type: 'positional', description: 'study file (YAML) with trainer.table', required: true },
     seeds: { type: 'string', description: 'searches, each with its own seed', default: '10' },
     workers: { type: 'string', description: 'trainings at once (default: trainer.parallel, or the number of cores)' },
+    rolling: {
+      type: 'boolean',
+      description:
+        'decide whenever a training ends, as a fleet does where there are several rungs (default: in rounds)',
+    },
     json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
   },
   async run({ args }) {
@@ -23,13 +28,16 @@ export const command = defineCommand({
         ? (config.trainer.parallel ?? availableParallelism())
         : numberArgument('--workers', args.workers, 1);
     const table = studyTable(config);
+    const rolling = args.rolling ?? false;
     const reporter = openReporter({ json: args.json ?? false });
     const signal = interruptible(reporter, 'nothing was written, and replaying again starts over');
     const replays: Replay[] = [];
     try {
       for (let index = 0; index < seeds; index++) {
         const seed = config.seed + index;
-        replays.push(await replaySearch(config, table, { seed, workers, clock: new SimulatedClock(), signal }));
+        replays.push(
+          await replaySearch(config, table, { seed, workers, clock: new SimulatedClock(), signal, rolling }),
+        );
         reporter.progress({ phase: 'search', text: `${index + 1}/${seeds} searches replayed` });
         // Signals are heard between searches.
         await new Promise((resolve) => setImmediate(resolve));
@@ -38,22 +46,31 @@ export const command = defineCommand({
       reporter.finish();
     }
     const best = bestReward(config, table);
-    if (args.json)
-      console.log(JSON.stringify({ schema: 1, study: config.study, workers, tableBest: best ?? null, replays }));
-    else console.log(describe(config, replays, { workers, best }));
+    const transfer = tableTransfer(config, table);
+    if (args.json) {
+      const ofTable = { tableBest: best ?? null, ...(transfer && { tableTransfer: transfer }) };
+      console.log(JSON.stringify({ schema: 1, study: config.study, workers, ...ofTable, replays }));
+    } else {
+      console.log(describe(config, replays, { workers, best }));
+      if (transfer) console.log(describeTransfer(Object.keys(config.targets), transfer));
+    }
   },
 });
 
 /** What the searches found after a quarter, a half and all of their trials. */
 function describe(
-  { study, search, targets }: StudyConfig,
+  config: StudyConfig,
   replays: readonly Replay[],
   { workers, best }: { readonly workers: number; readonly best: number | undefined },
 ): string {
-  const marks = [...new Set([0.25, 0.5, 1].map((share) => Math.ceil(share * search.trials)))];
+  const { study, search, targets } = config;
+  const rungs = rungsOf(search);
+  const shares = [0.25, 0.5, 1];
+  const most = Math.max(...replays.map(({ trials }) => trials.length));
+  const marks = [...new Set(shares.map((share) => Math.ceil(share * (rungs.length > 1 ? most : search.trials))))];
   const rows = marks.map((mark) => {
     const parts = replays.map(({ trials }) => trials.slice(0, mark));
-    const winners = parts.flatMap((trials) => bestOf(trials) ?? []);
+    const winners = parts.flatMap((trials) => bestOf(config, trials) ?? []);
     const metric = (name: string): string => spread(winners.map(({ metrics }) => metrics[name] ?? NaN));
     const hours = parts.map((trials) => Math.max(0, ...trials.map(({ endedS }) => endedS)) / 3600);
     const found =
@@ -76,11 +93,35 @@ function describe(
   return [
     `${study}: ${replays.length} searches by ${search.controller}, ${workers} trainings at once, rounds of ${search.round}; median (10th … 90th percentile)`,
     ...rows,
+    ...(rungs.length > 1 ? [rungsLine(rungs, replays)] : []),
     `  ${((100 * infeasible) / Math.max(1, asked)).toFixed(0)} % of trials were infeasible; training took ${spread(replays.map(({ workS }) => workS / 3600))} h of work`,
     best === undefined
       ? '  no row of the table is within the limits'
       : `  the best within the limits that the table holds has reward ${best.toPrecision(5)}`,
   ].join('\n');
+}
+
+/** How many networks each rung trained. */
+function rungsLine(rungs: readonly number[], replays: readonly Replay[]): string {
+  const counts = rungs.map((examples, rung) => {
+    const trained = replays.map(
+      ({ trials }) => trials.filter((trial) => trial.rung === rung && trial.status === 'ok').length,
+    );
+    return `${examples} examples: ${spread(trained)} networks`;
+  });
+  return `  rungs: ${counts.join('; ')}; what was found is of the highest reached`;
+}
+
+/** What one target's front of the table costs on another. */
+function describeTransfer(names: readonly string[], transfer: NonNullable<ReturnType<typeof tableTransfer>>): string {
+  const rows = transfer.flatMap((row, from) =>
+    row.flatMap(({ overlap, meanLoss, worstLoss, slowdown }, to) =>
+      from === to
+        ? []
+        : `  ${names[from]} on ${names[to]}: overlap ${overlap.toFixed(2)}, accuracy lost at equal latency ${meanLoss.toFixed(4)} (at most ${worstLoss.toFixed(4)}), ${slowdown.toFixed(2)} times as long for equal accuracy`,
+    ),
+  );
+  return ['one target’s Pareto front of the table on another:', ...rows].join('\n');
 }
 
 const text = (value: number): string => value.toPrecision(4);

@@ -1,5 +1,6 @@
 import { defineCommand } from 'citty';
 import { basename, join, resolve } from 'node:path';
+import { ConfigError } from '../core/errors.ts';
 import { builtInNetwork, loadNetwork } from '../scaling/built-in-networks.ts';
 import { resolveStudy } from '../study/study-file.ts';
 import { dataArgument, listArgument, numberArgument } from './arguments.ts';
@@ -24,6 +25,12 @@ export const command = defineCommand({
       description: 'multiples of the base latency (2x) or latencies (1.5ms), comma-separated',
       default: '1x,2x,4x',
     },
+    members: {
+      type: 'string',
+      description: 'so many networks spread from the first of two --sizes to the second, instead of one for each',
+    },
+    limit: { type: 'string', description: 'hard limit on latency, e.g. "p90 < 5ms"' },
+    memory: { type: 'string', description: 'hard limit on weights and activations of one batch, e.g. 64MB' },
     rule: {
       type: 'string',
       description: 'per-size, single-triple, dWr or coefficients such as 1.2/1.1/1.15',
@@ -52,13 +59,16 @@ export const command = defineCommand({
   async run({ args, rawArgs }) {
     loadNetwork(args.base); // A base that is none should not begin a study.
     const devices = listArgument(rawArgs, 'on', args.on);
+    const names = targetNames(devices);
     const target = {
       batch: numberArgument('--batch', args.batch),
       threads: numberArgument('--threads', args.threads),
       precision: args.precision,
       ...(args.allow === undefined ? {} : { allow: args.allow }),
+      ...(args.limit === undefined ? {} : { limit: args.limit }),
+      ...(args.memory === undefined ? {} : { memory: args.memory }),
     };
-    const sizes = listArgument(rawArgs, 'sizes', args.sizes);
+    const sizes = familyOf(listArgument(rawArgs, 'sizes', args.sizes), args.members);
     const examples = numberArgument('--examples', args.examples);
     const seeds = numberArgument('--seeds', args.seeds);
     const data = dataArgument(args.data);
@@ -67,8 +77,8 @@ export const command = defineCommand({
       seed: numberArgument('--seed', args.seed),
       base: builtInNetwork(args.base) ? args.base : resolve(args.base),
       data: typeof data === 'string' && data !== 'rendered' ? resolve(data) : data,
-      targets: Object.fromEntries(devices.map((device) => [basename(device), { device, ...target }])),
-      family: Object.fromEntries(devices.map((device) => [basename(device), sizes])),
+      targets: Object.fromEntries(devices.map((device, index) => [names[index], { device, ...target }])),
+      family: Object.fromEntries(names.map((name) => [name, sizes])),
       search: { examples },
       scale: { rule: args.rule, trials: numberArgument('--trials', args.trials), examples },
       final: { examples: numberArgument('--final-examples', args['final-examples']), seeds },
@@ -81,3 +91,31 @@ export const command = defineCommand({
     });
   },
 });
+
+/** Sizes by name, or with `members` the range between two. */
+function familyOf(sizes: readonly string[], members: string | undefined): unknown {
+  if (members === undefined) return sizes;
+  const [from, to] = sizes;
+  if (sizes.length !== 2)
+    throw new ConfigError(`--members: expected two --sizes to spread them between, e.g. 1x,8x, got ${sizes.join(',')}`);
+  return { members: numberArgument('--members', members), from, to };
+}
+
+/** A name for each device: what it is called without its folder, with as much of the folder as tells it from the others. */
+export function targetNames(devices: readonly string[]): readonly string[] {
+  const twice = devices.find((device, index) => devices.indexOf(device) !== index);
+  if (twice !== undefined) throw new ConfigError(`--on: expected different devices, got ${twice} twice`);
+  return devices.map((device) => {
+    const parts = partsOf(device);
+    const others = devices.filter((other) => other !== device).map(partsOf);
+    for (let taken = 1; taken < parts.length; taken++) {
+      const name = parts.slice(-taken).join('-');
+      if (others.every((other) => other.slice(-taken).join('-') !== name)) return name;
+    }
+    return parts.join('-');
+  });
+}
+
+function partsOf(device: string): readonly string[] {
+  return device.split(/[\\/]/).filter((part) => part !== '' && part !== '.' && part !== '..');
+}

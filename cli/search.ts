@@ -1,9 +1,12 @@
 import { defineCommand } from 'citty';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
 import { ledgerName } from '../latency/ledger.ts';
 import { summaryTable } from '../report/terminal.ts';
+import { journalPath, readJournal } from '../study/journal.ts';
 import { describePlan } from '../study/plan.ts';
+import type { StudyMetrics } from '../jobs/metrics.ts';
 import { runStudy, type StudyOptions } from '../study/study.ts';
 import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
 import { interruptible, openReporter } from './progress.ts';
@@ -23,7 +26,14 @@ export const command = defineCommand({
       type: 'string',
       description: 'have workers at this Redis train, and measure on devices this host lacks: redis://host:port',
     },
-    store: { type: 'string', description: 'with --redis: folder of files by digest that the workers see too' },
+    store: {
+      type: 'string',
+      description: 'with --redis: folder of files by digest that the workers see too, or s3://bucket/prefix',
+    },
+    'metrics-port': {
+      type: 'string',
+      description: 'serve /metrics, /health and /ready while it runs: a port of this host, or host:port',
+    },
     json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
   },
   async run({ args }) {
@@ -31,12 +41,21 @@ export const command = defineCommand({
       throw new ConfigError('--store: expected --redis beside it, got none');
     const config = readStudyFile(args.study, { elsewhere: args.redis !== undefined });
     if (args['dry-run']) return console.log(await describePlan(config, { json: args.json ?? false }));
-    await runWithProgress(config, {
-      folder: join(args.runs, config.study),
-      json: args.json ?? false,
-      again: againCommand(args),
-      fleet: args.redis === undefined ? undefined : await fleetAt(args.redis, args.store ?? join(args.runs, 'store')),
-    });
+    const folder = join(args.runs, config.study);
+    const metrics = args['metrics-port'] === undefined ? undefined : await metricsAt(args['metrics-port'], folder);
+    const cache = join(args.runs, 'store');
+    const stores = { store: args.store ?? cache, cache };
+    try {
+      await runWithProgress(config, {
+        folder,
+        json: args.json ?? false,
+        again: againCommand(args),
+        fleet: args.redis === undefined ? undefined : await fleetAt(args.redis, stores, metrics?.watch),
+        onEvent: metrics?.watch.event,
+      });
+    } finally {
+      await metrics?.close();
+    }
   },
 });
 
@@ -54,18 +73,38 @@ function againCommand(args: {
 }
 
 /** Loaded when asked for: without --redis nothing of the queue is. */
-async function fleetAt(url: string, store: string): Promise<StudyOptions['fleet']> {
-  const [{ redisPlace }, { fleetOver }] = await Promise.all([
+async function fleetAt(
+  url: string,
+  { store, cache }: { readonly store: string; readonly cache: string },
+  watch?: StudyMetrics,
+): Promise<StudyOptions['fleet']> {
+  const [{ redisPlace }, { fleetOver }, { openStore }] = await Promise.all([
     import('../jobs/connection.ts'),
     import('../jobs/fleet.ts'),
+    import('../jobs/store-place.ts'),
   ]);
-  return fleetOver(redisPlace(url), resolve(store));
+  return fleetOver(redisPlace(url), openStore(store, cache), watch);
+}
+
+/** Loaded when asked for. A study whose Redis is gone is not ready; one that needs none always is. */
+async function metricsAt(port: string, folder: string) {
+  const { metricsPlace, serveMetrics, studyMetrics } = await import('../jobs/metrics.ts');
+  const watch = studyMetrics(basename(folder));
+  // Earlier sessions count, too.
+  if (existsSync(journalPath(folder))) for (const event of readJournal(journalPath(folder)).events) watch.event(event);
+  let isUp = true;
+  const redis = (up: boolean): void => {
+    isUp = up;
+    watch.redis(up);
+  };
+  const server = await serveMetrics(watch.registry, metricsPlace(port), () => isUp);
+  return { watch: { ...watch, redis }, close: () => server.close() };
 }
 
 /** Runs a study with a progress display and prints its result. */
 export async function runWithProgress(
   config: StudyConfig,
-  options: { folder: string; json: boolean; again: string; fleet?: StudyOptions['fleet'] },
+  options: { folder: string; json: boolean; again: string } & Pick<StudyOptions, 'fleet' | 'onEvent'>,
 ): Promise<void> {
   const reporter = openReporter(options);
   const signal = interruptible(reporter, `run "${options.again}" again to go on from here`);
@@ -81,7 +120,10 @@ export async function runWithProgress(
         reporter.finish();
         reporter.notice(text);
       },
-      onEvent: reporter.event,
+      onEvent: (event) => {
+        reporter.event(event);
+        options.onEvent?.(event);
+      },
     });
     reporter.finish();
     if (options.json) console.log(JSON.stringify({ schema: 1, folder: options.folder, summary }));

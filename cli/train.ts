@@ -1,22 +1,31 @@
 import { defineCommand } from 'citty';
 import { resolve } from 'node:path';
+import { z } from 'zod';
 import { ConfigError } from '../core/errors.ts';
 import { dataSourceSchema } from '../data/source.ts';
+import { textSourceSchema } from '../data/text.ts';
+import { isTransformer, type TransformerSpec } from '../models/transformer.ts';
 import { readRecipeFile } from '../study/recipe.ts';
-import { trainNetwork } from '../study/train-network.ts';
+import { type TrainedLanguageModel, trainLanguageModel } from '../study/train-language-model.ts';
+import { type TrainedNetwork, trainNetwork, type TrainNetworkRequest } from '../study/train-network.ts';
 import { dataArgument, numberArgument, positiveArgument } from './arguments.ts';
+import { modelArgument } from './network-argument.ts';
 import { interruptible, openReporter } from './progress.ts';
 
 /** `ridgepoint train resnet-18 --data rendered`: one network, trained, exported and verified. */
 export const command = defineCommand({
   args: {
-    network: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
+    network: {
+      type: 'positional',
+      description: 'built-in network or spec (YAML), a transformer’s too',
+      required: true,
+    },
     data: {
       type: 'string',
-      description: 'data set: rendered, a folder of images, {format: csv, path: …} or a YAML file with that',
-      default: 'rendered',
+      description:
+        'pictures: rendered (the default), a folder, {format: csv, path: …} or a YAML file with that; of a transformer text: grammar (the default) or {format: text, path: …}',
     },
-    examples: { type: 'string', description: 'training examples', default: '20000' },
+    examples: { type: 'string', description: 'training examples; of text, sequences', default: '20000' },
     seed: { type: 'string', description: 'seed of weights, data order and augmentation', default: '0' },
     threads: { type: 'string', description: 'threads of the trainer', default: '1' },
     recipe: { type: 'string', description: 'YAML file with keys of a study’s trainer section' },
@@ -30,13 +39,8 @@ export const command = defineCommand({
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
   async run({ args }) {
-    const parsed = dataSourceSchema.safeParse(dataArgument(args.data));
-    if (!parsed.success) throw new ConfigError(`--data: ${parsed.error.issues[0]?.message}`);
     const reporter = openReporter({ json: args.json ?? false });
-    const signal = interruptible(reporter, 'the same command goes on from the last update');
-    const result = await trainNetwork({
-      network: args.network,
-      data: parsed.data,
+    const request = {
       baseDirectory: process.cwd(),
       trainer: {
         ...(args.recipe ? readRecipeFile(args.recipe) : {}),
@@ -46,18 +50,57 @@ export const command = defineCommand({
       fidelity: { examples: numberArgument('--examples', args.examples, 1), seed: numberArgument('--seed', args.seed) },
       threads: numberArgument('--threads', args.threads, 1),
       folder: resolve(args.out),
-      signal,
       onProgress: reporter.progress,
-      onNotice: (text) => {
+      onNotice: (text: string) => {
         reporter.finish();
         reporter.notice(text);
       },
-    });
+    };
+    const network = modelArgument(args.network);
+    const train = isTransformer(network)
+      ? textTraining(network, args.data ?? 'grammar', request)
+      : imageTraining(args.network, args.data ?? 'rendered', request);
+    const signal = interruptible(reporter, 'the same command goes on from the last update');
+    const { result, text } = await train(signal);
     reporter.finish();
-    if (args.json) console.log(JSON.stringify({ schema: 1, ...result }));
-    else
-      console.log(
-        `${args.out}/model.onnx: ${(100 * result.test.accuracy).toFixed(1)} % on ${result.test.examples} test examples (hold-out ${(100 * result.holdout.accuracy).toFixed(1)} %), trained in ${result.cost.trainS.toFixed(1)} s at ${Math.round(result.cost.imagesPerS ?? 0)} images/s`,
-      );
+    console.log(args.json ? JSON.stringify({ schema: 1, ...result }) : `${args.out}/model.onnx: ${text}`);
   },
 });
+
+type Request = Omit<TrainNetworkRequest, 'network' | 'data' | 'signal'>;
+type Training = (
+  signal: AbortSignal,
+) => Promise<{ readonly result: TrainedNetwork | TrainedLanguageModel; readonly text: string }>;
+
+function imageTraining(network: string, dataText: string, request: Request): Training {
+  const data = parsed(dataSourceSchema, dataText);
+  return async (signal) => {
+    const result = await trainNetwork({ ...request, network, data, signal });
+    const { test, holdout, cost } = result;
+    const scores = `${percent(test.accuracy)} on ${test.examples} test examples (hold-out ${percent(holdout.accuracy)})`;
+    const speed = `trained in ${cost.trainS.toFixed(1)} s at ${Math.round(cost.imagesPerS ?? 0)} images/s`;
+    return { result, text: `${scores}, ${speed}` };
+  };
+}
+
+function textTraining(network: TransformerSpec, dataText: string, request: Request): Training {
+  const data = parsed(textSourceSchema, dataText);
+  return async (signal) => {
+    const result = await trainLanguageModel({ ...request, network, data, signal });
+    const { crossEntropyNats, irreducibleNats, accuracy, tokens, params, cost } = result;
+    const floor = irreducibleNats === undefined ? '' : `, of which ${irreducibleNats.toFixed(4)} cannot be learned`;
+    const scores = `${crossEntropyNats.toFixed(4)} nats a token${floor}; ${percent(accuracy)} right`;
+    const speed = `${params} parameters trained on ${tokens} tokens in ${cost.trainS.toFixed(1)} s`;
+    return { result, text: `${scores}; ${speed}` };
+  };
+}
+
+function parsed<Schema extends z.ZodType>(schema: Schema, text: string): z.output<Schema> {
+  const result = schema.safeParse(dataArgument(text));
+  if (!result.success) throw new ConfigError(`--data: ${result.error.issues[0]?.message}`);
+  return result.data;
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

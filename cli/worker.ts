@@ -7,6 +7,8 @@ import { ConfigError, EnvironmentError } from '../core/errors.ts';
 import { redisPlace } from '../jobs/connection.ts';
 import { type Offer, readOffer } from '../jobs/offer.ts';
 import { servicesOf } from '../jobs/services.ts';
+import type { WorkerLog } from '../jobs/log.ts';
+import type { WorkerEvent } from '../jobs/telemetry.ts';
 import { FleetWorker } from '../jobs/worker.ts';
 import { listArgument, numberArgument } from './arguments.ts';
 
@@ -20,10 +22,18 @@ export const command = defineCommand({
     },
     on: { type: 'string', description: 'device to measure on, e.g. cpu; may be given several times' },
     slots: { type: 'string', description: 'trainings at once, 0 for none; the number of cores when left out' },
-    store: { type: 'string', description: 'folder of files by digest that the studies see too (runs/store)' },
+    store: {
+      type: 'string',
+      description: 'folder of files by digest that the studies see too (runs/store), or s3://bucket/prefix',
+    },
     config: { type: 'string', description: 'worker.yaml: devices, trainers, commands, slots, store, lock' },
     once: { type: 'boolean', description: 'end after one job' },
     drain: { type: 'boolean', description: 'end when no job waits' },
+    'metrics-port': {
+      type: 'string',
+      description: 'serve /metrics, /health and /ready: a port of this host, or host:port',
+    },
+    log: { type: 'string', description: 'text, or json: structured lines with study and job', default: 'text' },
     json: { type: 'boolean', description: 'what it tells as NDJSON on stderr, one JSON object on stdout at the end' },
   },
   async run({ args, rawArgs }) {
@@ -36,12 +46,25 @@ export const command = defineCommand({
     });
     await expectAvailable(offer);
     const json = args.json ?? false;
-    const say = (text: string): void =>
-      void process.stderr.write(json ? `${JSON.stringify({ type: 'notice', tMs: Date.now(), text })}\n` : `${text}\n`);
+    if (!['text', 'json'].includes(args.log)) throw new ConfigError(`--log: expected text or json, got ${args.log}`);
+    if (json && args.log === 'json') throw new ConfigError('expected --json or --log json, got both');
     const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
+    const log = args.log === 'json' ? await logOf(id) : undefined;
+    const say =
+      log?.say ??
+      ((text: string): void =>
+        void process.stderr.write(
+          json ? `${JSON.stringify({ type: 'notice', tMs: Date.now(), text })}\n` : `${text}\n`,
+        ));
+    const metrics = args['metrics-port'] === undefined ? undefined : await metricsAt(args['metrics-port']);
+    const hear = (event: WorkerEvent): void => {
+      log?.hear(event);
+      metrics?.hear(event);
+    };
     const services = servicesOf(offer, id);
     const until = args.once ? 'once' : args.drain ? 'drained' : undefined;
-    const worker = new FleetWorker({ id, place, services, lockMs: offer.lockMs, say, until });
+    const worker = new FleetWorker({ id, place, services, lockMs: offer.lockMs, say, hear, until });
+    await metrics?.serve(() => worker.isReady);
     let stopped = false;
     const stop = (): void => {
       if (stopped) process.exit(130);
@@ -58,6 +81,19 @@ export const command = defineCommand({
     process.exit(0);
   },
 });
+
+async function logOf(worker: string): Promise<WorkerLog> {
+  const { structuredLog } = await import('../jobs/log.ts');
+  return structuredLog(worker, (line) => void process.stderr.write(line));
+}
+
+/** Loaded when asked for, and refused before anything is begun when the port cannot be read. */
+async function metricsAt(port: string) {
+  const { metricsPlace, serveMetrics, workerMetrics } = await import('../jobs/metrics.ts');
+  const place = metricsPlace(port);
+  const { registry, hear } = workerMetrics();
+  return { hear, serve: (isReady: () => boolean) => serveMetrics(registry, place, isReady) };
+}
 
 /** A worker that offers what it does not have would fail other people's studies. */
 async function expectAvailable({ devices }: Offer): Promise<void> {

@@ -57,6 +57,26 @@ export interface CommandTrainer {
   train(training: CommandTraining): Promise<CommandTrainingResult>;
 }
 
+/** Where trainings of one network and seed keep their state, requests and logs. */
+function homeOf(folder: string, digest: string, seed: number): string {
+  return join(folder, `${shortDigest(digest)}-s${seed}`);
+}
+
+function attemptsIn(home: string, id: string): string {
+  return join(home, 'attempts', id);
+}
+
+/**
+ * The folder that has one folder for each attempt at a training, with its request, its result and `log.txt`.
+ * @param folder of the trainer; @param training by its id, its spec's digest and its seed.
+ */
+export function trainingAttempts(
+  folder: string,
+  { id, specDigest, seed }: { readonly id: string; readonly specDigest: string; readonly seed: number },
+): string {
+  return attemptsIn(homeOf(folder, specDigest, seed), id);
+}
+
 /** Opens a trainer; nothing runs until it is asked. */
 export function openCommandTrainer(options: CommandTrainerOptions): CommandTrainer {
   const { command } = options;
@@ -72,7 +92,7 @@ export function openCommandTrainer(options: CommandTrainerOptions): CommandTrain
       return description;
     },
     train: async (training) => {
-      const home = join(options.folder, `${shortDigest(specDigest(training.spec))}-s${training.fidelity.seed}`);
+      const home = homeOf(options.folder, specDigest(training.spec), training.fidelity.seed);
       const turn = (busy.get(home) ?? Promise.resolve()).then(() => train(options, training, home));
       busy.set(
         home,
@@ -110,7 +130,7 @@ async function train(
   const graph = buildNetwork(spec, 'batch');
   const given = writeTrainingFiles(home, training);
   const handle = new Handle(join(home, 'handle.json'), id);
-  const folder = join(home, 'attempts', id);
+  const folder = attemptsIn(home, id);
   mkdirSync(folder, { recursive: true });
   const answer = await askCommand(
     command,

@@ -9,7 +9,8 @@ export function rankCorrelation(a: readonly number[], b: readonly number[]): num
   return dot(x, y) / Math.sqrt(dot(x, x) * dot(y, y));
 }
 
-function centredRanks(values: readonly number[]): number[] {
+/** Ranks less their mean, in the order of the values; equal values share the mean of their ranks. */
+export function centredRanks(values: readonly number[]): number[] {
   const order = values.map((value, index) => ({ value, index })).sort((a, b) => a.value - b.value);
   const ranks = values.map(() => 0);
   for (let first = 0; first < order.length;) {

@@ -17,6 +17,8 @@ export type Fidelity = z.infer<typeof fidelitySchema>;
 /** What an evaluation consumed. Absent parts are zero, never guessed. */
 export const costSchema = z.strictObject({
   trainS: z.number().nonnegative(),
+  /** Waiting until nobody on the host measured any more, before training began. */
+  waitS: z.number().nonnegative().optional(),
   measureS: z.number().nonnegative(),
   examples: z.int().nonnegative(),
   /** Median wall-clock time of one training step. */
@@ -83,7 +85,14 @@ export const outcomeSchema = z.discriminatedUnion('status', [
     metrics: metricsSchema.optional(),
     cost: costSchema.optional(),
   }),
-  z.strictObject({ status: z.literal('failed'), code: z.string(), retry: z.boolean(), detail: z.string() }),
+  z.strictObject({
+    status: z.literal('failed'),
+    code: z.string(),
+    retry: z.boolean(),
+    detail: z.string(),
+    /** Seconds that a device was busy with it nevertheless, as far as is known. */
+    spentS: z.number().nonnegative().optional(),
+  }),
 ]);
 export type Outcome = z.infer<typeof outcomeSchema>;
 

@@ -33,12 +33,16 @@ export function divide(
   rules: SplitRules & { readonly hasTest: boolean },
   random: Random,
 ): { train: Uint32Array; holdout: Uint32Array; test: Uint32Array } {
-  const testCount = rules.hasTest ? 0 : Math.round(rules.testShare * labels.length);
+  const testCount = rules.hasTest ? 0 : countOf(rules.testShare, labels.length);
   const remaining = labels.length - testCount;
+  if (testCount > 0 && remaining < 2)
+    throw new ConfigError(
+      `data: expected a testShare that leaves some of the ${labels.length} examples, got ${testCount}`,
+    );
   // Half of an odd number rounds down: a share of .5 asks for no more than half.
   const half = Math.floor(remaining / 2);
-  const share = Math.round(rules.holdout * remaining);
-  const holdoutCount = rules.holdout >= 1 ? rules.holdout : rules.holdout <= 0.5 ? Math.min(share, half) : share;
+  const asked = countOf(rules.holdout, remaining);
+  const holdoutCount = rules.holdout <= 0.5 ? Math.min(asked, half) : asked;
   if (holdoutCount > half)
     throw new ConfigError(
       `data: expected a holdout of at most half the ${remaining} training examples, got ${holdoutCount}`,
@@ -51,6 +55,11 @@ export function divide(
   const train = without(rest, holdout);
   const kept = Math.min(train.length, rules.limit ?? train.length);
   return { train: stratifiedSample(train, labels, kept, random.child('limit')), holdout, test };
+}
+
+/** A share below 1 of so many, or else the number itself. */
+function countOf(part: number, of: number): number {
+  return part < 1 ? Math.round(part * of) : part;
 }
 
 function requireExamples(labels: Uint16Array, classNames: readonly string[], least: number): void {

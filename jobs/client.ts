@@ -1,10 +1,11 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Queue, QueueEvents } from 'bullmq';
+import { type Job, Queue, QueueEvents } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { EnvironmentError, InterruptedError } from '../core/errors.ts';
 import type { RedisPlace } from './connection.ts';
 import { failureOf, type News, newsSchema } from './contract.ts';
+import { nameQueue } from './presence.ts';
 
 /** Channel on which running jobs are cancelled; a message is `<queue> <job id>`. */
 export function cancelChannel({ prefix }: RedisPlace): string {
@@ -27,6 +28,8 @@ export interface AskOptions {
   /** A failure that is found, of an earlier time that it was asked for, is no answer: it is done again. */
   readonly anew?: boolean;
   readonly onNews?: (news: News) => void;
+  /** Hears how long a worker was at what failed, in seconds, before it is told that it failed. */
+  readonly onFailureTook?: (seconds: number) => void;
 }
 
 interface Pending {
@@ -36,6 +39,7 @@ interface Pending {
   /** Whether a failure that is found is no answer; one that is heard of is. */
   anew: boolean;
   readonly onNews: AskOptions['onNews'];
+  readonly onFailureTook: AskOptions['onFailureTook'];
 }
 
 /**
@@ -69,7 +73,7 @@ export class JobClient {
     this.#events = parts.events;
     this.#channel = parts.channel;
     this.#events.on('completed', ({ jobId, returnvalue }) => this.#completed(jobId, returnvalue));
-    this.#events.on('failed', ({ jobId, failedReason }) => this.#failed(jobId, failedReason));
+    this.#events.on('failed', ({ jobId, failedReason }) => void this.#failed(jobId, failedReason));
     this.#events.on('progress', ({ jobId, data }) => this.#progressed(jobId, data));
     this.#events.on('duplicated', ({ jobId }) => void this.#look(jobId).catch((error) => this.#refuse(jobId, error)));
     this.#lookAgain = setInterval(this.#askAgain, lookAgainMs).unref();
@@ -89,6 +93,7 @@ export class JobClient {
     });
     // Connection errors are told by `connect`.
     queue.on('error', () => {});
+    await nameQueue(redis, prefix, name);
     const stream = (await redis.xrevrange(queue.toKey('events'), '+', '-', 'COUNT', 1)) as [string, string[]][];
     const lastEventId = stream[0]?.[0] ?? '0-0';
     const events = new QueueEvents(name, { connection: place.options, prefix, lastEventId });
@@ -111,7 +116,8 @@ export class JobClient {
    * @throws {InterruptedError} when aborted: the job is taken back, or cancelled where it runs.
    * @throws {RidgepointError} what the worker failed with.
    */
-  ask(id: string, data: object, { signal, delayMs, anew = false, onNews }: AskOptions): Promise<unknown> {
+  ask(id: string, data: object, options: AskOptions): Promise<unknown> {
+    const { signal, delayMs, anew = false, onNews, onFailureTook } = options;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(new InterruptedError(`${id}: interrupted before it was asked for`));
       const abort = (): void => {
@@ -127,7 +133,7 @@ export class JobClient {
       };
       const add = (delay?: number): Promise<unknown> =>
         this.#jobs.add(this.#name, data, { jobId: id, ...(delay ? { delay } : {}) });
-      this.#pending.set(id, { add, resolve: settled(resolve), reject: settled(reject), anew, onNews });
+      this.#pending.set(id, { add, resolve: settled(resolve), reject: settled(reject), anew, onNews, onFailureTook });
       // Every job in the queue listens to it.
       setMaxListeners(0, signal);
       signal.addEventListener('abort', abort, { once: true });
@@ -182,7 +188,7 @@ export class JobClient {
       pending.anew = false;
       await this.#jobs.remove(id);
       this.#add(id);
-    } else if (job.failedReason) this.#failed(id, job.failedReason);
+    } else if (job.failedReason) await this.#failed(id, job.failedReason, job);
     else this.#completed(id, job.returnvalue);
   }
 
@@ -197,11 +203,17 @@ export class JobClient {
     }
   }
 
-  #failed(id: string, reason: string): void {
+  async #failed(id: string, reason: string, known?: Job): Promise<void> {
     if (!this.#pending.has(id)) return;
     const error = failureOf(reason);
     // It stays among the failed ones, with its reason and log, for people to look at.
-    if (error.code !== 'interrupted') return this.#take(id)?.reject(error);
+    if (error.code !== 'interrupted') {
+      const job = known ?? (await this.#jobs.getJob(id).catch(() => undefined));
+      const pending = this.#take(id);
+      if (job?.processedOn !== undefined && job.finishedOn !== undefined)
+        pending?.onFailureTook?.(Math.max(0, job.finishedOn - job.processedOn) / 1000);
+      return pending?.reject(error);
+    }
     this.#track(this.#jobs.remove(id).then(() => this.#add(id, interruptedPauseMs)));
   }
 

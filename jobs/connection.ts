@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { RedisOptions } from 'bullmq';
 import { Redis } from 'ioredis';
-import { ConfigError, InterruptedError } from '../core/errors.ts';
+import { ConfigError, EnvironmentError, InterruptedError } from '../core/errors.ts';
 
 /** Where the queues are. Holds the password: print {@link RedisPlace.name}, never the rest. */
 export interface RedisPlace {
@@ -81,8 +81,15 @@ function readSecret(path: string, variable: string): string {
   }
 }
 
-/** A connection that reconnects for ever, telling once when Redis goes and once when it is back. */
-export function connect({ options, name }: RedisPlace, say: (text: string) => void): Redis {
+/**
+ * A connection that reconnects for ever, telling once when Redis goes and once when it is back.
+ * @param onState hears the same as a fact, and that Redis is there at first.
+ */
+export function connect(
+  { options, name }: RedisPlace,
+  say: (text: string) => void,
+  onState: (up: boolean) => void = () => {},
+): Redis {
   const redis = new Redis(options);
   let state: 'new' | 'up' | 'gone' = 'new';
   let reason = '';
@@ -91,17 +98,48 @@ export function connect({ options, name }: RedisPlace, say: (text: string) => vo
     if (state === 'new') {
       say(`Redis at ${name} cannot be reached (${reason || (error as NodeJS.ErrnoException).code}); waiting for it`);
       state = 'gone';
+      onState(false);
     }
   });
   redis.on('close', () => {
-    if (state === 'up') say(`Redis at ${name} is gone; waiting for it`);
-    if (state === 'up') state = 'gone';
+    if (state !== 'up') return;
+    say(`Redis at ${name} is gone; waiting for it`);
+    state = 'gone';
+    onState(false);
   });
   redis.on('ready', () => {
     if (state === 'gone') say(`Redis at ${name} is there again`);
     state = 'up';
+    onState(true);
   });
   return redis;
+}
+
+/**
+ * A connection for somebody who wants an answer now: it does not wait for a Redis that is not there.
+ * @throws {EnvironmentError} saying why Redis cannot be used.
+ */
+export async function connectNow({ options, name }: RedisPlace): Promise<Redis> {
+  const redis = new Redis({
+    ...options,
+    lazyConnect: true,
+    connectTimeout: 5000,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  });
+  let reason = '';
+  redis.on('error', (error: NodeJS.ErrnoException) => (reason = error.message || (error.code ?? '')));
+  try {
+    await redis.connect();
+    await redis.ping();
+    return redis;
+  } catch (cause) {
+    redis.disconnect();
+    throw new EnvironmentError(`expected Redis at ${name}, but ${reason || (cause as Error).message}`, {
+      cause,
+      retry: true,
+    });
+  }
 }
 
 /** What waits for Redis, which may not be there for hours. @throws {InterruptedError} at once when aborted. */

@@ -116,6 +116,8 @@ export type MeasureJob = z.infer<typeof measureJobSchema>;
 export const measureResultSchema = z.strictObject({
   schema: z.literal(1),
   worker: z.string(),
+  /** How long the worker was at it; the wait in the queue is nobody's cost. */
+  seconds: z.number().nonnegative().optional(),
   answer: z.discriminatedUnion('status', [
     z.strictObject({ status: z.literal('ok'), latency: latencySchema }),
     z.strictObject({

@@ -3,10 +3,11 @@ import { digestJson, shortDigest } from '../core/digest.ts';
 import { EnvironmentError, toWire } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import type { Outcome } from '../core/trial.ts';
-import type { NetworkSpec } from '../models/spec.ts';
+import { type NetworkSpec, specDigest } from '../models/spec.ts';
 import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
 import type { FolderArtefacts } from '../study/artefacts.ts';
 import type { DataDescription } from '../study/context.ts';
+import type { SharedStore } from './store.ts';
 import type { JobClient } from './client.ts';
 import { jobId, received, type TrainJob, trainResultSchema, type TrainTask } from './contract.ts';
 
@@ -18,7 +19,7 @@ export interface FleetEvaluatorOptions {
   readonly trainer: TrainTask['trainer'];
   /** Files of the study, and those that workers see. */
   readonly artefacts: FolderArtefacts;
-  readonly store: FolderArtefacts;
+  readonly store: SharedStore;
   /** Trainings that the workers there do at once. */
   readonly capacity: () => number;
   /** Closes the client, and lets go of what else was opened for it. */
@@ -56,9 +57,10 @@ export class FleetEvaluator implements Evaluator {
   ): Promise<Outcome> {
     const { client, study } = this.#options;
     // A journal that lost its tail may give a trial's id to another network, which is another job.
-    const work = shortDigest(digestJson({ spec, fidelity, keepWeights }));
+    const work = shortDigest(digestJson({ spec: specDigest(spec), fidelity, keepWeights }));
     const name = jobId(study, `${id}-${work}`, attempt);
     this.#names.set(`${id}.${attempt}`, name);
+    let spentS = 0;
     try {
       const task = await (this.#task ??= this.#publishTask().catch((error: unknown) => this.#unpublished(error)));
       if (from !== undefined) await this.#publish(from);
@@ -76,6 +78,7 @@ export class FleetEvaluator implements Evaluator {
       const value = await client.ask(name, job, {
         signal,
         delayMs: pauseMs(name, attempt),
+        onFailureTook: (seconds) => (spentS = seconds),
         onNews: (news) => ('notice' in news ? onNotice?.(news.notice) : onProgress?.(news)),
       });
       const { outcome } = received(trainResultSchema, value, name);
@@ -84,7 +87,7 @@ export class FleetEvaluator implements Evaluator {
     } catch (error) {
       if (signal.aborted) throw error;
       const { code, retry, message } = toWire(error);
-      return { status: 'failed', code, retry, detail: message };
+      return { status: 'failed', code, retry, detail: message, spentS };
     }
   }
 
@@ -103,7 +106,8 @@ export class FleetEvaluator implements Evaluator {
   async #publishTask(): Promise<string> {
     const { store, data, trainer } = this.#options;
     const { file, ...description } = data;
-    const dataFile = await store.put(createReadStream(file));
+    const dataFile = await store.here.put(createReadStream(file));
+    await store.publish(dataFile);
     const task: TrainTask = {
       schema: 1,
       dataFile,
@@ -116,7 +120,9 @@ export class FleetEvaluator implements Evaluator {
       },
       trainer,
     };
-    return store.put(Buffer.from(JSON.stringify(task)));
+    const digest = await store.here.put(Buffer.from(JSON.stringify(task)));
+    await store.publish(digest);
+    return digest;
   }
 
   /** The next who asks tries anew. A full disk may have room then, but a file that is gone does not come back. */
@@ -131,12 +137,15 @@ export class FleetEvaluator implements Evaluator {
 
   async #publish(digest: string): Promise<void> {
     const { store, artefacts } = this.#options;
-    if (!store.has(digest)) await store.put(artefacts.get(digest));
+    if (!store.here.has(digest)) await store.here.put(artefacts.get(digest));
+    await store.publish(digest);
   }
 
   async #fetch(digest: string): Promise<void> {
     const { store, artefacts } = this.#options;
-    if (!artefacts.has(digest)) await artefacts.put(await store.read(digest));
+    if (artefacts.has(digest)) return;
+    await store.fetch(digest);
+    await artefacts.put(await store.here.read(digest));
   }
 }
 

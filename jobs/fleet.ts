@@ -2,7 +2,6 @@ import { detectAccelerators } from '../accelerators/detect.ts';
 import { providerIds } from '../accelerators/onnxruntime.ts';
 import { commandNameOf } from '../commands/declaration.ts';
 import type { Redis } from 'ioredis';
-import { FolderArtefacts } from '../study/artefacts.ts';
 import type { LatencyMeter, StudyContext } from '../study/context.ts';
 import type { OpenStudy, StudyOptions } from '../study/study.ts';
 import { isProfile, type StudyConfig } from '../study/study-file.ts';
@@ -11,25 +10,37 @@ import { connect, leave, type RedisPlace, untilInterrupted } from './connection.
 import { builtInTrainer, measureQueue, trainQueue, type TrainTask } from './contract.ts';
 import { FleetEvaluator } from './evaluator.ts';
 import { fleetMeter } from './meter.ts';
+import type { SharedStore } from './store.ts';
+import type { StudyMetrics } from './metrics.ts';
+import { hearFleetRequests } from './requests.ts';
 import { heartbeatMs, present, trainingSlots, whyWaiting } from './presence.ts';
 
 /**
  * Spreads a study over the workers at a Redis: they train every candidate, and measure on the devices that this host
  * lacks. What this host can measure it measures itself.
- * @param store folder of files by digest that the workers see too.
+ * @param store files by digest that the workers see too.
+ * @param watch hears of Redis and of the queues, for metrics.
  */
-export function fleetOver(place: RedisPlace, store: string): NonNullable<StudyOptions['fleet']> {
+export function fleetOver(
+  place: RedisPlace,
+  store: SharedStore,
+  watch: Partial<Pick<StudyMetrics, 'redis' | 'queues'>> = {},
+): NonNullable<StudyOptions['fleet']> {
   return async (study, here) => {
     study.signal.throwIfAborted();
-    const redis = connect(place, study.onNotice);
+    const redis = connect(place, study.onNotice, watch.redis);
+    const listening = connect(place, () => {});
     const clients: JobClient[] = [];
+    watch.queues?.(() => clients.map(({ queue, waiting }) => ({ queue, waiting })));
     // Queues' events have connections of their own, which would keep the process.
     const close = async (): Promise<void> => {
       await Promise.allSettled(clients.map((client) => client.close()));
       leave(redis);
+      leave(listening);
     };
     try {
-      const opening = openFleet({ study, here, redis, clients, place, store: new FolderArtefacts(store), close });
+      hearFleetRequests({ listening, speaking: redis, prefix: place.prefix }, study.key, study.answer).catch(() => {});
+      const opening = openFleet({ study, here, redis, clients, place, store, close });
       return await untilInterrupted(opening, place, study.signal);
     } catch (error) {
       await close();
@@ -45,7 +56,7 @@ async function openFleet(parts: {
   /** Gets those that are opened. */
   readonly clients: JobClient[];
   readonly place: RedisPlace;
-  readonly store: FolderArtefacts;
+  readonly store: SharedStore;
   readonly close: () => Promise<void>;
 }): Promise<Pick<StudyContext, 'evaluator' | 'meter'>> {
   const { study, here, redis, clients, place, store, close } = parts;

@@ -4,9 +4,9 @@ import { digestJson, shortDigest } from '../core/digest.ts';
 import { InfeasibleModelError } from '../core/errors.ts';
 import type { Latency } from '../latency/latency.ts';
 import type { ProtocolPreset } from '../latency/protocol.ts';
-import type { FolderArtefacts } from '../study/artefacts.ts';
 import type { LatencyMeter } from '../study/context.ts';
 import type { TargetConfig } from '../study/study-file.ts';
+import type { SharedStore } from './store.ts';
 import type { JobClient } from './client.ts';
 import { jobId, type MeasureJob, measureResultSchema, received } from './contract.ts';
 
@@ -17,7 +17,7 @@ export interface FleetMeterOptions {
   /** The queue of a device, opened when it is first needed, and closed by whoever opens it. */
   readonly clientOf: (device: string) => Promise<JobClient>;
   readonly study: string;
-  readonly store: FolderArtefacts;
+  readonly store: SharedStore;
   /** Latencies that the journal holds. */
   readonly measured: () => number;
   /** Protocol where none is asked for. */
@@ -30,6 +30,7 @@ export function fleetMeter(options: FleetMeterOptions): LatencyMeter {
   const { here, hasHere, clientOf, study, store, measured, signal } = options;
   const clients = new Map<string, Promise<JobClient>>();
   const jobs = new WeakMap<Latency, () => void>();
+  const spent = new WeakMap<object, number>();
 
   const measure = async (
     model: MeasureJob['model'],
@@ -48,9 +49,20 @@ export function fleetMeter(options: FleetMeterOptions): LatencyMeter {
     // Whoever comes back finds what the journal lacks; what it has is never read as another measurement of the same,
     // as of a base that was unstable. What failed may have been repaired since, so it is measured again.
     const name = jobId(study, `m-${shortDigest(digestJson(job))}`, measured() + 1);
-    const { answer } = received(measureResultSchema, await client.ask(name, job, { signal, anew: true }), name);
-    // Nobody tells when that is on disk: it goes by its age.
-    if (answer.status === 'infeasible') throw new InfeasibleModelError(answer.message, answer);
+    let failureS = 0;
+    const asked = client.ask(name, job, { signal, anew: true, onFailureTook: (took) => (failureS = took) });
+    const value = await asked.catch((error: Error) => {
+      spent.set(error, failureS);
+      throw error;
+    });
+    const { answer, seconds = 0 } = received(measureResultSchema, value, name);
+    if (answer.status === 'infeasible') {
+      const unable = new InfeasibleModelError(answer.message, answer);
+      spent.set(unable, seconds);
+      // Nobody tells when that is on disk: it goes by its age.
+      throw unable;
+    }
+    spent.set(answer.latency, seconds);
     jobs.set(answer.latency, () => client.forget(name));
     return answer.latency;
   };
@@ -62,10 +74,17 @@ export function fleetMeter(options: FleetMeterOptions): LatencyMeter {
         : measure({ spec }, target, protocol ?? options.protocol),
     measureFile: async (path, target, spec) => {
       if (hasHere(target.device)) return here.measureFile(path, target, spec);
-      const file = await store.put(createReadStream(path));
+      const file = await store.here.put(createReadStream(path));
+      await store.publish(file);
       return measure({ file, spec }, target, 'thorough');
     },
+    converted: (given, kept) => {
+      const [forget, seconds] = [jobs.get(given), spent.get(given)];
+      if (forget) jobs.set(kept, forget);
+      if (seconds !== undefined) spent.set(kept, seconds);
+    },
     journalled: (latency) => jobs.get(latency)?.(),
+    secondsOf: (given) => spent.get(given) ?? here.secondsOf?.(given),
     close: () => here.close(),
   };
 }

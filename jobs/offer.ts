@@ -8,6 +8,7 @@ import { commandNameOf, commandsSchema, findCommand } from '../commands/declarat
 import { ConfigError } from '../core/errors.ts';
 import { durationSchema } from '../core/units.ts';
 import { isProfile } from '../study/study-file.ts';
+import { isS3 } from './s3-store.ts';
 import { builtInTrainer, offeredNameSchema } from './contract.ts';
 
 /** What a person writes in `worker.yaml`. */
@@ -20,7 +21,7 @@ const offerFileSchema = z.strictObject({
   commands: commandsSchema.default({}),
   /** Trainings at once, of each trainer; 0 for a worker that only measures. */
   slots: z.int().min(0).max(1024).optional(),
-  /** The folder of files by digest, as this host sees it. */
+  /** The folder of files by digest, as this host sees it, or `s3://bucket/prefix`. */
   store: z.string().optional(),
   /** A worker that is not heard of for so long loses its jobs to others. */
   lock: durationSchema.default(30_000),
@@ -34,7 +35,10 @@ export interface Offer {
   /** Folder that relative paths of commands start from. */
   readonly baseDirectory: string;
   readonly slots: number;
+  /** Folder of this host for files by digest and trainings under way. */
   readonly store: string;
+  /** Where files are shared, `s3://bucket/prefix`, when the folder is not what all sides see. */
+  readonly remote?: string;
   readonly lockMs: number;
 }
 
@@ -65,13 +69,19 @@ export function readOffer(path: string | undefined, flags: OfferFlags): Offer {
     commands,
     baseDirectory,
     slots: flags.slots ?? slots ?? availableParallelism(),
-    store: resolve(flags.store ?? (store === undefined ? defaultStore : resolve(baseDirectory, store))),
+    ...storesOf(flags.store, store, baseDirectory),
     lockMs: lock,
   };
   checkNames(offer, where);
   if (Object.keys(offer.devices).length === 0 && (offer.slots === 0 || offer.trainers.length === 0))
     throw new ConfigError(`${where}: expected a device or a trainer with slots to offer, got neither`);
   return offer;
+}
+
+function storesOf(flag: string | undefined, file: string | undefined, baseDirectory: string) {
+  const remote = [flag ?? file].find((place) => place !== undefined && isS3(place));
+  if (remote !== undefined) return { store: resolve(defaultStore), remote };
+  return { store: resolve(flag ?? (file === undefined ? defaultStore : resolve(baseDirectory, file))) };
 }
 
 /** `--on command:trt` offers the device `trt`. */

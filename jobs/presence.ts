@@ -17,6 +17,8 @@ const presenceSchema = z.object({
   trainers: z.array(z.string()),
   slots: z.int().nonnegative(),
   devices: z.array(z.string()),
+  /** Precisions that a device measures in, by its name, where the worker can tell. */
+  precisions: z.record(z.string(), z.array(z.string())).optional(),
   memoryBytes: z.number(),
   /** Ids of the jobs it does now. */
   jobs: z.array(z.string()),
@@ -53,6 +55,18 @@ export async function present(redis: Redis, prefix: string): Promise<Presence[]>
     const parsed = presenceSchema.safeParse(text === null || text === undefined ? undefined : JSON.parse(text));
     return parsed.success ? [parsed.data] : [];
   });
+}
+
+const queuesKey = (prefix: string): string => `${prefix}:queues`;
+
+/** Remembers a queue, for those who look at the fleet from outside. */
+export async function nameQueue(redis: Redis, prefix: string, queue: string): Promise<void> {
+  await redis.sadd(queuesKey(prefix), queue);
+}
+
+/** Queues that there were jobs for, in order. */
+export async function namedQueues(redis: Redis, prefix: string): Promise<string[]> {
+  return (await redis.smembers(queuesKey(prefix))).toSorted();
 }
 
 /** Trainings that the workers there can do at once. */

@@ -1,9 +1,13 @@
 import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { deviceProfiles } from '../accelerators/profiles.ts';
+import { commandNameOf } from '../commands/declaration.ts';
 import { EnvironmentError, InfeasibleModelError } from '../core/errors.ts';
 import type { Latency } from '../latency/latency.ts';
+import { Ledger } from '../latency/ledger.ts';
 import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
-import { FolderArtefacts } from '../study/artefacts.ts';
+import type { FolderArtefacts } from '../study/artefacts.ts';
 import { commandEvaluator } from '../study/command-evaluator.ts';
 import type { LatencyMeter } from '../study/context.ts';
 import { LocalEvaluator } from '../study/local-evaluator.ts';
@@ -21,16 +25,22 @@ import {
   trainTaskSchema,
 } from './contract.ts';
 import type { Offer } from './offer.ts';
+import { openStore } from './store-place.ts';
+import type { SharedStore } from './store.ts';
 import type { Service } from './worker.ts';
 
 /** The evaluator of a training: this machine's, or a command's. */
 export type EvaluatorOf = (job: TrainJob, task: TrainTask) => Evaluator;
 
-/** All that an offer promises, as services. @param worker name of the worker, which results are signed with. */
-export function servicesOf(offer: Offer, worker: string): Service[] {
+/**
+ * All that an offer promises, as services.
+ * @param worker name of the worker, which results are signed with.
+ * @param env where settings of S3 are.
+ */
+export function servicesOf(offer: Offer, worker: string, env: NodeJS.ProcessEnv = process.env): Service[] {
   mkdirSync(offer.store, { recursive: true });
-  const store = new FolderArtefacts(offer.store);
-  const evaluatorOf = evaluatorsOf(offer, store);
+  const store = openStore(offer.remote ?? offer.store, offer.store, env);
+  const evaluatorOf = evaluatorsOf(offer, store.here);
   const { slots } = offer;
   const trainers = slots === 0 ? [] : offer.trainers;
   return [
@@ -44,7 +54,7 @@ export function trainService(
   trainer: string,
   options: {
     readonly slots: number;
-    readonly store: FolderArtefacts;
+    readonly store: SharedStore;
     readonly worker: string;
     readonly evaluatorOf: EvaluatorOf;
   },
@@ -64,7 +74,10 @@ export function trainService(
     slots,
     serve: async ({ id, data, signal, tell }) => {
       const job = received(trainJobSchema, data, id);
-      const evaluator = evaluatorOf(job, await taskOf(job.task));
+      const task = await taskOf(job.task);
+      await store.fetch(task.dataFile);
+      if (job.from !== undefined) await store.fetch(job.from);
+      const evaluator = evaluatorOf(job, task);
       const request: EvaluationRequest = {
         fidelity: job.fidelity,
         attempt: job.attempt,
@@ -77,14 +90,16 @@ export function trainService(
       const outcome = await evaluator.evaluate({ id: job.trial, spec: job.spec }, request);
       if (outcome.status === 'failed')
         throw new EnvironmentError(outcome.detail, { code: outcome.code, retry: outcome.retry });
+      if (outcome.status === 'ok' && outcome.checkpoint !== undefined) await store.publish(outcome.checkpoint);
       await evaluator.close();
       return { schema: 1, outcome, worker };
     },
   };
 }
 
-async function readTask(store: FolderArtefacts, digest: string): Promise<TrainTask> {
-  const text = Buffer.from(await store.read(digest)).toString('utf8');
+async function readTask(store: SharedStore, digest: string): Promise<TrainTask> {
+  await store.fetch(digest);
+  const text = Buffer.from(await store.here.read(digest)).toString('utf8');
   return received(trainTaskSchema, JSON.parse(text), digest);
 }
 
@@ -130,12 +145,21 @@ function evaluatorsOf(offer: Offer, store: FolderArtefacts): EvaluatorOf {
   };
 }
 
+/** Precisions that a device measures in: a provider runs files as they are, and what a program does only it knows. */
+function precisionsOf(here: string): { readonly precisions?: readonly string[] } {
+  if (commandNameOf(here) !== undefined || /\.ya?ml$/i.test(here)) return {};
+  const profile = deviceProfiles.get(here);
+  return { precisions: profile ? Object.keys(profile.peakTflops) : ['fp32'] };
+}
+
 /** Measurements on one device of this host, one at a time, the host's lock held. */
 function measureService(
   device: string,
-  { offer, store, worker }: { readonly offer: Offer; readonly store: FolderArtefacts; readonly worker: string },
+  { offer, store, worker }: { readonly offer: Offer; readonly store: SharedStore; readonly worker: string },
 ): Service {
   const here = offer.devices[device] ?? device;
+  // A file for each host: a store may be seen by many.
+  const ledgerPath = join(offer.store, 'work', `ledger-${hostname()}.ndjson`);
   // One for many measurements; a cancelled one takes its meter with it.
   let open: { readonly meter: LatencyMeter; readonly controller: AbortController } | undefined;
   const close = async (): Promise<void> => {
@@ -146,31 +170,42 @@ function measureService(
   const measure = async ({ model, setting, protocol }: MeasureJob, signal: AbortSignal): Promise<Latency> => {
     if (open?.controller.signal.aborted) await close();
     const controller = open?.controller ?? new AbortController();
-    open ??= { controller, meter: openLatencyMeter({ ...offer, latency: protocol }, controller.signal) };
+    open ??= {
+      controller,
+      meter: openLatencyMeter({ ...offer, latency: protocol }, controller.signal, { ledger: new Ledger(ledgerPath) }),
+    };
     const { meter } = open;
     const abort = (): void => controller.abort();
     signal.addEventListener('abort', abort, { once: true });
     try {
       const target = { ...setting, device: here };
       if (!('file' in model)) return await meter.measureSpec(model.spec, target, protocol);
-      return await meter.measureFile(store.path(model.file), target, model.spec);
+      await store.fetch(model.file);
+      return await meter.measureFile(store.here.path(model.file), target, model.spec);
     } finally {
       signal.removeEventListener('abort', abort);
     }
   };
   return {
     queue: measureQueue(device),
-    offers: { device },
+    offers: { device, ...precisionsOf(here) },
     slots: 1,
     close,
     serve: async ({ id, data, signal }) => {
       const job = received(measureJobSchema, data, id);
+      const startMs = performance.now();
+      const answered = (answer: object): object => ({
+        schema: 1,
+        worker,
+        seconds: (performance.now() - startMs) / 1000,
+        answer,
+      });
       try {
-        return { schema: 1, worker, answer: { status: 'ok', latency: await measure(job, signal) } };
+        return answered({ status: 'ok', latency: await measure(job, signal) });
       } catch (error) {
         if (!(error instanceof InfeasibleModelError)) throw error;
         const { reason, message, limit, observed } = error;
-        return { schema: 1, worker, answer: { status: 'infeasible', reason, message, limit, observed } };
+        return answered({ status: 'infeasible', reason, message, limit, observed });
       }
     },
   };

@@ -4,11 +4,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { CommandError } from '../commands/run.ts';
-import { InterruptedError } from '../core/errors.ts';
+import { InterruptedError, toWire, type WireError } from '../core/errors.ts';
 import { ridgepointVersion } from '../core/version.ts';
 import { cancelChannel } from './client.ts';
 import { connect, leave, type RedisPlace } from './connection.ts';
 import { failureText, type News } from './contract.ts';
+import type { WorkerEvent } from './telemetry.ts';
 import { announce, depart, heartbeatMs } from './presence.ts';
 
 /** A job as its worker sees it. */
@@ -24,7 +25,13 @@ export interface Work {
 /** A queue that a worker serves. */
 export interface Service {
   readonly queue: string;
-  readonly offers: { readonly trainer: string } | { readonly device: string };
+  readonly offers:
+    | { readonly trainer: string }
+    | {
+        readonly device: string;
+        /** It measures in, where that is known. */
+        readonly precisions?: readonly string[];
+      };
   /** Jobs at once. */
   readonly slots: number;
   /** What it returns is the result; what it throws, the reason of a failure. */
@@ -40,6 +47,8 @@ export interface WorkerOptions {
   /** Jobs of a worker that is not heard of for so long go to others. */
   readonly lockMs: number;
   readonly say: (text: string) => void;
+  /** Hears what becomes of jobs, for logs and metrics. */
+  readonly hear?: ((event: WorkerEvent) => void) | undefined;
   /** End after one job, or when no job waits any more. */
   readonly until?: 'once' | 'drained' | undefined;
 }
@@ -79,7 +88,7 @@ export class FleetWorker {
   constructor(options: WorkerOptions) {
     const { place, services, say } = options;
     this.#options = options;
-    this.#redis = connect(place, say);
+    this.#redis = connect(place, say, (up) => options.hear?.({ type: 'redis', up }));
     this.#subscriber = connect(place, () => {});
     this.#workers = new Map(services.map((service) => [service.queue, this.#serve(service)]));
     this.#subscriber.on('message', (_channel, message: string) => {
@@ -156,16 +165,21 @@ export class FleetWorker {
     const signal = AbortSignal.any([given, controller.signal]);
     this.#doing.set(name, controller);
     this.#empty.delete(service.queue);
+    const ended = this.#begun(service.queue, job);
     try {
-      return await service.serve({ id: name, data: job.data, signal, tell: this.#paced(job) });
+      const result = await service.serve({ id: name, data: job.data, signal, tell: this.#paced(job) });
+      ended('completed');
+      return result;
     } catch (error) {
       if (isBroken(error)) this.#withdraw(service.queue, (error as Error).message);
       const isPreempted = error instanceof InterruptedError && !signal.aborted;
       if (this.#stopping === 'return' || isPreempted || isBroken(error)) {
+        ended('given-back');
         // Free for whoever is next: no attempt is counted.
         await job.moveToWait(token);
         throw new WaitingError();
       }
+      ended('failed', toWire(error));
       if (!signal.aborted) await job.log(String((error as Error).stack ?? error)).catch(() => {});
       throw new UnrecoverableError(failureText(error));
     } finally {
@@ -173,6 +187,25 @@ export class FleetWorker {
       if (this.#options.until === 'once') this.stop('finish');
       this.#stopIfDrained();
     }
+  }
+
+  /** Tells that a job begins. @returns what tells how it ends. */
+  #begun(queue: string, job: Job): (how: Extract<WorkerEvent, { type: 'ended' }>['how'], error?: WireError) => void {
+    const { hear } = this.#options;
+    if (!hear) return () => {};
+    const startMs = performance.now();
+    const id = job.id ?? '';
+    const waitedMs = Math.max(0, (job.processedOn ?? Date.now()) - job.timestamp - job.delay);
+    hear({ type: 'begun', queue, job: id, waitedMs });
+    return (how, error) => {
+      const about = error && { error: { code: error.code, message: error.message } };
+      hear({ type: 'ended', queue, job: id, how, tookMs: performance.now() - startMs, ...about });
+    };
+  }
+
+  /** Whether it takes jobs: Redis is there, and nobody stopped it. */
+  get isReady(): boolean {
+    return this.#redis.status === 'ready' && this.#stopping === undefined;
   }
 
   /**
@@ -211,9 +244,23 @@ export class FleetWorker {
     const offered = services.filter(({ queue }) => !this.#withdrawn.has(queue));
     const trainers = offered.flatMap(({ offers }) => ('trainer' in offers ? [offers.trainer] : []));
     const devices = offered.flatMap(({ offers }) => ('device' in offers ? [offers.device] : []));
+    const precisions = Object.fromEntries(
+      offered.flatMap(({ offers }) =>
+        'device' in offers && offers.precisions ? [[offers.device, [...offers.precisions]]] : [],
+      ),
+    );
     const slots = Math.max(0, ...offered.map(({ offers, slots: own }) => ('trainer' in offers ? own : 0)));
     const here = { host: hostname(), pid: process.pid, version: ridgepointVersion(), memoryBytes: totalmem() };
-    const presence = { schema: 1 as const, id, ...here, trainers, devices, slots, jobs: [...this.#doing.keys()] };
+    const presence = {
+      schema: 1 as const,
+      id,
+      ...here,
+      trainers,
+      devices,
+      precisions,
+      slots,
+      jobs: [...this.#doing.keys()],
+    };
     void announce(this.#redis, place.prefix, presence).catch(() => {});
   }
 

@@ -53,10 +53,18 @@ function readable(model: Uint8Array): Precision | undefined {
   }
 }
 
+/**
+ * Precisions that our own networks are exported in for an onnxruntime provider: a file's types decide what it computes
+ * in. fp16 where a provider lacks it is found out by asking for it: it may be refused, or run slower than fp32.
+ */
+export function exportedPrecisions(provider: string): readonly Precision[] {
+  return provider === 'tensorrt' ? ['fp32'] : ['fp32', 'fp16'];
+}
+
 /** Why a provider cannot be asked for a precision that is not its file's, and what can. */
 export function precisionRefusal(provider: string, precision: Precision, asked: Precision): string {
   const refusal = `expected ${precision} on ${provider}, got ${asked}`;
   if (provider === 'tensorrt')
     return `${refusal}: through onnxruntime-node TensorRT takes a device id only, no precision flag and no engine cache; measure ${asked} with trtexec as a command target (examples/commands)`;
-  return `${refusal}: a provider runs a file as it is, and networks are exported in fp32; for ${asked} measure a file that is ${asked} itself, or use a command target`;
+  return `${refusal}: a provider runs a file as it is, and networks are exported in fp32 or fp16; for ${asked} measure a file that is ${asked} itself, or use a command target`;
 }

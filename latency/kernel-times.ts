@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { RuntimeProfile } from '../accelerators/runtime-profile.ts';
 import type { RuntimeKernel } from '../models/onnxruntime-kernels.ts';
 import { quantile } from '../core/quantile.ts';
 
@@ -12,48 +12,30 @@ export interface KernelTime {
   readonly count: number;
 }
 
-const shapesSchema = z.array(z.record(z.string(), z.array(z.number())));
-const eventSchema = z.looseObject({
-  cat: z.string(),
-  name: z.string(),
-  dur: z.number().optional(),
-  args: z
-    .looseObject({
-      op_name: z.string().optional(),
-      node_index: z.string().optional(),
-      input_type_shape: shapesSchema.optional(),
-      output_type_shape: shapesSchema.optional(),
-    })
-    .optional(),
-});
-
-const suffix = '_kernel_time';
-
 /** What a kernel computes on which extents, in one line. Weights of matrix products are left out: the runtime repacks them out of sight. */
 export function kernelKey({ operator, inputs, output }: Pick<RuntimeKernel, 'operator' | 'inputs' | 'output'>): string {
   const shown = /Gemm$|MatMul$/.test(operator) ? inputs.filter((_, index) => index !== 1) : inputs;
-  return `${operator} ${shown.map((dims) => dims.join('x')).join(' ')} > ${output.join('x')}`;
+  return lineOf(operator, shown, output);
+}
+
+function lineOf(operator: string, inputs: RuntimeKernel['inputs'], output: RuntimeKernel['output']): string {
+  return `${operator} ${inputs.map((dims) => dims.join('x')).join(' ')} > ${output.join('x')}`;
 }
 
 /**
- * Kernel times of a profile that onnxruntime wrote: lower quartiles over the runs in it, because what disturbs a run only
- * adds to some of its kernels. A kernel's time in a profile includes what noting it down costs, one or two microseconds.
- * @param text JSON, the whole file.
+ * Kernel times of a profile: lower quartiles over the runs in it, because what disturbs a run only adds to some of its
+ * kernels. A kernel's time in a profile includes what noting it down costs, one or two microseconds.
  * @param skippedRuns first runs that do not count.
  * @throws {RangeError} where the profile holds no kernel of a later run.
  */
-export function readKernelTimes(text: string, skippedRuns: number): readonly KernelTime[] {
+export function kernelTimesOf({ nodeRuns }: RuntimeProfile, skippedRuns: number): readonly KernelTime[] {
   const durations = new Map<string, { key: string; us: number[] }>();
-  for (const event of z.array(eventSchema).parse(JSON.parse(text))) {
-    const { cat, name, dur, args } = event;
-    if (cat !== 'Node' || !name.endsWith(suffix) || dur === undefined || !args?.op_name) continue;
-    const dims = (shapes: z.infer<typeof shapesSchema> = []) => shapes.map((shape) => Object.values(shape)[0] ?? []);
-    const inputs = dims(args.input_type_shape);
+  for (const { name, index, opType, inputs, outputs, durationUs } of nodeRuns) {
     // In a profile the weights of products are gone already.
-    const key = `${args.op_name} ${inputs.map((extents) => extents.join('x')).join(' ')} > ${(dims(args.output_type_shape)[0] ?? []).join('x')}`;
-    const node = `${args.node_index} ${name}`;
+    const key = lineOf(opType, inputs, outputs[0] ?? []);
+    const node = `${index} ${name}`;
     const seen = durations.get(node) ?? { key, us: [] };
-    seen.us.push(dur);
+    seen.us.push(durationUs);
     durations.set(node, seen);
   }
   const byKey = new Map<string, { count: number; ms: number }>();

@@ -16,7 +16,7 @@ export const fingerprintSchema = z.strictObject({
 });
 export type Fingerprint = z.infer<typeof fingerprintSchema>;
 
-/** Time of one run of a model on one accelerator, batch not divided out. Measuring and predicting both give it. */
+/** Time of one run of a model on one accelerator, batch not divided out unless `per` says so. Measuring and predicting both give it. */
 export const latencySchema = z.strictObject({
   source: z.enum(['measured', 'predicted', 'command']),
   accelerator: z.string(),
@@ -53,6 +53,23 @@ export const latencySchema = z.strictObject({
   /** Session medians and a thinned sample of single runs, for plots. */
   sessionP50Ms: z.array(z.number()).optional(),
   samplesMs: z.array(z.number()).optional(),
+  /** Where batches were compared: times are of one example, the batch divided out; absent: of one run. */
+  per: z.literal('example').optional(),
+  /**
+   * The settings that this one was chosen from: median of a run and its percentile that a limit is of, or why there is
+   * none. Absent where there was nothing to choose.
+   */
+  chosenFrom: z
+    .array(
+      z.strictObject({
+        batch: z.int().positive(),
+        precision: z.enum(['fp32', 'fp16', 'bf16', 'int8']),
+        p50Ms: z.number().positive().nullable(),
+        runMs: z.number().positive().nullable(),
+        refusal: z.string().optional(),
+      }),
+    )
+    .optional(),
   /** When it was measured, where a ledger's earlier measurement stands in for a new one. */
   reusedFrom: z.iso.datetime().optional(),
 });

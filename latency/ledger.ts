@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { canonicalJson, digestJson } from '../core/digest.ts';
 import { EnvironmentError } from '../core/errors.ts';
 import { networkSpecSchema } from '../models/spec.ts';
+import { transformerSpecSchema } from '../models/transformer.ts';
 import { type Fingerprint, latencySchema } from './latency.ts';
 import { protocolSchema } from './protocol.ts';
 import { quantile } from '../core/quantile.ts';
@@ -32,7 +33,7 @@ const entrySchema = z.strictObject({
   /** Where the model was, from the ledger's folder. A hint: its digest decides. */
   path: z.string().optional(),
   /** Of a candidate, which is built again from it. */
-  spec: networkSpecSchema.optional(),
+  spec: z.union([networkSpecSchema, transformerSpecSchema]).optional(),
   latency: latencySchema,
 });
 /** One line of a ledger. */

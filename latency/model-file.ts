@@ -4,7 +4,7 @@ import { Random } from '../core/random.ts';
 import { buildNetwork } from '../models/build.ts';
 import { exportOnnx } from '../models/export.ts';
 import { initialWeights } from '../models/initialise.ts';
-import type { NetworkSpec } from '../models/spec.ts';
+import type { ModelSpec } from '../models/transformer.ts';
 
 /** Bytes of a model given by its path or as they are. @throws {ConfigError} when the file cannot be read. */
 export async function modelBytes(model: string | Uint8Array): Promise<Uint8Array> {
@@ -18,6 +18,6 @@ export async function modelBytes(model: string | Uint8Array): Promise<Uint8Array
  * The file that stands for a network which nobody has trained: constant weights of trained scale, the same ones for
  * the same spec, and the batch fixed.
  */
-export function candidateModel(spec: NetworkSpec, batch: number): Uint8Array {
-  return exportOnnx(spec, initialWeights(buildNetwork(spec, 1), new Random('latency')), batch);
+export function candidateModel(spec: ModelSpec, batch: number, precision: 'fp32' | 'fp16' = 'fp32'): Uint8Array {
+  return exportOnnx(spec, initialWeights(buildNetwork(spec, 1), new Random('latency')), batch, undefined, precision);
 }

@@ -1,15 +1,12 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Accelerator } from '../accelerators/accelerator.ts';
 import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
+import { profiled } from '../accelerators/runtime-profile.ts';
 import { serveChild } from '../core/child.ts';
 import { systemClock } from '../core/clock.ts';
-import { EnvironmentError } from '../core/errors.ts';
 import { fingerprint } from './fingerprint.ts';
 import { hostLoad } from './host-load.ts';
 import { randomInputs } from './inputs.ts';
-import { type KernelTime, readKernelTimes } from './kernel-times.ts';
+import { type KernelTime, kernelTimesOf } from './kernel-times.ts';
 import type { Fingerprint } from './latency.ts';
 import { measure, steadyClock } from './measure.ts';
 import type { Protocol } from './protocol.ts';
@@ -46,7 +43,7 @@ const references = new Map<number, Reference>();
 /** Runs before the ones a profile is read of, */
 const skippedRuns = 3;
 /** and how many these are: for so long, within these limits. */
-const profiled = { ms: 60, minRuns: 5, maxRuns: 40 };
+const profileRuns = { ms: 60, fewest: 5, most: 40 };
 
 serveChild<ObserveTask, ObservedTimes>(async ({ model, batch, threads, protocol, profiles }, { signal }) => {
   const reference = references.get(threads) ?? (await openReference(accelerator, threads, clock));
@@ -73,24 +70,14 @@ async function profile(
   model: Uint8Array,
   { batch, threads }: { readonly batch: number; readonly threads: number },
 ): Promise<readonly KernelTime[]> {
-  const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-profile-'));
-  try {
-    const session = await on.open(model, { threads, profilePrefix: join(folder, 'profile') });
-    try {
-      const feeds = randomInputs(session.inputs, batch);
-      for (let run = 0; run < skippedRuns; run++) await session.run(feeds);
-      const startMs = clock.now();
-      for (let run = 0; run < profiled.maxRuns; run++) {
-        if (run >= profiled.minRuns && clock.now() - startMs > profiled.ms) break;
-        await session.run(feeds);
-      }
-    } finally {
-      await session.close();
+  const noted = await profiled(on, model, { threads }, async (session) => {
+    const feeds = randomInputs(session.inputs, batch);
+    for (let run = 0; run < skippedRuns; run++) await session.run(feeds);
+    const startMs = clock.now();
+    for (let run = 0; run < profileRuns.most; run++) {
+      if (run >= profileRuns.fewest && clock.now() - startMs > profileRuns.ms) break;
+      await session.run(feeds);
     }
-    const [file] = await readdir(folder);
-    if (!file) throw new EnvironmentError('expected the runtime to write a profile, got none');
-    return readKernelTimes(await readFile(join(folder, file), 'utf8'), skippedRuns);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
+  return kernelTimesOf(noted, skippedRuns);
 }

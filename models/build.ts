@@ -1,7 +1,9 @@
+import { buildTransformer } from './build-transformer.ts';
 import { GraphBuilder } from './graph-builder.ts';
 import type { Dimension, Graph } from './graph.ts';
 import { roundChannels } from './rounding.ts';
 import { bottleneckWidth, hasLearnedSpaceToDepth, type NetworkSpec, type SqueezeExcite, type Stage } from './spec.ts';
+import { isTransformer, type ModelSpec } from './transformer.ts';
 
 /** Name of the image input of every network built here. */
 export const imageInput = 'image';
@@ -11,14 +13,19 @@ export const logitsOutput = 'logits';
 type StageOf<Operator extends Stage['operator']> = Extract<Stage, { operator: Operator }>;
 type InvertedStage = StageOf<'mbconv' | 'fused-mbconv'>;
 
+/** A network of either kind as a graph with fresh parameters: of pictures as below, or {@link buildTransformer a transformer}. */
+export function buildNetwork(spec: ModelSpec, batch: Dimension): Graph {
+  return isTransformer(spec) ? buildTransformer(spec, batch) : buildConvolutional(spec, batch);
+}
+
 /**
- * The network as a graph with fresh parameters: input `image` float32 `[batch, c, r, r]`, output
+ * Input `image` float32 `[batch, c, r, r]`, output
  * `logits` `[batch, classes]`.
  * Stochastic depth falls to `survival` at the last block (Huang et al. 2016); the EfficientNet release stops one block
  * short of it.
  * @param batch fixed for training, `'batch'` (symbolic) for files that are shipped.
  */
-export function buildNetwork(spec: NetworkSpec, batch: Dimension): Graph {
+function buildConvolutional(spec: NetworkSpec, batch: Dimension): Graph {
   const graph = new GraphBuilder(batch, spec.batchNorm);
   let x = graph.input(imageInput, spec.input.channels, spec.input.resolution);
   x = buildStem(graph, x, spec.stem);

@@ -1,10 +1,10 @@
-import { elements, type Graph, type GraphNode, type Shape } from './graph.ts';
+import { elements, type Graph, type GraphNode, type Shape, type TensorType } from './graph.ts';
 
 /** What one group of layers costs for one example. */
 export interface Count {
   /** Trainable scalars: weights, biases, norm scales and shifts (running statistics are not). */
   readonly params: number;
-  /** Multiply-adds of convolutions and dense layers; nothing else is counted (papers call these FLOPs). */
+  /** Multiply-adds of convolutions, dense layers and attention; nothing else is counted (papers call these FLOPs). */
   readonly macs: number;
   /** Elements written by convolutions, squeeze-excite's included ("activations" of Radosavovic et al. 2020). */
   readonly activations: number;
@@ -32,20 +32,18 @@ export function countGraph(graph: Graph): NetworkCount {
     const group = layer.split('.')[0] as string;
     groups[group] = plus(groups[group] ?? nothing, count);
   };
+  // Folded into the convolution before it.
+  const folded = new Set(graph.nodes.flatMap(({ op, inputs }) => (op === 'batch-norm' ? [inputs[1]] : [])));
   let weightElements = 0;
   for (const parameter of graph.parameters) {
     const size = elements(parameter.shape);
     const trains = parameter.role !== 'running-mean' && parameter.role !== 'running-variance';
     if (trains) add(parameter.group, { ...nothing, params: size });
-    if (trains && parameter.role !== 'scale') weightElements += size;
+    if (trains && !folded.has(parameter.name)) weightElements += size;
   }
   for (const node of graph.nodes)
-    if (node.op === 'conv' || node.op === 'dense')
-      add(node.op === 'dense' ? 'classifier' : node.name, {
-        params: 0,
-        macs: macsOf(node, graph),
-        activations: activationsOf(node, graph),
-      });
+    if (node.op === 'conv' || node.op === 'dense' || node.op === 'causal-attention')
+      add(groupOf(node, graph), { params: 0, macs: macsOf(node, graph), activations: activationsOf(node, graph) });
   return {
     ...Object.values(groups).reduce(plus, nothing),
     weightBytes: weightElements * 4,
@@ -58,11 +56,30 @@ function perExample(shape: Shape | undefined): number {
   return elements((shape as Shape).slice(1));
 }
 
-/** Every output element of a convolution or dense layer reads each input of its filter once. */
+/** The layer that a node's work counts for: that of its weights, or the head where these are the embedding's. */
+function groupOf(node: GraphNode, { parameters }: Graph): string {
+  if (node.op !== 'dense') return node.name;
+  const weight = parameters.find(({ name }) => name === node.inputs[1]);
+  return weight === undefined || weight.role === 'embedding' ? 'head' : weight.group;
+}
+
+/**
+ * Every output element of a convolution or dense layer reads each input of its filter once; of attention, every position
+ * each key and each value, those it may not see included.
+ */
 function macsOf(node: GraphNode, graph: Graph): number {
-  const outputs = perExample(graph.tensors.get(node.outputs[0] as string)?.shape);
+  const { shape: outputShape } = graph.tensors.get(node.outputs[0] as string) as TensorType;
+  const outputs = perExample(outputShape);
+  if (node.op === 'causal-attention') return 2 * outputs * (outputShape[1] as number);
+  if (node.op === 'dense')
+    return outputs * (perExample(graph.tensors.get(node.inputs[0] as string)?.shape) / rows(outputShape));
   const weight = graph.tensors.get(node.inputs[1] as string)?.shape as readonly number[];
-  return node.op === 'dense' ? outputs * (weight[0] as number) : outputs * elements(weight.slice(1));
+  return outputs * elements(weight.slice(1));
+}
+
+/** Rows of one example: all axes between the batch and the last. */
+function rows(shape: Shape): number {
+  return elements(shape.slice(1, -1));
 }
 
 function activationsOf(node: GraphNode, graph: Graph): number {
@@ -81,7 +98,18 @@ const inPlace = new Set([
   'gate',
   'flatten',
   'drop',
+  'add-positions',
+  'layer-norm',
+  'gelu',
+  'multiply',
 ]);
+
+/** Scores of attention, which nothing outside sees. */
+function innerBytes(node: GraphNode, graph: Graph): number {
+  if (node.op !== 'causal-attention') return 0;
+  const positions = graph.tensors.get(node.outputs[0] as string)?.shape[1] as number;
+  return 4 * node.attributes.heads * positions ** 2;
+}
 
 /** Liveness over the nodes' order: what is alive while each runs, largest first to last. */
 function peakActivationBytes(graph: Graph): number {
@@ -100,10 +128,8 @@ function peakActivationBytes(graph: Graph): number {
     const reused = inPlace.has(node.op) ? dying.find((input) => alive.get(input) === bytes) : undefined;
     if (reused !== undefined) alive.delete(reused);
     alive.set(output, bytes);
-    peak = Math.max(
-      peak,
-      [...alive.values()].reduce((sum, size) => sum + size, 0),
-    );
+    const total = [...alive.values()].reduce((sum, size) => sum + size, 0);
+    peak = Math.max(peak, total + innerBytes(node, graph));
     for (const input of dying) alive.delete(input);
   });
   return peak;

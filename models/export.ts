@@ -2,9 +2,11 @@ import { digestBytes, digestJson, shortDigest } from '../core/digest.ts';
 import { buildNetwork } from './build.ts';
 import { foldForInference } from './fold.ts';
 import type { Dimension, Graph, Weights } from './graph.ts';
+import { inHalfPrecision } from './half.ts';
 import { lowerInference } from './lower.ts';
-import { encodeOnnx } from './onnx.ts';
+import { encodeOnnx, type OnnxModel } from './onnx.ts';
 import { specDigest, type NetworkSpec } from './spec.ts';
+import { isTransformer, type ModelSpec } from './transformer.ts';
 
 /** How pixels become the network's input: everything a deployment must repeat exactly. */
 export interface Preprocessing {
@@ -26,19 +28,21 @@ export const minimumRuntime = 'onnxruntime 1.12';
 
 /**
  * The network as the bytes of an ONNX file for inference: batch norm folded, height and width
- * fixed, input `image` float32, output `logits`. The graph's name is the digest of architecture and
+ * fixed, input `image` float32 or `tokens` int64, output `logits`. The graph's name is the digest of architecture and
  * weights, so that engine caches never confuse two networks.
  * @param preprocessing stored as metadata, for files that are shipped.
+ * @param precision what it computes in; inputs and outputs are float32 in any case.
  */
 export function exportOnnx(
-  spec: NetworkSpec,
+  spec: ModelSpec,
   weights: Weights,
   batch: Dimension,
   preprocessing?: Preprocessing,
+  precision: 'fp32' | 'fp16' = 'fp32',
 ): Uint8Array {
   const { graph, weights: folded } = foldForInference({ graph: buildNetwork(spec, batch), weights });
   const digest = specDigest(spec);
-  return encodeOnnx({
+  const model: OnnxModel = {
     name: `ridgepoint-${shortDigest(contentDigest(digest, batch, graph, folded))}`,
     inputs: graph.inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
     outputs: graph.outputs.map((name) => ({ name, dtype: 'float32', shape: graph.tensors.get(name)?.shape ?? [] })),
@@ -51,9 +55,10 @@ export function exportOnnx(
     metadata: {
       spec_digest: digest,
       spec: JSON.stringify(spec),
-      ...(preprocessing && preprocessingMetadata(spec, preprocessing)),
+      ...(preprocessing && !isTransformer(spec) && preprocessingMetadata(spec, preprocessing)),
     },
-  });
+  };
+  return encodeOnnx(precision === 'fp16' ? inHalfPrecision(model) : model);
 }
 
 /** Of architecture, batch and every weight: seeds of one network are different networks to an engine cache. */

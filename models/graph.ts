@@ -3,8 +3,8 @@
  * `build.ts` makes it from a spec, `training/differentiate.ts` extends it to a training step,
  * `fold.ts` reduces it to inference, `lower.ts` turns every operator into ONNX nodes.
  *
- * Layout is channel-first, `[batch, channels, height, width]`; convolution weights are
- * `[outChannels, inChannels ÷ groups, kernelHeight, kernelWidth]`.
+ * Pictures are channel-first, `[batch, channels, height, width]`; convolution weights are
+ * `[outChannels, inChannels ÷ groups, kernelHeight, kernelWidth]`. Sequences are `[batch, positions, width]`.
  */
 
 /** Extent of one axis; `batch` is left symbolic in exported files. */
@@ -30,7 +30,7 @@ export interface WindowAttributes {
 }
 
 /** What a parameter is decides how it starts, whether it decays, and whether it trains. */
-export type ParameterRole = 'weight' | 'bias' | 'scale' | 'shift' | 'running-mean' | 'running-variance';
+export type ParameterRole = 'weight' | 'bias' | 'scale' | 'shift' | 'embedding' | 'running-mean' | 'running-variance';
 
 /** A stored tensor of the model. Running statistics are parameters that do not train. */
 export interface Parameter extends TensorType {
@@ -73,8 +73,26 @@ export interface OperatorAttributes {
   gate: Record<never, never>;
   /** `(x)`: `[n, c, 1, 1]` → `[n, c]` */
   flatten: Record<never, never>;
-  /** `(x, w, b)`: `[n, in]` by `[in, out]` plus `[out]`. */
-  dense: Record<never, never>;
+  /** `(x, w[, b])`: `[…, in]` by `[in, out]`, or by the transpose of `[out, in]`, plus `[out]`. */
+  dense: { readonly transposed?: boolean };
+  /** `(tokens, w)`: rows of `[vocabulary, width]` by int64 `[n, positions]` → `[n, positions, width]`. */
+  embedding: Record<never, never>;
+  /** `(x, w)`: `[n, positions, width]` plus `[positions, width]`. */
+  'add-positions': Record<never, never>;
+  /**
+   * `(x, scale[, shift])` over the last axis: x ÷ √(mean of squares + ε), of x less its mean where `centred`
+   * (layer norm, Ba et al. 2016; else RMSNorm, Zhang & Sennrich 2019).
+   */
+  'layer-norm': { readonly epsilon: number; readonly centred: boolean };
+  /** x · Φ(x), Φ the normal distribution function (Hendrycks & Gimpel 2016, without an approximation). */
+  gelu: Record<never, never>;
+  /** `(a, b)` of equal shape, element by element. */
+  multiply: Record<never, never>;
+  /**
+   * `(q, k, v)`, each `[n, positions, width]` → the same: softmax(q·kᵀ ÷ √(width ÷ heads)) · v for every head, a position
+   * seeing itself and those before it (Vaswani et al. 2017, section 3.2).
+   */
+  'causal-attention': { readonly heads: number };
   /**
    * `(x)`, identity outside training. In training the trainer feeds a mask whose values are 0 or
    * 1 ÷ keep: per element (`unit: 'element'`, dropout) or per example (`'example'`, stochastic depth).

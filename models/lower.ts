@@ -1,4 +1,6 @@
 import type { Graph, GraphNode, TensorType } from './graph.ts';
+import { lowerAttention, lowerGelu, lowerLayerNorm, lowerRmsNorm } from './lower-sequence.ts';
+import { scalarNode } from './onnx-constant.ts';
 import type { OnnxNode } from './onnx.ts';
 
 /**
@@ -39,7 +41,11 @@ export function lowerNode(node: GraphNode, tensors: ReadonlyMap<string, TensorTy
       return [{ opType: 'Relu', name, inputs, outputs }];
     case 'relu6': {
       const [low, high] = [`${name}.0`, `${name}.6`];
-      return [constant(low, 0), constant(high, 6), { opType: 'Clip', name, inputs: [...inputs, low, high], outputs }];
+      return [
+        scalarNode(low, 0),
+        scalarNode(high, 6),
+        { opType: 'Clip', name, inputs: [...inputs, low, high], outputs },
+      ];
     }
     case 'hard-swish':
       return [{ opType: 'HardSwish', name, inputs, outputs }];
@@ -81,7 +87,19 @@ export function lowerNode(node: GraphNode, tensors: ReadonlyMap<string, TensorTy
     case 'flatten':
       return [{ opType: 'Flatten', name, inputs, outputs, attributes: { axis: { int: 1 } } }];
     case 'dense':
-      return [{ opType: 'Gemm', name, inputs, outputs }];
+      return lowerDense(node, tensors);
+    case 'embedding':
+      return [{ opType: 'Gather', name, inputs: inputs.toReversed(), outputs, attributes: { axis: { int: 0 } } }];
+    case 'add-positions':
+      return [{ opType: 'Add', name, inputs, outputs }];
+    case 'layer-norm':
+      return node.attributes.centred ? [lowerLayerNorm(node)] : lowerRmsNorm(node);
+    case 'gelu':
+      return lowerGelu(node);
+    case 'multiply':
+      return [{ opType: 'Mul', name, inputs, outputs }];
+    case 'causal-attention':
+      return lowerAttention(node, tensors);
     case 'drop':
       return [{ opType: 'Identity', name, inputs, outputs }];
     default:
@@ -89,7 +107,33 @@ export function lowerNode(node: GraphNode, tensors: ReadonlyMap<string, TensorTy
   }
 }
 
-/** A float32 scalar as a node, so that a lowered operator needs no stored tensor. */
-function constant(name: string, value: number): OnnxNode {
-  return { opType: 'Constant', name, inputs: [], outputs: [name], attributes: { value_float: { float: value } } };
+/** A classifier is one product and sum; over sequences, whose batch may be symbolic, they are two. */
+function lowerDense(
+  { name, inputs, outputs, attributes }: Extract<GraphNode, { op: 'dense' }>,
+  tensors: ReadonlyMap<string, TensorType>,
+): OnnxNode[] {
+  const [x, weight, bias] = inputs as [string, string, string | undefined];
+  if (tensors.get(x)?.shape.length === 2)
+    return [
+      { opType: 'Gemm', name, inputs, outputs, ...(attributes.transposed && { attributes: { transB: { int: 1 } } }) },
+    ];
+  const nodes: OnnxNode[] = [];
+  let matrix = weight;
+  if (attributes.transposed) {
+    matrix = `${name}.matrix`;
+    nodes.push({
+      opType: 'Transpose',
+      name: matrix,
+      inputs: [weight],
+      outputs: [matrix],
+      attributes: { perm: { ints: [1, 0] } },
+    });
+  }
+  if (bias === undefined) return [...nodes, { opType: 'MatMul', name, inputs: [x, matrix], outputs }];
+  const product = `${name}.product`;
+  return [
+    ...nodes,
+    { opType: 'MatMul', name: product, inputs: [x, matrix], outputs: [product] },
+    { opType: 'Add', name, inputs: [product, bias], outputs },
+  ];
 }

@@ -2,14 +2,23 @@ import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import { ConfigError } from '../core/errors.ts';
 import { type NetworkSpec, parseNetworkSpec } from './spec.ts';
+import { isTransformer, type ModelSpec, parseTransformerSpec } from './transformer.ts';
 
-/** Reads a network spec in YAML. @throws {ConfigError} naming the file and what is wrong in it. */
-export function readSpecFile(path: string): NetworkSpec {
+/** Reads a spec of either kind in YAML: one with `kind: transformer`, or else a convolution network's. @throws {ConfigError} naming the file and what is wrong in it. */
+export function readModelFile(path: string): ModelSpec {
   let data: unknown;
   try {
     data = parseYaml(readFileSync(path, 'utf8'));
   } catch (cause) {
     throw new ConfigError(`${path}: expected a network spec in YAML: ${(cause as Error).message}`, { cause });
   }
-  return parseNetworkSpec(data, path);
+  const isOfTransformer = typeof data === 'object' && data !== null && isTransformer(data);
+  return isOfTransformer ? parseTransformerSpec(data, path) : parseNetworkSpec(data, path);
+}
+
+/** Reads the spec of a convolution network. @throws {ConfigError} as {@link readModelFile} does, and for a transformer. */
+export function readSpecFile(path: string): NetworkSpec {
+  const spec = readModelFile(path);
+  if (isTransformer(spec)) throw new ConfigError(`${path}: expected a network of pictures, got a transformer`);
+  return spec;
 }

@@ -249,9 +249,14 @@ export function parseNetworkSpec(data: unknown, where: string): NetworkSpec {
 }
 
 /** Identity of the network: the digest of everything but its name. */
-export function specDigest(spec: NetworkSpec): string {
-  return digestJson({ ...spec, name: undefined });
+export function specDigest(spec: { readonly name?: string | undefined }): string {
+  const known = digests.get(spec) ?? digestJson({ ...spec, name: undefined });
+  digests.set(spec, known);
+  return known;
 }
+
+/** A study asks for the digest of the same spec many times. */
+const digests = new WeakMap<object, string>();
 
 /** Blocks of all stages. */
 export function blockCount({ stages }: NetworkSpec): number {

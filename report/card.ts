@@ -80,6 +80,9 @@ function resultSection({ member, summary, target }: CardInput): string {
     ...(holdoutAccuracy
       ? ([[`top-1, hold-out (${grouped(summary.data.holdout)} images)`, accuracyText(holdoutAccuracy)]] as const)
       : []),
+    ...(member.freshAccuracy === undefined
+      ? []
+      : ([['the same by seeds that did not choose this network', percent(member.freshAccuracy, 2)]] as const)),
     ...(member.delivered
       ? ([
           [
@@ -132,7 +135,7 @@ function latencySection(latency: Latency): string {
     ? `Where: ${inline(fingerprint.cpu)}${fingerprint.cores > 0 ? ` (${plural(fingerprint.cores, 'core')})` : ''}, ${inline(fingerprint.os)}, host ` +
       `${inline(fingerprint.host)}; ${inline(fingerprint.runtime)}, provider ${inline(fingerprint.provider)}${emulation}, Node ${inline(fingerprint.node)}.`
     : 'Where: no fingerprint was recorded.';
-  return `${markdownTable(['', 'time of one run'], rows)}\n\n${protocol}\n\n${place}`;
+  return `${markdownTable(['', latency.per === 'example' ? 'time of one example' : 'time of one run'], rows)}\n\n${protocol}\n\n${place}`;
 }
 
 function trainingSection({ member, summary, recipe, trainingExamples }: CardInput): string {

@@ -5,6 +5,7 @@ import type { FamilySummary, MemberSummary, StudySummary, TargetSummary, TrialSu
 import { duration, grouped, milliseconds, percent, plural, significant } from './format.ts';
 import { limitText, p50Interval } from './headline.ts';
 import type { Content, Markup } from './markup.ts';
+import { isPerExample, targetSettingText, timedText } from './settings.ts';
 import {
   axes,
   bar,
@@ -56,17 +57,22 @@ export function familyChart(target: TargetSummary, width = 560, height = 380): M
   );
   const y = linearScale(members.flatMap(accuracyRange), [plot.bottom, plot.top], { format: percentTick });
   const drawn = styledLines(target).map(({ line, style }) => drawLine(line, style, x, y));
-  const limit = target.limit && drawLimit(limitText(target.limit), target.limit.ms, x, plot);
+  // A limit is of a run.
+  const limit =
+    target.limit && !isPerExample(target) ? drawLimit(limitText(target.limit), target.limit.ms, x, plot) : null;
   const labels = drawn.flatMap((line) => line.labels);
   const obstacles = [...drawn.flatMap((line) => line.obstacles), ...(limit ? [limit.box] : [])];
   return chart(
     width,
     height,
-    `Test accuracy against latency of one run on ${target.name}`,
+    `Test accuracy against latency of ${timedText(target)} on ${target.name}`,
     key.drawing,
     axes(
       plot,
-      { scale: x, title: `${latencyWord(members)} of one run, batch ${target.batch} (ms, log scale)` },
+      {
+        scale: x,
+        title: `${latencyWord(members)} of ${timedText(target)}, ${targetSettingText(target)} (ms, log scale)`,
+      },
       { scale: y, title: 'test top-1 (%)' },
     ),
     limit?.drawing,
@@ -75,17 +81,34 @@ export function familyChart(target: TargetSummary, width = 560, height = 380): M
   );
 }
 
-/** Hold-out accuracy against latency of the search's trials on one target, its Pareto front, and what was refused. */
-export function searchChart(summary: StudySummary, target: TargetSummary, width = 600, height = 380): Markup | null {
+/** What the search's chart needs of a trial. */
+export type ChartedTrial = Pick<
+  TrialSummary,
+  'id' | 'phase' | 'choices' | 'status' | 'reason' | 'fidelityExamples' | 'accuracy' | 'latencyMs' | 'onFront'
+>;
+
+/**
+ * Hold-out accuracy against latency of the search's trials on one target, its Pareto front, and what was refused. Of a search over
+ * rungs, those of the highest: accuracies of other rungs are others (report/rungs.ts).
+ */
+export function searchChart(
+  summary: Pick<StudySummary, 'targets'> & {
+    readonly trials: readonly ChartedTrial[];
+    readonly base: { readonly trial: string } | null;
+  },
+  target: TargetSummary,
+  width = 600,
+  height = 380,
+): Markup | null {
   const search = summary.trials.filter((trial) => trial.phase === 'search');
-  const latencyOf = (trial: TrialSummary): number | undefined => trial.latencyMs[target.name];
-  const scored = search.filter((trial) => trial.accuracy !== undefined && latencyOf(trial) !== undefined);
+  const latencyOf = (trial: ChartedTrial): number | undefined => trial.latencyMs[target.name];
+  const measured = search.filter((trial) => trial.accuracy !== undefined && latencyOf(trial) !== undefined);
   const refused = search.filter((trial) => trial.status === 'infeasible' && latencyOf(trial) !== undefined);
-  if (scored.length === 0) return null;
-  const full = Math.max(...scored.map((trial) => trial.fidelityExamples));
+  if (measured.length === 0) return null;
+  const full = Math.max(...measured.map((trial) => trial.fidelityExamples));
+  const scored = measured.filter((trial) => trial.fidelityExamples === full);
   const front = scored.filter((trial) => trial.onFront).toSorted((a, b) => (latencyOf(a) ?? 0) - (latencyOf(b) ?? 0));
-  const shorter = scored.filter((trial) => !trial.onFront && trial.fidelityExamples < full);
-  const dominated = scored.filter((trial) => !trial.onFront && trial.fidelityExamples === full);
+  const dominated = scored.filter((trial) => !trial.onFront);
   const base = scored.find((trial) => trial.id === summary.base?.trial);
   const grey: SeriesStyle = { color: 'var(--soft)', shape: 'circle' };
   const ring: SeriesStyle = { color: 'var(--ink)', shape: 'circle' };
@@ -93,7 +116,6 @@ export function searchChart(summary: StudySummary, target: TargetSummary, width 
     [
       { name: 'Pareto front', style: blue, swatch: summary.targets.length === 1 ? 'line' : 'point' },
       ...(dominated.length > 0 ? [{ name: 'other trials', style: grey, swatch: 'point' as const }] : []),
-      ...(shorter.length > 0 ? [{ name: 'trained shorter', style: grey, swatch: 'hollow' as const }] : []),
       ...(base ? [{ name: 'base', style: ring, swatch: 'hollow' as const }] : []),
       ...(refused.length > 0 ? [{ name: 'infeasible', style: vermillion, swatch: 'tick' as const }] : []),
     ],
@@ -110,15 +132,17 @@ export function searchChart(summary: StudySummary, target: TargetSummary, width 
     [plot.bottom - (refused.length > 0 ? 16 : 0), plot.top],
     { format: percentTick },
   );
-  const at = (trial: TrialSummary): readonly [number, number] => [
+  const at = (trial: ChartedTrial): readonly [number, number] => [
     x.at(latencyOf(trial) ?? 0),
     y.at(trial.accuracy ?? 0),
   ];
   const mark =
     (style: SeriesStyle, options: Parameters<typeof marker>[4]) =>
-    (trial: TrialSummary): Markup =>
+    (trial: ChartedTrial): Markup =>
       marker(...at(trial), style, trialTitle(trial, target.name), options);
-  const limit = target.limit && drawLimit(limitText(target.limit), target.limit.ms, x, plot);
+  // A limit is of a run.
+  const limit =
+    target.limit && !isPerExample(target) ? drawLimit(limitText(target.limit), target.limit.ms, x, plot) : null;
   return chart(
     width,
     height,
@@ -127,7 +151,10 @@ export function searchChart(summary: StudySummary, target: TargetSummary, width 
     axes(
       plot,
       { scale: x, title: `${target.predictedBy ? 'predicted ' : ''}p50 latency on ${target.name} (ms, log scale)` },
-      { scale: y, title: 'hold-out top-1 (%)' },
+      {
+        scale: y,
+        title: `hold-out top-1${scored.length < measured.length ? ` after ${grouped(full)} examples` : ''} (%)`,
+      },
     ),
     limit?.drawing,
     refused.map((trial) =>
@@ -143,7 +170,6 @@ export function searchChart(summary: StudySummary, target: TargetSummary, width 
     // With several targets the front is joint, so it is no staircase on any one of them.
     summary.targets.length === 1 && front.length > 1 && polyline(staircase(front.map(at)), { ...blue, dash: '' }, 1.5),
     base && marker(...at(base), ring, 'base', { radius: 9, hollow: true }),
-    shorter.map(mark(grey, { radius: 3.5, hollow: true, opacity: 0.75 })),
     dominated.map(mark(grey, { radius: 3.5, opacity: 0.7 })),
     front.map(mark(blue, { radius: 5 })),
   );
@@ -204,9 +230,9 @@ export function linesLegend(target: TargetSummary, width = 1160): Markup {
   return chart(width, height + 6, 'Legend', drawing);
 }
 
-/** Training curves of delivered networks, one colour a size. */
+/** Training curves of networks, one colour each. */
 export function curvesChart(
-  members: readonly MemberSummary[],
+  members: readonly Pick<MemberSummary, 'size' | 'curve'>[],
   quantity: 'loss' | 'accuracy',
   width = 580,
   height = 300,
@@ -264,11 +290,14 @@ export function curvesChart(
   );
 }
 
+/** A network's latency under a name. */
+type TimedNetwork = Pick<MemberSummary, 'size' | 'latency'>;
+
 /**
  * Single runs against each network's own p50, a row each: a strip of runs, a box of their
  * quartiles, the medians of the sessions (diamonds) and the p50's interval (bar under the strip).
  */
-export function latencyChart(members: readonly MemberSummary[], width = 1160): Markup | null {
+export function latencyChart(members: readonly TimedNetwork[], width = 1160): Markup | null {
   const rows = members.filter((member) => sessionsAndSamples(member).length > 0);
   if (rows.length === 0) return null;
   const rowHeight = 56;
@@ -430,7 +459,7 @@ function drawLimit(text: string, ms: number, x: Scale, plot: Box) {
   };
 }
 
-function latencyRow(member: MemberSummary, top: number, x: Scale, plot: Box): Markup {
+function latencyRow(member: TimedNetwork, top: number, x: Scale, plot: Box): Markup {
   const { latency } = member;
   const middle = top + 24;
   const inside = (ms: number): boolean => {
@@ -505,7 +534,7 @@ function stackedBar(
   });
 }
 
-function sessionsAndSamples({ latency }: MemberSummary): readonly number[] {
+function sessionsAndSamples({ latency }: TimedNetwork): readonly number[] {
   return [...(latency.samplesMs ?? []), ...(latency.sessionP50Ms ?? [])];
 }
 
@@ -547,14 +576,14 @@ function memberTitle(line: FamilySummary, member: MemberSummary): string {
   return `${lineTitle(line)} ${member.size}: ${percent(mean)}${spread}, ${intervalTitle(member)}`;
 }
 
-function intervalTitle(member: MemberSummary): string {
+function intervalTitle(member: TimedNetwork): string {
   const { level } = member.latency.intervalMs;
   const [lo, hi] = p50Interval(member);
   const interval = hi > lo ? ` (${percent(level, 0)} interval ${significant(lo)}–${milliseconds(hi)})` : '';
   return `p50 ${milliseconds(member.latency.p50Ms)}${interval}`;
 }
 
-function trialTitle(trial: TrialSummary, target: string): string {
+function trialTitle(trial: ChartedTrial, target: string): string {
   const ms = trial.latencyMs[target];
   const parts = [
     trial.accuracy === undefined
@@ -564,7 +593,7 @@ function trialTitle(trial: TrialSummary, target: string): string {
     `${grouped(trial.fidelityExamples)} examples`,
     choicesText(trial.choices),
   ];
-  return `${trial.id}: ${parts.filter((part) => part !== null).join(', ')}`;
+  return `${trial.id}: ${parts.filter((part) => part !== null && part !== '').join(', ')}`;
 }
 
 function percentTick(share: number): string {

@@ -1,6 +1,7 @@
 import { canonicalJson } from '../core/digest.ts';
 import { studentT } from '../core/student-t.ts';
 import type { FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
+import { isPerExample, targetSettingText } from './settings.ts';
 import { milliseconds, milliseconds0, percent, percentNumber, plural, signed } from './format.ts';
 
 /** The family against another line of the same target, at equal latency. */
@@ -89,7 +90,7 @@ export function lineName(line: FamilySummary): string {
 }
 
 /** `[lo, hi]` in milliseconds when the interval is the median's, else the median twice. */
-export function p50Interval({ latency }: MemberSummary): readonly [number, number] {
+export function p50Interval({ latency }: Pick<MemberSummary, 'latency'>): readonly [number, number] {
   const { percentile, lo, hi } = latency.intervalMs;
   return percentile === 50 && lo > 0 ? [lo, hi] : [latency.p50Ms, latency.p50Ms];
 }
@@ -115,7 +116,7 @@ function targetSentence(summary: StudySummary, target: TargetSummary): string | 
   const range = percentNumber(low) === percentNumber(high) ? percent(low) : `${percentNumber(low)}–${percent(high)}`;
   const reach = one ? 'reaches' : 'reach';
   const result =
-    `For ${target.name} (batch ${target.batch}), ${many} ${latency}${predicted}${limitClause(target, members)} ` +
+    `For ${target.name} (${targetSettingText(target)}), ${many} ${latency}${isPerExample(target) ? ' an example' : ''}${predicted}${limitClause(target, members)} ` +
     `${reach} ${range} top-1 on ${summary.data.name}`;
   const clause = ruleClause(target, members.length);
   return `${result}${clause ? `; ${clause}` : ''}.`;

@@ -1,14 +1,9 @@
 import { phaseNames } from '../study/events.ts';
-import type {
-  ElasticitySummary,
-  FamilySummary,
-  MemberSummary,
-  OverSeeds,
-  StudySummary,
-  TargetSummary,
-} from '../study/summary.ts';
+import type { ElasticitySummary, FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
 import type { Latency } from '../latency/latency.ts';
-import type { Stage } from '../models/spec.ts';
+import type { NetworkCount } from '../models/counts.ts';
+import type { NetworkSpec, Stage } from '../models/spec.ts';
+import { acrossTargetsSection } from './across-targets.ts';
 import {
   curvesChart,
   familyChart,
@@ -21,8 +16,13 @@ import {
 import { amount, duration, grouped, percent, percentNumber, plural, signed, significant, utcMinute } from './format.ts';
 import { comparisons, familyOf, headline, lineName, limitText, p50Interval, type Comparison } from './headline.ts';
 import { element, htmlDocument, stylesheet, type Content, type Markup } from './markup.ts';
+import { accuracyText, cell, fileLink, note, seedsTitle, section, table, tableHead } from './page-parts.ts';
+import { proxySection } from './proxy-audit.ts';
+import { rungChart, rungText } from './rungs.ts';
+import { isPerExample, memberSettingText, settingsSection, targetSettingText } from './settings.ts';
 import { sourcesOf, sourceText, verdictText } from './source.ts';
 import { chartStyle } from './svg.ts';
+import { deviceHoursText } from './terminal.ts';
 
 /**
  * The study's report: one HTML file that needs no network and no script. The first screen holds
@@ -51,11 +51,14 @@ export function renderReport(summary: StudySummary): string {
         pageHeader(summary),
         summary.targets.map((target) => targetResult(summary, target)),
         resultNotes(summary),
+        acrossTargetsSection(summary),
+        settingsSection(summary),
         searchSection(summary),
         multiplierSection(summary),
         curvesSection(summary),
         latencySection(summary),
         predictionSection(summary),
+        proxySection(summary.proxyAudit),
         timeSection(summary),
         warningSection(summary),
         provenanceSection(summary),
@@ -72,7 +75,7 @@ function pageHeader(summary: StudySummary): Markup {
     utcMinute(summary.createdMs),
     `seed ${summary.seed}`,
     plural(summary.trials.length, 'trial'),
-    duration(summary.activeS),
+    `${duration(summary.activeS)}${deviceHoursText(summary)}`,
   ];
   const warnings = summary.warnings.length;
   return element(
@@ -100,7 +103,7 @@ function targetResult(summary: StudySummary, target: TargetSummary): Content {
   const plot = familyChart(target, 560, several ? 300 : networks > 3 ? 400 : 280);
   const setting = [
     target.device === target.name ? null : `device ${target.device}`,
-    `batch ${target.batch}`,
+    targetSettingText(target),
     plural(target.threads, 'thread'),
     target.limit && `limit ${limitText(target.limit)}`,
     ...sourcesOf(target).map((source) => `latency ${source}`),
@@ -123,9 +126,9 @@ function targetResult(summary: StudySummary, target: TargetSummary): Content {
       'div',
       {},
       title,
-      resultTable(folded ? lines.filter((line) => line.kind === 'family') : lines),
+      resultTable(target, folded ? lines.filter((line) => line.kind === 'family') : lines),
       comparisonList(target),
-      folded && element('details', {}, element('summary', {}, 'Baselines in numbers'), resultTable(compared)),
+      folded && element('details', {}, element('summary', {}, 'Baselines in numbers'), resultTable(target, compared)),
     ),
     element('figure', {}, plot),
   );
@@ -133,22 +136,15 @@ function targetResult(summary: StudySummary, target: TargetSummary): Content {
 
 const resultColumns = ['size', 'test top-1 %', 'p50 ms', 'verdict', 'limit', 'params', 'MACs', 'd · w · r', 'file'];
 
-function resultTable(lines: readonly FamilySummary[]): Markup {
+function resultTable(target: TargetSummary, lines: readonly FamilySummary[]): Markup {
+  const columns = resultColumns.map((name) => (name === 'p50 ms' && isPerExample(target) ? 'p50 ms / example' : name));
   return element(
     'div',
     { class: 'scroll' },
     element(
       'table',
       {},
-      element(
-        'thead',
-        {},
-        element(
-          'tr',
-          {},
-          resultColumns.map((name) => element('th', { scope: 'col' }, name)),
-        ),
-      ),
+      tableHead(columns),
       lines.map((line) =>
         element(
           'tbody',
@@ -157,22 +153,29 @@ function resultTable(lines: readonly FamilySummary[]): Markup {
             element('tr', {}, element('th', { colspan: resultColumns.length, scope: 'rowgroup' }, lineName(line))),
           line.kind === 'user-model' &&
             element('tr', {}, element('th', { colspan: resultColumns.length, scope: 'rowgroup' }, 'your own models')),
-          line.members.map((member) => resultRow(line, member)),
+          line.members.map((member) => resultRow(target, line, member)),
         ),
       ),
     ),
   );
 }
 
-function resultRow(line: FamilySummary, member: MemberSummary): Markup {
+function resultRow(target: TargetSummary, line: FamilySummary, member: MemberSummary): Markup {
   const { latency, multipliers, count, limitMet } = member;
+  const setting = memberSettingText(target, member);
   const name = line.kind === 'user-model' && line.members.length === 1 ? line.name : member.size;
   return element(
     'tr',
     {},
     element('th', { scope: 'row', title: name }, name),
     cell(accuracyText(member.testAccuracy), seedsTitle(member.testAccuracy)),
-    element('td', {}, significant(latency.p50Ms), element('small', {}, intervalText(member))),
+    element(
+      'td',
+      {},
+      significant(latency.p50Ms),
+      element('small', {}, intervalText(member)),
+      setting && element('small', {}, ` ${setting}`),
+    ),
     element('td', { class: verdictClass(latency), title: sourceText(latency) }, verdictText(latency)),
     element(
       'td',
@@ -187,16 +190,6 @@ function resultRow(line: FamilySummary, member: MemberSummary): Markup {
     ),
     element('td', {}, member.file ? fileLink(member.file) : '–'),
   );
-}
-
-function cell(text: string, title?: string): Markup {
-  return element('td', { title }, text);
-}
-
-/** Relative to the report; each part is encoded, so that no name can be taken for a scheme or an anchor. */
-function fileLink(path: string): Markup {
-  const href = `./${path.split('/').map(encodeURIComponent).join('/')}`;
-  return element('a', { href, title: path }, path.split('.').at(-1) ?? path);
 }
 
 function comparisonList(target: TargetSummary): Content {
@@ -264,8 +257,35 @@ function searchSection(summary: StudySummary): Content {
     'Search',
     summary.base && note(`The base is trial ${summary.base.trial}: ${summary.base.because}`),
     element('div', { class: 'figures' }, figures, frontTable(summary)),
+    rungsPart(summary),
     untimed > 0 && note(`${plural(untimed, 'infeasible trial')} that nothing was measured of: not drawn.`),
     summary.base && baseNetwork(summary.base),
+  );
+}
+
+/** What became of the networks below the highest rung; each rung has its own axis. */
+function rungsPart(summary: StudySummary): Content {
+  if (summary.rungs.length === 0) return null;
+  return element(
+    'div',
+    {},
+    element('h3', {}, 'Rungs'),
+    element(
+      'ul',
+      {},
+      summary.rungs.map((rung) => element('li', {}, rungText(rung))),
+    ),
+    element(
+      'div',
+      { class: 'figures' },
+      summary.targets.flatMap((target) =>
+        summary.rungs.slice(0, -1).flatMap((rung) => {
+          const figure = rungChart(summary, target, rung);
+          return figure ? [element('figure', {}, figure)] : [];
+        }),
+      ),
+    ),
+    note('Accuracies of different rungs are of different schedules and are not compared.'),
   );
 }
 
@@ -305,20 +325,25 @@ function baseNetwork({ spec, count, trial }: NonNullable<StudySummary['base']>):
     'details',
     {},
     element('summary', {}, `Base network ${trial}: ${amount(count.params)} params, ${amount(count.macs)} MACs`),
-    table(
-      ['part', 'what', 'params', 'MACs'],
-      [
-        ['stem', `${spec.stem.kernel}×${spec.stem.kernel}, stride ${spec.stem.stride}, width ${spec.stem.width}`],
-        ...spec.stages.map((stage, index) => [`stage${index}`, stageText(stage)] as const),
-        ['head', spec.head.width > 0 ? `1×1, width ${spec.head.width}` : 'none'],
-        ['classifier', `${spec.classes} classes, input ${spec.input.resolution} px`],
-      ].map(([part, what]) => [
-        part as string,
-        what as string,
-        optional(count.groups[part as string]?.params, amount),
-        optional(count.groups[part as string]?.macs, amount),
-      ]),
-    ),
+    networkTable(spec, count),
+  );
+}
+
+/** A network part by part, with what each counts. */
+export function networkTable(spec: NetworkSpec, count: NetworkCount): Markup {
+  return table(
+    ['part', 'what', 'params', 'MACs'],
+    [
+      ['stem', `${spec.stem.kernel}×${spec.stem.kernel}, stride ${spec.stem.stride}, width ${spec.stem.width}`],
+      ...spec.stages.map((stage, index) => [`stage${index}`, stageText(stage)] as const),
+      ['head', spec.head.width > 0 ? `1×1, width ${spec.head.width}` : 'none'],
+      ['classifier', `${spec.classes} classes, input ${spec.input.resolution} px`],
+    ].map(([part, what]) => [
+      part as string,
+      what as string,
+      optional(count.groups[part as string]?.params, amount),
+      optional(count.groups[part as string]?.macs, amount),
+    ]),
   );
 }
 
@@ -555,49 +580,12 @@ function trialSection(summary: StudySummary): Content {
   );
 }
 
-function section(title: string, ...body: readonly Content[]): Markup {
-  return element('section', {}, element('h2', {}, title), body);
-}
-
-function table(columns: readonly string[], rows: readonly (readonly string[])[]): Markup {
-  const head = element(
-    'thead',
-    {},
-    element(
-      'tr',
-      {},
-      columns.map((name) => element('th', { scope: 'col' }, name)),
-    ),
-  );
-  const body = rows.map(([first, ...rest]) =>
-    element(
-      'tr',
-      {},
-      element('th', { scope: 'row' }, first),
-      rest.map((text) => cell(text)),
-    ),
-  );
-  return element('div', { class: 'scroll' }, element('table', {}, head, element('tbody', {}, body)));
-}
-
 function definitions(entries: readonly (readonly [string, string])[]): Markup {
   return element(
     'dl',
     {},
     entries.map(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]),
   );
-}
-
-function note(text: string): Markup {
-  return element('p', { class: 'note' }, text);
-}
-
-function accuracyText({ mean, sd }: OverSeeds): string {
-  return sd === null ? percentNumber(mean) : `${percentNumber(mean)} ± ${percentNumber(sd)}`;
-}
-
-function seedsTitle({ values }: OverSeeds): string {
-  return `${plural(values.length, 'seed')}: ${values.map((value) => percentNumber(value, 2)).join(', ')}`;
 }
 
 function intervalText(member: MemberSummary): string {
@@ -664,6 +652,9 @@ td small { color: var(--soft); font-size: 11.5px; }
 .comparisons { margin: 4px 0 6px; padding-left: 18px; font-size: 13px; }
 details { margin: 8px 0; } summary { cursor: pointer; margin-bottom: 4px; }
 details td:last-child, details td:last-child { white-space: normal; text-align: left; }
+.wrapping :is(th, td) { white-space: normal; }
+.wrapping :is(th, td):nth-last-child(-n + 2) { min-width: 7em; text-align: left; }
+.wrapping :is(th, td):nth-child(4) { white-space: nowrap; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 16px; margin: 0; font-size: 13px; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 980px) { .result, .figures, .thirds { grid-template-columns: minmax(0, 1fr); } }

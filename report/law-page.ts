@@ -1,5 +1,6 @@
 import { pageStyle } from './html.ts';
 import { type Content, element, htmlDocument, type Markup, stylesheet } from './markup.ts';
+import { tableHead } from './page-parts.ts';
 import { chartStyle } from './svg.ts';
 
 /** A table as text. */
@@ -79,15 +80,7 @@ function tableOf({ columns, rows }: PageTable): Markup {
   return element(
     'table',
     {},
-    element(
-      'thead',
-      {},
-      element(
-        'tr',
-        {},
-        columns.map((name) => element('th', { scope: 'col' }, name)),
-      ),
-    ),
+    tableHead(columns),
     element(
       'tbody',
       {},

@@ -15,7 +15,7 @@ const entities: Readonly<Record<string, string>> = {
   '"': '&quot;',
   "'": '&#39;',
 };
-const voidElements = new Set(['meta', 'br', 'hr', 'col']);
+const voidElements = new Set(['meta', 'link', 'br', 'hr', 'col', 'input']);
 
 /** Text with the five characters that mean something to HTML replaced, for content and quoted attributes alike. */
 function escapeText(text: string): string {

@@ -1,5 +1,14 @@
 import { canonicalJson } from '../core/digest.ts';
-import type { FamilySummary, MemberSummary, StudySummary, TargetSummary, TrialSummary } from '../study/summary.ts';
+import type {
+  AcrossTargets,
+  FamilySummary,
+  MemberSummary,
+  SharedMemberSummary,
+  SharedOnTarget,
+  StudySummary,
+  TargetSummary,
+  TrialSummary,
+} from '../study/summary.ts';
 
 // Comma-separated tables of a study. Fields are quoted as RFC 4180 says; we differ from it in that
 // lines end in LF, as every tool on the platforms we run on expects. Numbers keep full precision.
@@ -91,7 +100,9 @@ const familyColumns: readonly Column<{
   ['holdout_accuracy', ({ member }) => member.holdoutAccuracy?.mean],
   ['latency_source', ({ member }) => member.latency.source],
   ['batch', ({ member }) => member.latency.batch],
+  ['precision', ({ member }) => member.latency.precision],
   ['threads', ({ member }) => member.latency.threads],
+  ['time_of', ({ member }) => member.latency.per ?? 'run'],
   ['p50_ms', ({ member }) => member.latency.p50Ms],
   ['p90_ms', ({ member }) => member.latency.p90Ms],
   ['p99_ms', ({ member }) => member.latency.p99Ms],
@@ -103,6 +114,34 @@ const familyColumns: readonly Column<{
   ['limit_met', ({ member }) => member.limitMet],
   ['file', ({ member }) => member.file],
 ];
+
+/**
+ * The family that all targets share, a row for each size and target. `regret` is hold-out accuracy lost against the best
+ * trained network within that target's size, as a share.
+ */
+export function sharedCsv({ shared }: AcrossTargets): string {
+  const rows = shared.flatMap((member) => member.targets.map((on) => ({ member, on })));
+  return csv<{ readonly member: SharedMemberSummary; readonly on: SharedOnTarget }>(
+    [
+      ['name', ({ member }) => member.name],
+      ['target', ({ on }) => on.target],
+      ['size', ({ on }) => on.size],
+      ['target_ms', ({ on }) => on.targetMs],
+      ['p50_ms', ({ on }) => on.latency.p50Ms],
+      ['batch', ({ on }) => on.latency.batch],
+      ['precision', ({ on }) => on.latency.precision],
+      ['limit_met', ({ on }) => on.limitMet],
+      ['test_accuracy', ({ member }) => member.testAccuracy.mean],
+      ['holdout_accuracy', ({ member }) => member.holdoutAccuracy.mean],
+      ['regret', ({ on }) => on.regret],
+      ['own_test_accuracy', ({ on }) => on.ownTestAccuracy],
+      ['params', ({ member }) => member.count.params],
+      ['macs', ({ member }) => member.count.macs],
+      ['files', ({ member }) => member.files.join(' ')],
+    ],
+    rows,
+  );
+}
 
 function latencyColumns(summary: StudySummary): readonly Column<TrialSummary>[] {
   return summary.targets.map(({ name }) => [`latency_ms.${name}`, (trial) => trial.latencyMs[name]]);

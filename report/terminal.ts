@@ -1,6 +1,8 @@
 import type { FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
 import { amount, duration, percentNumber, plural, significant } from './format.ts';
 import { headline, limitText, p50Interval } from './headline.ts';
+import { rungText } from './rungs.ts';
+import { isPerExample, memberSettingText, targetSettingText } from './settings.ts';
 import { predictionText, sourcesOf, verdictText } from './source.ts';
 
 const columns = 90;
@@ -15,9 +17,11 @@ export function summaryTable(summary: StudySummary, folder = `runs/${summary.nam
   const blocks = [
     headline(summary).flatMap((sentence) => wrapped(sentence, '')),
     ...summary.targets.map(targetTable),
+    summary.rungs.flatMap((rung) => wrapped(`rung of ${rungText(rung)}`, '  ')),
+    sharedLines(summary),
     warnings,
     [
-      `${plural(summary.trials.length, 'trial')} in ${duration(summary.activeS)}`,
+      `${plural(summary.trials.length, 'trial')} in ${duration(summary.activeS)}${deviceHoursText(summary)}`,
       `report  ${folder}/report.html`,
       ...(summary.targets.some((target) => delivered(target)) ? [`family  ${folder}/family/`] : []),
     ],
@@ -28,15 +32,39 @@ export function summaryTable(summary: StudySummary, folder = `runs/${summary.nam
     .replaceAll(/[\u00a0\u202f]/g, ' ');
 }
 
+/** The family that all targets share, a line each. */
+function sharedLines({ acrossTargets }: StudySummary): readonly string[] {
+  if (!acrossTargets) return [];
+  const lines = acrossTargets.shared.flatMap(({ name, testAccuracy, targets }) => {
+    const costs = targets.map(
+      ({ target, latency, regret }) => `${target} ${significant(latency.p50Ms)} ms, regret ${percentNumber(regret)}`,
+    );
+    return wrapped(`  ${name}  ${percentNumber(testAccuracy.mean)} % on test; ${costs.join('; ')}`, '      ');
+  });
+  const none = acrossTargets.unshared.map(
+    (name) => `  ${name}  none of the trained networks is within it on every target`,
+  );
+  if (lines.length + none.length === 0) return [];
+  return ['one family for all targets (regret: hold-out points below the best within the size):', ...lines, ...none];
+}
+
+/** What a study with a budget of device hours used of it. */
+export function deviceHoursText({ deviceHours: { spent, budget, byPhase } }: StudySummary): string {
+  if (budget === null) return '';
+  const phases = Object.entries(byPhase).map(([phase, hours]) => `${phase} ${significant(hours)}`);
+  return `, ${significant(spent)} of ${significant(budget)} device hours (${phases.join(', ')})`;
+}
+
 const header = ['size', 'test %', 'p50 ms', '(interval)', 'verdict', 'limit', 'params', 'MACs'];
 
 function targetTable(target: TargetSummary): readonly string[] {
   const lines = target.lines.filter((line) => line.members.length > 0);
   if (lines.length === 0) return [];
+  const unit = isPerExample(target) ? ', times of one example' : '';
   const limit = target.limit ? `, limit ${limitText(target.limit)}` : '';
   const sources = sourcesOf(target).map((source) => `, latency ${source}`);
-  const title = `${target.name}: batch ${target.batch}, ${plural(target.threads, 'thread')}${limit}${sources.join('')}`;
-  const rows = lines.flatMap((line) => line.members.map((member) => row(line, member)));
+  const title = `${target.name}: ${targetSettingText(target)}, ${plural(target.threads, 'thread')}${limit}${unit}${sources.join('')}`;
+  const rows = lines.flatMap((line) => line.members.map((member) => row(target, line, member)));
   const widths = header.map((name, column) =>
     Math.max(name.length, ...rows.map((cells) => (cells[column] ?? '').length)),
   );
@@ -49,12 +77,13 @@ function targetTable(target: TargetSummary): readonly string[] {
   return [...wrapped(title, '  '), ...[header, ...rows].map((cells) => `  ${aligned(cells)}`), ...prediction];
 }
 
-function row(line: FamilySummary, member: MemberSummary): readonly string[] {
+function row(target: TargetSummary, line: FamilySummary, member: MemberSummary): readonly string[] {
   const { latency, testAccuracy, limitMet, count } = member;
   const [lo, hi] = p50Interval(member);
+  const setting = line.kind === 'family' ? memberSettingText(target, member) : null;
   const spread = testAccuracy.sd === null ? '' : ` ± ${percentNumber(testAccuracy.sd)}`;
   return [
-    clipped(rowName(line, member), 20),
+    clipped([rowName(line, member), setting].filter(Boolean).join(' '), 20),
     `${percentNumber(testAccuracy.mean)}${spread}`,
     significant(latency.p50Ms),
     hi > lo ? `${significant(lo)}–${significant(hi)}` : '',

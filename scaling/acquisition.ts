@@ -5,7 +5,7 @@ import { efficientNetXGpuCoefficients } from './rules.ts';
 /** Standard deviations of optimism about accuracy (UCB, Srinivas et al. 2010). */
 const optimism = 1;
 /** What a proposal rejected by its measurement costs, in logits of accuracy: little, a measurement takes seconds. */
-const rejectionCost = 0.1;
+const rejectionCost = 0.03;
 /** Scored networks besides the base below which proposals spread instead of trusting the accuracy model. */
 export const minScored = 4;
 

@@ -2,14 +2,14 @@ import type { NetworkSpec } from '../models/spec.ts';
 import { applyMultipliers, realisedKey, type ScaledNetwork } from './apply.ts';
 import { type Elasticity, fitElasticity } from './elasticity.ts';
 import type { Multipliers } from './multipliers.ts';
-import { type AccuracySurrogate, fitAccuracy } from './surrogate.ts';
+import { type AccuracyObservation, type AccuracyPrediction, type AccuracySurrogate, fitAccuracy } from './surrogate.ts';
 
 /** What is known of one scaling of the base. Later observations of one network replace earlier ones, part by part. */
 export interface ScalingObservation {
   /** *Realised* multipliers, as `applyMultipliers` gives them. */
   readonly multipliers: Multipliers;
   readonly latencyMs?: number;
-  /** 0 … 1 on the hold-out, all at one fidelity. */
+  /** 0 … 1 on the hold-out, all at one fidelity; over seeds their mean. */
   readonly accuracy?: number;
 }
 
@@ -28,7 +28,7 @@ export interface GridPoint extends ScaledNetwork {
   readonly multipliers: Multipliers;
   readonly latencyMs: number;
   readonly latencyLogSd: number;
-  readonly accuracy: ReturnType<AccuracySurrogate['predict']> | null;
+  readonly accuracy: AccuracyPrediction | null;
   readonly scored: boolean;
 }
 
@@ -45,9 +45,13 @@ export const largest: Multipliers = { depth: 8, width: 5, resolution: 4 };
 
 /**
  * Models of everything observed.
+ * @param evidence trainings besides, which tell of accuracy alone: at other fidelities, of other networks.
  * @throws {RangeError} without any observed latency.
  */
-export function learn(observations: readonly ScalingObservation[]): Knowledge {
+export function learn(
+  observations: readonly ScalingObservation[],
+  evidence: readonly AccuracyObservation[] = [],
+): Knowledge {
   const byNetwork = new Map<string, ScalingObservation>();
   for (const observation of observations) {
     const key = realisedKey(observation.multipliers);
@@ -66,7 +70,8 @@ export function learn(observations: readonly ScalingObservation[]): Knowledge {
     accuracy === undefined ? [] : { multipliers, accuracy },
   );
   if (timed.length === 0) throw new RangeError('scaling: expected at least one observed latency, got none');
-  return { byNetwork, latency: fitElasticity(timed), accuracy: scored.length > 0 ? fitAccuracy(scored) : null };
+  const trainings = [...scored, ...evidence];
+  return { byNetwork, latency: fitElasticity(timed), accuracy: trainings.length > 0 ? fitAccuracy(trainings) : null };
 }
 
 /**

@@ -27,7 +27,9 @@ export interface DesignCheck {
 export function checkDesign(points: readonly Point[], parameters = chinchilla.parameters.length): DesignCheck {
   const weights = points.map(({ params, data }) => (data / params) ** -nominalExponent);
   const mean = weights.reduce((sum, value) => sum + value, 0) / weights.length;
-  const ratioSpread = weights.reduce((sum, value) => sum + (value - mean) ** 2, 0) / weights.length;
+  const variance = weights.reduce((sum, value) => sum + (value - mean) ** 2, 0) / weights.length;
+  // Runs of one ratio differ by rounding alone.
+  const ratioSpread = variance < 1e-24 * mean ** 2 ? 0 : variance;
   const sizes = new Set(points.map(({ params }) => params)).size;
   const dataAmounts = new Set(points.map(({ data }) => data)).size;
   const flops = points.map(({ params, data }) => params * data);

@@ -20,7 +20,7 @@ export interface GlobalProposal {
  * @throws {RangeError} without any observed latency.
  */
 export function proposeGlobalScalings(problem: ScalingProblem): readonly GlobalProposal[] {
-  const knowledge = learn(problem.observations);
+  const knowledge = learn(problem.observations, problem.evidence);
   const candidates = globalDirections().map((coefficients) => carry(coefficients, problem, knowledge));
   const scored = [...knowledge.byNetwork.values()].filter(({ accuracy }) => accuracy !== undefined).length;
   const admitted = candidates.filter(({ points }) => points.some((point) => point !== null));

@@ -11,6 +11,7 @@ import {
   type ScalingObservation,
 } from './candidates.ts';
 import { identity, type Multipliers } from './multipliers.ts';
+import type { AccuracyObservation } from './surrogate.ts';
 
 /** One member of the family to be found. */
 export interface TargetSize {
@@ -25,6 +26,8 @@ export interface ScalingProblem {
   readonly sizes: readonly TargetSize[];
   /** At least one with a latency; see latency-design.ts. */
   readonly observations: readonly ScalingObservation[];
+  /** Trainings at other fidelities and of other networks. */
+  readonly evidence?: readonly AccuracyObservation[];
   readonly constraints: ScalingConstraints;
   /** Proposals wanted per size. */
   readonly count: number;
@@ -50,7 +53,7 @@ export interface ScalingProposal extends ScaledNetwork {
 export interface SizeProposals {
   readonly size: TargetSize;
   /**
-   * - `in-band`: proposals are predicted within 80–100 % of the target.
+   * - `in-band`: proposals are predicted within 80–100 % of the target, once accuracies are known up to a standard error above it.
    * - `below-band`: limits keep every network below 80 % of the target; the nearest is proposed.
    * - `unreachable`: every network is predicted above the target; the nearest is proposed.
    * - `exhausted`: what could be proposed was already tried; nothing is proposed.
@@ -65,6 +68,8 @@ export interface SizeProposals {
 export const bandFloor = 0.8;
 /** Networks closer than this in log multipliers teach the same. */
 const minDistance = 0.12;
+/** How far above a target a prediction may be, in its own standard deviations. */
+const marginSds = 1;
 
 /**
  * Latency-aware compound scaling (after LACS, Li et al. 2021, arXiv 2102.05610): for each target size the depth,
@@ -79,7 +84,7 @@ const minDistance = 0.12;
  * @throws {RangeError} without any observed latency.
  */
 export function proposeScalings(problem: ScalingProblem): readonly SizeProposals[] {
-  const knowledge = learn(problem.observations);
+  const knowledge = learn(problem.observations, problem.evidence);
   const highest = Math.max(0, ...problem.sizes.map(({ targetMs }) => targetMs));
   const grid = enumerate(problem.base, problem.constraints, knowledge, highest);
   return problem.sizes.map((size) => proposeForSize(size, grid, problem, knowledge));
@@ -93,9 +98,15 @@ function proposeForSize(
 ): SizeProposals {
   const { targetMs } = size;
   const fresh = grid.filter(({ scored }) => !scored);
-  const inBand = fresh.filter(({ latencyMs }) => latencyMs <= targetMs && latencyMs >= bandFloor * targetMs);
+  // What is predicted a little above the target may come out below it: worth a measurement where accuracy is known to gain.
+  const margin = trusted(knowledge) ? marginSds : 0;
+  const inBand = fresh.filter(
+    ({ latencyMs, latencyLogSd }) =>
+      latencyMs <= targetMs * Math.exp(margin * latencyLogSd) && latencyMs >= bandFloor * targetMs,
+  );
   if (inBand.length > 0) {
-    const message = `${inBand.length} networks predicted within ${bandFloor * 100}–100 % of ${targetMs} ms`;
+    const error = margin > 0 ? ', the standard error of predictions added' : '';
+    const message = `${inBand.length} networks predicted within ${bandFloor * 100}–100 % of ${targetMs} ms${error}`;
     return { size, status: 'in-band', message, proposals: pickInBand(size, inBand, problem, knowledge) };
   }
   const below = fresh.filter(({ latencyMs }) => latencyMs <= targetMs);
@@ -135,12 +146,19 @@ function pickInBand(
   const ties = new Random(seed).child('scaling', size.name);
   const order = ties.permutation(inBand.length);
   const shuffled = [...order].flatMap((index) => inBand[index] ?? []);
-  const scored = [...knowledge.byNetwork.values()].filter(({ accuracy }) => accuracy !== undefined);
-  const identityKey = realisedKey(identity);
-  const trusted = scored.filter(({ multipliers }) => realisedKey(multipliers) !== identityKey).length >= minScored;
-  return trusted
+  return trusted(knowledge)
     ? pickBest(shuffled, size.targetMs, count).map((point) => toProposal(point, 'upper-confidence-bound'))
-    : pickSpread(shuffled, scored, size.targetMs, count).map((point) => toProposal(point, 'spread'));
+    : pickSpread(shuffled, scoredOf(knowledge), size.targetMs, count).map((point) => toProposal(point, 'spread'));
+}
+
+/** Whether enough scalings are scored for the accuracy model to be followed. */
+function trusted(knowledge: Knowledge): boolean {
+  const base = realisedKey(identity);
+  return scoredOf(knowledge).filter(({ multipliers }) => realisedKey(multipliers) !== base).length >= minScored;
+}
+
+function scoredOf({ byNetwork }: Knowledge): readonly ScalingObservation[] {
+  return [...byNetwork.values()].filter(({ accuracy }) => accuracy !== undefined);
 }
 
 /** Highest scores first, none too near another unless too few are left. */

@@ -2,22 +2,25 @@ import type { Json } from '../core/digest.ts';
 import { Random } from '../core/random.ts';
 import type { Choices } from '../core/trial.ts';
 import type { Controller, ObservedTrial, SearchOptions } from './controller.ts';
+import { seriesFor } from './earlier-study.ts';
 import { expectedImprovement } from './expected-improvement.ts';
 import {
   type Dimension,
   fitParameters,
   GaussianProcess,
+  isSame,
   type Levels,
   priorParameters,
   type ProcessParameters,
   type ProcessPrediction,
 } from './gaussian-process.ts';
 import { halfRankWarp } from './half-rank.ts';
-import { choicesKey, History, type Turn } from './history.ts';
+import { History, type Turn } from './history.ts';
 import { normalProbability } from './normal.ts';
 import { completeLosses, lossesOf } from './objectives.ts';
 import { nonDominated } from './pareto.ts';
 import { chooseIndices, decisions, indicesOf, sampleChoices } from './space.ts';
+import { EarlierTrends, type Trend } from './trend.ts';
 
 /** Steers {@link BayesianSearch}. */
 export interface BayesianOptions extends SearchOptions {
@@ -35,6 +38,8 @@ const crossedShare = 0.25;
 const fewestFitted = 10;
 const mostFitted = 96;
 const refitGrowth = 1.25;
+/** Earlier studies of fewer trials say nothing worth learning. */
+const fewestEarlier = 5;
 /** Where the process of feasibility is kept; those of objectives are at their index. */
 const feasibilityPlace = -1;
 /** How certain the short list assumes every prediction to be, in units of the values' deviation. */
@@ -48,7 +53,7 @@ const referenceMargin = 0.1;
  * (expected-improvement.ts), weighted by the probability that it is feasible. Nothing to tune.
  *
  * Candidates are members of the front with one or more decisions changed, members crossed, and points drawn anywhere. Networks already
- * tried are left out. Issued trials are taken to become what is expected of them (Ginsbourger, Le Riche & Carraro 2010, "kriging
+ * tried are left out. Earlier studies are a trend that the processes are about (trend.ts). Issued trials are taken to become what is expected of them (Ginsbourger, Le Riche & Carraro 2010, "kriging
  * believer"), so that suggestions made together differ. Infeasible trials teach what makes a candidate infeasible, weighted
  * by violation, and every objective whose metric they have.
  */
@@ -58,9 +63,11 @@ export class BayesianSearch implements Controller {
   readonly #dimensions: readonly Dimension[];
   readonly #position: ReadonlyMap<string, number>;
   readonly #prior: ProcessParameters;
+  /** By objective; none where no earlier study tells of it. */
+  readonly #trends: readonly (EarlierTrends | undefined)[];
   readonly #levels = new WeakMap<Choices, Levels>();
   /** Remembered work, by what it was done for: never decides anything. */
-  readonly #fits = new Map<string, ProcessParameters>();
+  readonly #fits = new Map<number, Fit>();
   readonly #processes = new Map<
     number,
     { readonly parameters: ProcessParameters; readonly process: GaussianProcess }
@@ -79,6 +86,13 @@ export class BayesianSearch implements Controller {
     }));
     this.#prior = priorParameters(this.#dimensions);
     this.#position = new Map(rows.map(({ tag }, index) => [tag, index]));
+    this.#trends = (options.objectives ?? []).map((objective) => {
+      const sources = seriesFor(objective, options.earlier ?? [], fewestEarlier).map(({ choices, losses }) => ({
+        points: choices.map((chosen) => this.#levelsOf(chosen)),
+        losses,
+      }));
+      return sources.length > 0 ? new EarlierTrends(this.#dimensions, sources) : undefined;
+    });
   }
 
   suggest(count: number): readonly Choices[] {
@@ -100,18 +114,21 @@ export class BayesianSearch implements Controller {
 
   /** The best new candidate by the model; none when all are known. */
   #mostPromising(model: Model, { isKnown }: Turn, random: Random): Choices | undefined {
-    const candidates = this.#candidates(model.front, random.child('candidates'));
-    const ranked = (list: readonly Choices[], worth: (levels: Levels) => number) =>
-      list
-        .map((choices) => ({ choices, worth: worth(this.#levelsOf(choices)) }))
-        .sort((a, b) => b.worth - a.worth)
-        .map(({ choices }) => choices);
+    const { members } = this.#options;
+    const drawn = this.#candidates(model.front, random.child('candidates'));
+    const candidates = members ? [...new Set(drawn.map((choices) => members.nearest(choices, isKnown)))] : drawn;
+    const ranked = (list: readonly Choices[], worths: (points: readonly Levels[]) => readonly number[]) => {
+      const values = worths(list.map((choices) => this.#levelsOf(choices)));
+      return [...list.keys()]
+        .sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0))
+        .map((index) => list[index] as Choices);
+    };
     const promising: Choices[] = [];
-    for (const choices of ranked(candidates, model.roughWorth)) {
+    for (const choices of ranked(candidates, model.roughWorths)) {
       if (promising.length >= shortList) break;
       if (!isKnown(choices)) promising.push(choices);
     }
-    return ranked(promising, model.worth)[0];
+    return ranked(promising, model.worths)[0];
   }
 
   #candidates(front: readonly Choices[], random: Random): readonly Choices[] {
@@ -124,7 +141,7 @@ export class BayesianSearch implements Controller {
     for (let draw = 0; draw < candidateCount; draw++) {
       if (parents.length === 0) {
         const choices = sampleChoices(space, random.child(draw));
-        found.set(choicesKey(choices), choices);
+        found.set(this.#levelsOf(choices).join(), choices);
         continue;
       }
       const kind = random.uniform();
@@ -133,8 +150,8 @@ export class BayesianSearch implements Controller {
       let changes = 1;
       while (changes < one.reachable && random.uniform() < 0.5) changes++;
       let left = one.reachable;
-      const choices = chooseIndices(space, (tag, options) => {
-        const position = this.#position.get(tag) ?? 0;
+      const levels = new Uint16Array(this.#dimensions.length);
+      const indexOf = (position: number, options: number): number => {
         const parent = kind >= anywhereShare + crossedShare || random.uniform() < 0.5 ? one : other;
         const kept = (parent.levels[position] ?? 0) - 1;
         if (kind < anywhereShare || kept < 0) return random.integer(options);
@@ -145,8 +162,15 @@ export class BayesianSearch implements Controller {
         changes--;
         const drawn = random.integer(options - 1);
         return drawn < kept ? drawn : drawn + 1;
+      };
+      const choices = chooseIndices(space, (tag, options) => {
+        const position = this.#position.get(tag) ?? 0;
+        const index = indexOf(position, options);
+        levels[position] = index + 1;
+        return index;
       });
-      found.set(choicesKey(choices), choices);
+      this.#levels.set(choices, levels);
+      found.set(levels.join(), choices);
     }
     return [...found.values()];
   }
@@ -176,8 +200,11 @@ export class BayesianSearch implements Controller {
     );
     const processes = warped.map(({ known, raw, values }, objective) => {
       const points = known.map((index) => this.#levelsOf((finished[index] as ObservedTrial).choices));
-      const parameters = this.#parameters(objective, points, raw, halfRankWarp);
-      return this.#process(objective, parameters, points, values);
+      const trends = this.#trends[objective];
+      const parameters = this.#parameters(objective, points, raw, (chosen, chosenRaw) =>
+        about(trends, chosen, halfRankWarp(chosenRaw)),
+      );
+      return this.#process(objective, parameters, points, about(trends, points, values));
     });
     return new Model({
       processes,
@@ -188,16 +215,17 @@ export class BayesianSearch implements Controller {
     });
   }
 
-  #process(place: number, parameters: ProcessParameters, points: readonly Levels[], values: Float64Array): Centred {
+  #process(
+    place: number,
+    parameters: ProcessParameters,
+    points: readonly Levels[],
+    { mean, rest, trend }: About,
+  ): Centred {
     const kept = this.#processes.get(place);
     const process = kept?.parameters === parameters ? kept.process : new GaussianProcess(this.#dimensions, parameters);
     this.#processes.set(place, { parameters, process });
-    const mean = meanOf(values);
-    process.observe(
-      points,
-      values.map((value) => value - mean),
-    );
-    return { process, mean };
+    process.observe(points, rest);
+    return { process, mean, trend };
   }
 
   /** Parameters fitted to the earlier trials, anew whenever there are a quarter more; the prior's while there are few. */
@@ -205,7 +233,7 @@ export class BayesianSearch implements Controller {
     place: number,
     points: readonly Levels[],
     raw: readonly number[],
-    toValues: (raw: readonly number[]) => Float64Array,
+    toValues: (points: readonly Levels[], raw: readonly number[]) => About,
   ): ProcessParameters {
     let fitted = fewestFitted;
     if (points.length < fitted) return this.#prior;
@@ -215,15 +243,11 @@ export class BayesianSearch implements Controller {
     const chosen = Array.from({ length: used }, (_, index) => Math.floor((index * fitted) / used));
     const chosenPoints = chosen.map((index) => points[index] as Levels);
     const chosenRaw = chosen.map((index) => raw[index] ?? 0);
-    return remembered(this.#fits, `${place} ${chosenPoints.join(';')} ${chosenRaw.join()}`, () => {
-      const values = toValues(chosenRaw);
-      const mean = meanOf(values);
-      return fitParameters(
-        this.#dimensions,
-        chosenPoints,
-        values.map((value) => value - mean),
-      );
-    });
+    const known = this.#fits.get(place);
+    if (known && isFitTo(known, chosenPoints, chosenRaw)) return known.parameters;
+    const parameters = fitParameters(this.#dimensions, chosenPoints, toValues(chosenPoints, chosenRaw).rest);
+    this.#fits.set(place, { points: chosenPoints, raw: chosenRaw, parameters });
+    return parameters;
   }
 
   /** Positive means infeasible: −1 of a feasible trial, up to 1 of one far over its limit. None when all were feasible. */
@@ -231,8 +255,10 @@ export class BayesianSearch implements Controller {
     if (finished.every(({ status }) => status === 'ok')) return undefined;
     const raw = finished.map(({ status, violation = 1 }) => (status === 'ok' ? -1 : Math.min(1, violation)));
     const points = finished.map(({ choices }) => this.#levelsOf(choices));
-    const parameters = this.#parameters(feasibilityPlace, points, raw, (values) => Float64Array.from(values));
-    return this.#process(feasibilityPlace, parameters, points, Float64Array.from(raw));
+    const aboutMean = (_: readonly Levels[], chosen: readonly number[]) =>
+      about(undefined, points, Float64Array.from(chosen));
+    const parameters = this.#parameters(feasibilityPlace, points, raw, aboutMean);
+    return this.#process(feasibilityPlace, parameters, points, aboutMean(points, raw));
   }
 
   #levelsOf(choices: Choices): Levels {
@@ -254,10 +280,30 @@ export class BayesianSearch implements Controller {
   }
 }
 
-/** A process of values about a mean. */
-interface Centred {
-  readonly process: GaussianProcess;
+/** What values are about, and what is left of them. */
+interface About {
   readonly mean: number;
+  readonly trend: Trend | undefined;
+  readonly rest: Float64Array;
+}
+
+function about(trends: EarlierTrends | undefined, points: readonly Levels[], values: Float64Array): About {
+  const mean = values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+  const centred = values.map((value) => value - mean);
+  if (trends === undefined) return { mean, trend: undefined, rest: centred };
+  const trend = trends.fit(points, centred);
+  const expected = trend(points);
+  return { mean, trend, rest: centred.map((value, index) => value - (expected[index] ?? 0)) };
+}
+
+/** A process of what values are beside a mean and a trend. */
+interface Centred extends Omit<About, 'rest'> {
+  readonly process: GaussianProcess;
+}
+
+/** What the process is about at points. */
+function levelsAbout({ mean, trend }: Centred, points: readonly Levels[]): Float64Array {
+  return (trend?.(points) ?? new Float64Array(points.length)).map((value) => value + mean);
 }
 
 /** What the finished trials, and those expected, say of a candidate. */
@@ -292,41 +338,52 @@ class Model {
 
   /** A trial whose result will come is taken to become what is expected of it. */
   expect(levels: Levels): void {
-    this.#points = [...this.#points, this.#processes.map(({ process, mean }) => process.mean(levels) + mean)];
+    this.#points = [...this.#points, this.#processes.map(expectedAt([levels])).map(([value = 0]) => value)];
     for (const { process } of [...this.#processes, ...(this.#feasibility ? [this.#feasibility] : [])])
       process.expect(levels);
     this.#improvement = this.#improvementOver();
   }
 
-  /** Worth as if every prediction were about as certain. */
-  readonly roughWorth = (levels: Levels): number =>
-    this.#worth(({ process, mean }) => ({ mean: process.mean(levels) + mean, sd: assumedSd }));
+  /** Worths of points as if every prediction were about as certain. */
+  readonly roughWorths = (points: readonly Levels[]): readonly number[] =>
+    this.#worths(points, (centred) => expectedAt(points)(centred).map((mean) => ({ mean, sd: assumedSd })));
 
-  /** Expected improvement times the probability of being feasible. */
-  readonly worth = (levels: Levels): number =>
-    this.#worth(({ process, mean }) => {
-      const predicted = process.predict(levels);
-      return { mean: predicted.mean + mean, sd: predicted.sd };
+  /** Expected improvement times the probability of being feasible, of points. */
+  readonly worths = (points: readonly Levels[]): readonly number[] =>
+    this.#worths(points, (centred) => {
+      const levels = levelsAbout(centred, points);
+      return centred.process.predict(points).map(({ mean, sd }, index) => ({ mean: mean + (levels[index] ?? 0), sd }));
     });
 
-  #worth(predict: (centred: Centred) => ProcessPrediction): number {
-    const improvement = this.#improvement(this.#processes.map(predict));
-    if (!this.#feasibility) return improvement;
-    const { mean, sd } = predict(this.#feasibility);
-    return improvement * normalProbability(-mean / sd);
+  #worths(points: readonly Levels[], predict: (centred: Centred) => readonly ProcessPrediction[]): readonly number[] {
+    const predictions = this.#processes.map(predict);
+    const feasibility = this.#feasibility && predict(this.#feasibility);
+    return points.map((_, index) => {
+      const improvement = this.#improvement(predictions.flatMap((list) => list[index] ?? []));
+      const slack = feasibility?.[index];
+      return slack ? improvement * normalProbability(-slack.mean / slack.sd) : improvement;
+    });
   }
 }
 
-function meanOf(values: Float64Array): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+function expectedAt(points: readonly Levels[]): (centred: Centred) => readonly number[] {
+  return (centred) => {
+    const levels = levelsAbout(centred, points);
+    return centred.process.means(points).map((value, index) => value + (levels[index] ?? 0));
+  };
 }
 
-/** The value kept under a key, made when there is none; the oldest are forgotten. */
-function remembered<T>(kept: Map<string, T>, key: string, make: () => T): T {
-  const known = kept.get(key);
-  if (known !== undefined) return known;
-  if (kept.size >= 8) kept.delete([...kept.keys()][0] ?? '');
-  const made = make();
-  kept.set(key, made);
-  return made;
+/** Parameters, and what they were fitted to. */
+interface Fit {
+  readonly points: readonly Levels[];
+  readonly raw: readonly number[];
+  readonly parameters: ProcessParameters;
+}
+
+function isFitTo(fit: Fit, points: readonly Levels[], raw: readonly number[]): boolean {
+  return (
+    fit.raw.length === raw.length &&
+    raw.every((value, index) => value === fit.raw[index]) &&
+    points.every((point, index) => point === fit.points[index] || isSame(point, fit.points[index]))
+  );
 }

@@ -1,5 +1,7 @@
 import type { Json } from '../core/digest.ts';
 import type { Choices, Fidelity, Metrics } from '../core/trial.ts';
+import type { EarlierStudy } from './earlier-study.ts';
+import type { Members } from './members.ts';
 import type { Objective } from './objectives.ts';
 import type { SpaceNode } from './space.ts';
 
@@ -33,6 +35,10 @@ export interface SearchOptions {
    * (search/network-identity.ts). When left out, other choices are another network.
    */
   readonly identity?: (choices: Choices) => string;
+  /** The only points that exist, where not all of the space do: what is proposed becomes the nearest of them that is new. */
+  readonly members?: Members;
+  /** What other studies found, for controllers that learn from more than where to start; needs `objectives`. */
+  readonly earlier?: readonly EarlierStudy[];
 }
 
 /**

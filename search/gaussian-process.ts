@@ -32,6 +32,8 @@ const noiseSpread = 2;
 /** Weight of the prior belief that the targets' variance is 1, in observations. */
 const varianceWeight = 2;
 const fitSteps = 25;
+/** Combinations of levels that are looked up together: two decisions of five options, three of two; 10 KB a table. */
+const mostJointLevels = 36;
 
 /** Distance of two levels of a decision, 0 … 1. */
 function distance({ kind, options }: Dimension, a: number, b: number): number {
@@ -51,16 +53,50 @@ function pairTable(dimensions: readonly Dimension[], value: (dimension: number, 
   });
 }
 
+/** Decisions whose pairs of levels are looked up together: fewer factors a correlation. */
+interface JointDecision {
+  readonly members: readonly number[];
+  /** Combinations of levels; the tables have as many squared. */
+  readonly levels: number;
+}
+
+/** Neighbouring decisions, as many together as keep a table within the processor's first cache. */
+function joinDecisions(dimensions: readonly Dimension[]): readonly JointDecision[] {
+  const joined: { members: number[]; levels: number }[] = [];
+  for (const [index, { options }] of dimensions.entries()) {
+    const last = joined.at(-1);
+    if (last && last.levels * (options + 1) <= mostJointLevels) {
+      last.members.push(index);
+      last.levels *= options + 1;
+    } else joined.push({ members: [index], levels: options + 1 });
+  }
+  return joined;
+}
+
 /** Points that grow in number, and their correlations k(x, x′) = exp(−Σ θ_d · δ_d), as factors looked up by pair of levels. */
 class CorrelatedPoints {
   readonly points: Levels[] = [];
+  readonly #dimensions: readonly Dimension[];
+  readonly #joined: readonly JointDecision[];
   readonly #tables: readonly Float64Array[];
-  /** Levels by decision, `[decision][point]`, so that a decision's factors are multiplied in one run. */
+  /** Joint levels, `[joint decision][point]`, so that its factors are multiplied in one run. */
   #columns: Uint16Array[];
 
   constructor(dimensions: readonly Dimension[], rates: Float64Array) {
-    this.#tables = pairTable(dimensions, (index, apart) => Math.exp(-(rates[index] ?? 0) * apart));
-    this.#columns = dimensions.map(() => new Uint16Array(64));
+    const single = pairTable(dimensions, (index, apart) => Math.exp(-(rates[index] ?? 0) * apart));
+    this.#dimensions = dimensions;
+    this.#joined = joinDecisions(dimensions);
+    this.#tables = this.#joined.map(({ members }) =>
+      members.map((index) => single[index] as Float64Array).reduce(productTable),
+    );
+    this.#columns = this.#joined.map(() => new Uint16Array(64));
+  }
+
+  #levelOf({ members }: JointDecision, point: Levels): number {
+    let level = 0;
+    for (const index of members)
+      level = level * ((this.#dimensions[index] as Dimension).options + 1) + (point[index] as number);
+    return level;
   }
 
   add(point: Levels): void {
@@ -72,7 +108,8 @@ class CorrelatedPoints {
         larger.set(column);
         return larger;
       });
-    for (const [decision, column] of this.#columns.entries()) column[place] = point[decision] ?? 0;
+    for (const [index, joint] of this.#joined.entries())
+      (this.#columns[index] as Uint16Array)[place] = this.#levelOf(joint, point);
     this.points.push(point);
   }
 
@@ -81,29 +118,56 @@ class CorrelatedPoints {
     this.points.length = count;
   }
 
-  /** Correlations of a point with the first `count`, in an array of `length`. */
-  with(point: Levels, count: number, length: number = count): Float64Array {
-    const row = new Float64Array(length).fill(1, 0, count);
-    for (let d = 0; d < this.#columns.length; d++) {
-      const column = this.#columns[d] as Uint16Array;
-      const table = this.#tables[d] as Float64Array;
-      const offset = (point[d] as number) * Math.sqrt(table.length);
+  /** Correlations of a point with the first `count`, at the beginning of a row, which may be longer. */
+  with(point: Levels, count: number, row: Float64Array = new Float64Array(count)): Float64Array {
+    row.fill(1, 0, count);
+    for (const [index, joint] of this.#joined.entries()) {
+      const column = this.#columns[index] as Uint16Array;
+      const table = this.#tables[index] as Float64Array;
+      const offset = this.#levelOf(joint, point) * joint.levels;
       for (let j = 0; j < count; j++) row[j] = (row[j] as number) * (table[offset + (column[j] as number)] as number);
     }
     return row;
   }
 }
 
+/** The table of two decisions together, from a table of each: products of their factors. */
+function productTable(a: Float64Array, b: Float64Array): Float64Array {
+  const [outer, inner] = [Math.sqrt(a.length), Math.sqrt(b.length)];
+  const table = new Float64Array(a.length * b.length);
+  for (let place = 0; place < table.length; place++) {
+    const [one, other] = [Math.floor(place / (outer * inner)), place % (outer * inner)];
+    const first = Math.floor(one / inner) * outer + Math.floor(other / inner);
+    table[place] = (a[first] as number) * (b[(one % inner) * inner + (other % inner)] as number);
+  }
+  return table;
+}
+
 /** Rows of a lower triangle; row i has i + 1 entries. */
 type Triangle = Float64Array[];
+
+/** Inner product of entries `from` … `to` − 1; four sums at once, for a sum waits for the one before. */
+function inner(a: Float64Array, b: Float64Array, from: number, to: number): number {
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let k = from;
+  for (; k + 3 < to; k += 4) {
+    s0 += (a[k] as number) * (b[k] as number);
+    s1 += (a[k + 1] as number) * (b[k + 1] as number);
+    s2 += (a[k + 2] as number) * (b[k + 2] as number);
+    s3 += (a[k + 3] as number) * (b[k + 3] as number);
+  }
+  for (; k < to; k++) s0 += (a[k] as number) * (b[k] as number);
+  return s0 + s1 + (s2 + s3);
+}
 
 /** Appends a row to a Cholesky factor: `row` holds covariances with earlier points, then the own variance; it is overwritten. */
 function appendRow(lower: Triangle, row: Float64Array): void {
   const last = row.length - 1;
   solveLower(lower, row, last);
-  let rest = row[last] as number;
-  for (let k = 0; k < last; k++) rest -= (row[k] as number) ** 2;
-  row[last] = Math.sqrt(Math.max(rest, 1e-10));
+  row[last] = Math.sqrt(Math.max((row[last] as number) - inner(row, row, 0, last), 1e-10));
   lower.push(row);
 }
 
@@ -111,11 +175,34 @@ function appendRow(lower: Triangle, row: Float64Array): void {
 function solveLower(lower: Triangle, x: Float64Array, count: number): void {
   for (let i = 0; i < count; i++) {
     const row = lower[i] as Float64Array;
-    let sum = x[i] as number;
-    for (let k = 0; k < i; k++) sum -= (row[k] as number) * (x[k] as number);
-    x[i] = sum / (row[i] as number);
+    x[i] = ((x[i] as number) - inner(row, x, 0, i)) / (row[i] as number);
   }
 }
+
+/** x ← L⁻¹x of four vectors, so that every entry of L is read once for all. */
+function solveLowerFour(lower: Triangle, [a, b, c, d]: Four<Float64Array>): void {
+  for (let i = 0; i < lower.length; i++) {
+    const row = lower[i] as Float64Array;
+    let s0 = a[i] as number;
+    let s1 = b[i] as number;
+    let s2 = c[i] as number;
+    let s3 = d[i] as number;
+    for (let k = 0; k < i; k++) {
+      const entry = row[k] as number;
+      s0 -= entry * (a[k] as number);
+      s1 -= entry * (b[k] as number);
+      s2 -= entry * (c[k] as number);
+      s3 -= entry * (d[k] as number);
+    }
+    const diagonal = row[i] as number;
+    a[i] = s0 / diagonal;
+    b[i] = s1 / diagonal;
+    c[i] = s2 / diagonal;
+    d[i] = s3 / diagonal;
+  }
+}
+
+type Four<T> = readonly [T, T, T, T];
 
 /** x ← L⁻ᵀx. */
 function solveUpper(lower: Triangle, x: Float64Array): void {
@@ -156,8 +243,7 @@ export class GaussianProcess {
     for (const point of points.slice(kept)) this.#append(point);
     const weights = values.slice();
     solveLower(this.#lower, weights, weights.length);
-    let misfit = 0;
-    for (const value of weights) misfit += value ** 2;
+    const misfit = inner(weights, weights, 0, weights.length);
     solveUpper(this.#lower, weights);
     this.#weights = weights;
     this.#variance = (varianceWeight + misfit) / (varianceWeight + values.length);
@@ -170,36 +256,37 @@ export class GaussianProcess {
 
   #append(point: Levels): void {
     const count = this.#known.points.length;
-    const row = this.#known.with(point, count, count + 1);
+    const row = this.#known.with(point, count, new Float64Array(count + 1));
     row[count] = 1 + this.#parameters.noise;
     appendRow(this.#lower, row);
     this.#known.add(point);
   }
 
-  /** Expected value alone, which costs far less than {@link predict}. */
-  mean(point: Levels): number {
-    return inner(this.#weights, this.#known.with(point, this.#weights.length));
+  /** Expected values alone, which cost far less than {@link predict}. */
+  means(points: readonly Levels[]): readonly number[] {
+    const count = this.#weights.length;
+    const row = new Float64Array(count);
+    return points.map((point) => inner(this.#weights, this.#known.with(point, count, row), 0, count));
   }
 
-  /** The noiseless value at a point. */
-  predict(point: Levels): ProcessPrediction {
-    const row = this.#known.with(point, this.#known.points.length);
-    const mean = inner(this.#weights, row);
-    solveLower(this.#lower, row, row.length);
-    let rest = 1;
-    for (const value of row) rest -= value ** 2;
-    return { mean, sd: Math.sqrt(Math.max(rest, 1e-9) * this.#variance) };
+  /** The noiseless values at points. */
+  predict(points: readonly Levels[]): readonly ProcessPrediction[] {
+    const count = this.#known.points.length;
+    const rows = points.map((point) => this.#known.with(point, count));
+    const means = rows.map((row) => inner(this.#weights, row, 0, this.#weights.length));
+    for (let first = 0; first < rows.length; first += 4) {
+      const rowAt = (place: number): Float64Array => rows[first + place] ?? new Float64Array(count);
+      solveLowerFour(this.#lower, [rowAt(0), rowAt(1), rowAt(2), rowAt(3)]);
+    }
+    return rows.map((row, index) => ({
+      mean: means[index] ?? 0,
+      sd: Math.sqrt(Math.max(1 - inner(row, row, 0, count), 1e-9) * this.#variance),
+    }));
   }
 }
 
-/** Inner product over the first vector's length. */
-function inner(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let index = 0; index < a.length; index++) sum += (a[index] as number) * (b[index] as number);
-  return sum;
-}
-
-function isSame(a: Levels, b: Levels | undefined): boolean {
+/** Whether two points are one. */
+export function isSame(a: Levels, b: Levels | undefined): boolean {
   return b !== undefined && a.every((level, index) => level === b[index]);
 }
 
@@ -260,8 +347,7 @@ export function posteriorGradient(
   for (const row of kernel) appendRow(lower, row.slice());
   const weights = values.slice();
   solveLower(lower, weights, count);
-  let misfit = 0;
-  for (const value of weights) misfit += value ** 2;
+  const misfit = inner(weights, weights, 0, weights.length);
   solveUpper(lower, weights);
   const variance = (varianceWeight + misfit) / (varianceWeight + count);
   const columns = inverseColumns(lower);
@@ -276,9 +362,7 @@ export function posteriorGradient(
     for (let j = 0; j <= i; j++) {
       // K⁻¹ = L⁻ᵀL⁻¹: inner products of columns of L⁻¹, which are 0 above the diagonal.
       const left = columns[j] as Float64Array;
-      let entry = 0;
-      for (let k = i; k < count; k++) entry += (left[k] as number) * (right[k] as number);
-      const pull = entry - ((weights[i] as number) * (weights[j] as number)) / variance;
+      const pull = inner(left, right, i, count) - ((weights[i] as number) * (weights[j] as number)) / variance;
       if (i === j) {
         gradient[width] = (gradient[width] as number) + 0.5 * pull * parameters.noise;
         continue;
@@ -306,8 +390,7 @@ export function negativeLogLikelihood(
   for (const row of covariances(dimensions, points, parameters)) appendRow(lower, row);
   const weights = values.slice();
   solveLower(lower, weights, weights.length);
-  let misfit = 0;
-  for (const value of weights) misfit += value ** 2;
+  const misfit = inner(weights, weights, 0, weights.length);
   const logDeterminant = lower.reduce((sum, row) => sum + Math.log(row.at(-1) ?? 1), 0);
   return ((varianceWeight + points.length) / 2) * Math.log(varianceWeight + misfit) + logDeterminant;
 }
@@ -320,7 +403,7 @@ function covariances(
 ): Triangle {
   const known = new CorrelatedPoints(dimensions, parameters.rates);
   return points.map((point, index) => {
-    const row = known.with(point, index, index + 1);
+    const row = known.with(point, index, new Float64Array(index + 1));
     row[index] = 1 + parameters.noise;
     known.add(point);
     return row;
@@ -334,9 +417,7 @@ function inverseColumns(lower: Triangle): readonly Float64Array[] {
     const x = new Float64Array(count);
     for (let i = column; i < count; i++) {
       const row = lower[i] as Float64Array;
-      let sum = i === column ? 1 : 0;
-      for (let k = column; k < i; k++) sum -= (row[k] as number) * (x[k] as number);
-      x[i] = sum / (row[i] as number);
+      x[i] = ((i === column ? 1 : 0) - inner(row, x, column, i)) / (row[i] as number);
     }
     return x;
   });

@@ -29,7 +29,12 @@ export class History {
   readonly #identity: (choices: Choices) => string;
 
   constructor({ identity = choicesKey }: Pick<SearchOptions, 'identity'>) {
-    this.#identity = identity;
+    const named = new WeakMap<Choices, string>();
+    this.#identity = (choices) => {
+      const name = named.get(choices) ?? identity(choices);
+      named.set(choices, name);
+      return name;
+    };
   }
 
   observe(trials: readonly ObservedTrial[]): void {
@@ -51,7 +56,7 @@ export class History {
   /** Asks `propose` for each of the next `count` trials in turn; the start that a user gave comes first. */
   suggest(
     count: number,
-    { start = [] }: Pick<SearchOptions, 'start'>,
+    { start = [], members }: Pick<SearchOptions, 'start' | 'members'>,
     propose: (turn: Turn) => Choices,
   ): readonly Choices[] {
     const known = new Set(this.#keys.values());
@@ -63,7 +68,8 @@ export class History {
     };
     const suggested: Choices[] = [];
     for (let ordinal = this.#trials.size; suggested.length < count; ordinal++) {
-      const choices = start[ordinal] ?? propose({ ordinal, suggested, drawNew, isKnown });
+      const proposed = start[ordinal] ?? propose({ ordinal, suggested, drawNew, isKnown });
+      const choices = members ? members.nearest(proposed, isKnown) : proposed;
       known.add(this.#identity(choices));
       suggested.push(choices);
     }

@@ -4,7 +4,7 @@ import type { Choices } from '../core/trial.ts';
 import type { Controller, ObservedTrial, SearchOptions } from './controller.ts';
 import { History } from './history.ts';
 import { completeLosses, lossesOf } from './objectives.ts';
-import { dominanceRanks } from './pareto.ts';
+import { nonDominated } from './pareto.ts';
 import { neighbours, sampleChoices } from './space.ts';
 
 /** Trials drawn at random before the first step. */
@@ -45,8 +45,9 @@ export class LocalSearch implements Controller {
       const losses = trial.status === 'ok' ? completeLosses(lossesOf(trial, this.#options.objectives)) : undefined;
       return losses ? [{ choices: trial.choices, losses }] : [];
     });
-    const ranks = dominanceRanks(known.map(({ losses }) => losses));
-    return known.flatMap(({ choices }, index) => (ranks[index] === 0 ? [choices] : []));
+    const losses = known.map((trial) => trial.losses);
+    const directions = (losses[0] ?? []).map(() => 'min' as const);
+    return nonDominated(losses, directions).map((index) => known[index]?.choices ?? {});
   }
 
   observe(trials: readonly ObservedTrial[]): void {

@@ -10,7 +10,9 @@ function toLosses(point: readonly number[], directions: readonly Direction[]): r
 
 function lossDominates(a: readonly number[], b: readonly number[]): boolean {
   let isBetter = false;
-  for (const [index, value] of a.entries()) {
+  // By index: NSGA-II compares every pair of its trials.
+  for (let index = 0; index < a.length; index++) {
+    const value = a[index] as number;
     const other = b[index] ?? Infinity;
     if (value > other) return false;
     if (value < other) isBetter = true;
@@ -27,15 +29,30 @@ export function dominates(a: readonly number[], b: readonly number[], directions
 }
 
 /**
- * Indices, ascending, of the points `[count][objective]` that no other dominates; equal points all stay.
- * Quadratic in the count. @throws {RangeError} as {@link dominates}.
+ * Indices, ascending, of the points `[count][objective]` that no other dominates; equal points all stay. A point is compared
+ * with the front of those that come before it in order of the objectives, for no other can dominate it: O(count · front).
+ * @throws {RangeError} as {@link dominates}.
  */
 export function nonDominated(
   points: readonly (readonly number[])[],
   directions: readonly Direction[],
 ): readonly number[] {
   const losses = points.map((point) => toLosses(point, directions));
-  return losses.flatMap((loss, index) => (losses.some((other) => lossDominates(other, loss)) ? [] : index));
+  const order = [...losses.keys()].sort((a, b) => lexicographic(losses[a] ?? [], losses[b] ?? []));
+  const front: number[] = [];
+  for (const index of order) {
+    const loss = losses[index] ?? [];
+    if (!front.some((other) => lossDominates(losses[other] ?? [], loss))) front.push(index);
+  }
+  return front.sort((a, b) => a - b);
+}
+
+function lexicographic(a: readonly number[], b: readonly number[]): number {
+  for (const [index, value] of a.entries()) {
+    const other = b[index] ?? 0;
+    if (value !== other) return value < other ? -1 : 1;
+  }
+  return 0;
 }
 
 /** The items no other item dominates, in their order; `objectives` gives the values of one. */
@@ -53,17 +70,22 @@ export function paretoSet<T>(
  * that only front 0 dominates, and so on. Deb, Pratap, Agarwal & Meyarivan (2002), §III.A; O(objectives · count²).
  */
 export function dominanceRanks(losses: readonly (readonly number[])[]): readonly number[] {
-  const beaten: number[][] = losses.map(() => []);
-  const beatenBy = losses.map(() => 0);
-  for (const [i, a] of losses.entries())
+  return ranksBy(losses, lossDominates);
+}
+
+/** As {@link dominanceRanks}, by any relation without cycles; it need not be transitive. */
+export function ranksBy<T>(items: readonly T[], beats: (a: T, b: T) => boolean): readonly number[] {
+  const beaten: number[][] = items.map(() => []);
+  const beatenBy = items.map(() => 0);
+  for (const [i, a] of items.entries())
     for (let j = 0; j < i; j++) {
-      const b = losses[j] ?? [];
-      const [winner, loser] = lossDominates(a, b) ? [i, j] : lossDominates(b, a) ? [j, i] : [-1, -1];
+      const b = items[j] as T;
+      const [winner, loser] = beats(a, b) ? [i, j] : beats(b, a) ? [j, i] : [-1, -1];
       if (winner < 0) continue;
       beaten[winner]?.push(loser);
       beatenBy[loser] = (beatenBy[loser] ?? 0) + 1;
     }
-  const ranks = losses.map(() => 0);
+  const ranks = items.map(() => 0);
   let front = beatenBy.flatMap((count, index) => (count === 0 ? index : []));
   for (let rank = 0; front.length > 0; rank++) {
     const next: number[] = [];

@@ -106,3 +106,25 @@ function measured(metrics: Metrics, name: string): number {
     throw new ConfigError(`reward: expected the metric ${name}, got only ${Object.keys(metrics).join(', ') || 'none'}`);
   return value;
 }
+
+/**
+ * The reward of several costs with each one's weight divided by their number: the mean of the rewards that have one cost
+ * each, geometric where costs multiply and arithmetic where they add. Without it latency counts more with every target.
+ */
+export function meanOverCosts(reward: Reward): Reward {
+  const count = Math.max(1, reward.costs.length);
+  if (reward.kind === 'product')
+    return {
+      ...reward,
+      costs: reward.costs.map((cost) => ({ ...cost, below: cost.below / count, above: cost.above / count })),
+    };
+  return { ...reward, costs: reward.costs.map((cost) => ({ ...cost, weight: cost.weight / count })) };
+}
+
+/**
+ * Rewards on a scale on which differences compare between costs of other units: logarithms where costs multiply, so
+ * that a difference is a relative loss and a cost's own target drops out; as they are where costs add.
+ */
+export function comparableReward({ kind }: Pick<Reward, 'kind'>, value: number): number {
+  return kind === 'product' || kind === 'hard-capped' ? Math.log(Math.max(0, value)) : value;
+}

@@ -102,16 +102,57 @@ function isOrdered(options: readonly SpaceNode[]): boolean {
   );
 }
 
+/** A decision without the data around it, as choosing needs it. */
+interface BareDecision {
+  readonly decision: OneOf;
+  readonly values: readonly (number | string | boolean)[];
+  /** What each option leads to. */
+  readonly inside: readonly (readonly BareDecision[])[];
+}
+
+/** By space or option: a search chooses thousands of times from one document. */
+const bareDecisions = new WeakMap<object, readonly BareDecision[]>();
+
+function bare(node: SpaceNode): readonly BareDecision[] {
+  if (typeof node !== 'object' || node === null) return [];
+  const known = bareDecisions.get(node);
+  if (known) return known;
+  const found = isOneOf(node)
+    ? [{ decision: node, values: valuesOf(node), inside: node.oneOf.map(bare) }]
+    : membersOf(node, '').flatMap(([member]) => bare(member));
+  bareDecisions.set(node, found);
+  return found;
+}
+
+/** Asks for an index at each reachable decision, in the walker's order; a tied tag is asked once. */
+function chooseEach(space: SpaceNode, indexOf: (bare: BareDecision) => number): ReadonlyMap<string, ChosenOption> {
+  const chosen = new Map<string, ChosenOption>();
+  const enter = (list: readonly BareDecision[]): void => {
+    for (const item of list) {
+      const { tag, oneOf: options } = item.decision;
+      const index = chosen.get(tag)?.index ?? indexOf(item);
+      const inside = item.inside[index];
+      if (inside === undefined)
+        throw new RangeError(`${tag}: expected an option below ${options.length}, got ${index}`);
+      chosen.set(tag, { tag, index, options: options.length, value: item.values[index] ?? index });
+      enter(inside);
+    }
+  };
+  enter(bare(space));
+  return chosen;
+}
+
+interface ChosenOption {
+  readonly tag: string;
+  readonly index: number;
+  readonly options: number;
+  readonly value: number | string | boolean;
+}
+
 /** Canonical choices from an index per reachable decision; a tied tag is asked once. */
 function choose(space: SpaceNode, indexOf: (decision: OneOf) => number): Choices {
-  const indices = new Map<string, number>();
   const choices: Record<string, number | string | boolean> = {};
-  walk(space, (decision) => {
-    const index = indices.get(decision.tag) ?? indexOf(decision);
-    indices.set(decision.tag, index);
-    choices[decision.tag] = valuesOf(decision)[index] ?? index;
-    return index;
-  });
+  for (const { tag, value } of chooseEach(space, ({ decision }) => indexOf(decision)).values()) choices[tag] = value;
   return choices;
 }
 
@@ -278,13 +319,10 @@ export function indicesOf(
   space: SpaceNode,
   choices: Choices,
 ): readonly { readonly tag: string; readonly index: number; readonly options: number }[] {
-  const found = new Map<string, { tag: string; index: number; options: number }>();
-  walk(space, (decision) => {
-    const index = chosenIndex(decision, choices);
-    found.set(decision.tag, { tag: decision.tag, index, options: decision.oneOf.length });
-    return index;
-  });
-  return [...found.values()];
+  const chosen = chooseEach(space, ({ decision: { tag }, values }) =>
+    Object.hasOwn(choices, tag) ? values.indexOf(choices[tag] ?? '') : -1,
+  );
+  return [...chosen.values()];
 }
 
 /** Uniform crossover: each reachable decision from either parent that made it, sampled where neither did. */

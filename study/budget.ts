@@ -1,5 +1,8 @@
+import type { Outcome } from '../core/trial.ts';
 import type { StudyContext } from './context.ts';
 import type { JournalEvent } from './events.ts';
+import { leftOutCodes, type StudyRecord, type Trial } from './record.ts';
+import type { StudyConfig } from './study-file.ts';
 
 /**
  * Milliseconds of work a journal records: from each opening of the study to the last event before
@@ -23,10 +26,10 @@ export function elapsedMs({ record, clock }: StudyContext): number {
 }
 
 /**
- * Whether a phase may start another round under `budget.time`; always true without one. The answer
- * is journalled, so that a resumed study takes the rounds the clock allowed then.
+ * Whether a phase may start another round under `budget.time` and `budget.deviceHours`, whichever ends first; always true
+ * without either. The answer is journalled, so that a resumed study takes the rounds the budgets allowed then.
  * @param part names the decision: a phase, and its target where each has its own rounds.
- * @param upTo share of the whole time that may be used when the round starts.
+ * @param upTo share of the whole budget that may be used when the round starts.
  */
 export async function phaseTimeLeft(
   context: StudyContext,
@@ -34,13 +37,69 @@ export async function phaseTimeLeft(
   upTo: number,
   round: number,
 ): Promise<boolean> {
-  const { time } = context.config.budget;
-  if (time === undefined) return true;
-  return context.record.decideOnce(`${part}.round${round}`, () => {
-    const usedMs = elapsedMs(context);
-    const goOn = usedMs < time * upTo;
-    return { value: goOn, because: `${(usedMs / 1e3).toFixed(0)} s of ${((time * upTo) / 1e3).toFixed(0)} s used` };
+  const { config, record } = context;
+  const { time, deviceHours } = config.budget;
+  if (time === undefined && deviceHours === undefined) return true;
+  return record.decideOnce(`${part}.round${round}`, () => {
+    const uses: { readonly used: number; readonly of: number; readonly unit: string }[] = [];
+    if (time !== undefined) uses.push({ used: elapsedMs(context) / 1e3, of: (time * upTo) / 1e3, unit: 's' });
+    if (deviceHours !== undefined) {
+      const share = Math.min(deviceHours * upTo, spendableHours(config.budget) ?? deviceHours);
+      uses.push({ used: record.spending.hours, of: share, unit: 'device hours' });
+    }
+    const because = uses.map(({ used, of, unit }) => `${amount(used, unit)} of ${amount(of, unit)} ${unit} used`);
+    return { value: uses.every(({ used, of }) => used < of), because: because.join(', ') };
   });
+}
+
+function amount(value: number, unit: string): string {
+  return unit === 's' ? value.toFixed(0) : hoursText(value);
+}
+
+/** Device hours as people read them: 0.004, 3.2, 412. */
+export function hoursText(hours: number): string {
+  return hours >= 100 ? hours.toFixed(0) : String(Number(hours.toPrecision(2)));
+}
+
+/** Device hours that trainings may use: the budget without what `split.reserve` keeps for delivery; undefined without a budget. */
+function spendableHours({ deviceHours, split }: StudyConfig['budget']): number | undefined {
+  return deviceHours === undefined ? undefined : deviceHours * (1 - (split.reserve ?? 0));
+}
+
+/**
+ * The answer of a trial that is left out because the device hours are used up; undefined while there are some, and for
+ * what a delivery cannot do without. What runs when the hours end is finished, so a budget is passed by at most what
+ * runs at once.
+ * @param isNeeded whether a delivery cannot do without it, as things stand; by default of a search's trials, a first one that trains.
+ */
+export function overBudget({ config, record }: StudyContext, trial: Trial, isNeeded?: boolean): Outcome | undefined {
+  const spendable = spendableHours(config.budget);
+  const { hours } = record.spending;
+  if (spendable === undefined || hours < spendable || (isNeeded ?? isFirst(record, trial))) return undefined;
+  const detail = `${hoursText(hours)} of ${hoursText(spendable)} device hours are used`;
+  return { status: 'failed', code: leftOutCodes.overBudget, retry: false, detail };
+}
+
+/** Whether a trial was left out because the device hours were used up. */
+export function isOverBudget(outcome: Outcome | undefined): boolean {
+  return outcome?.status === 'failed' && outcome.code === leftOutCodes.overBudget;
+}
+
+/** Whether a trial is of a search in which nothing has trained yet. */
+function isFirst(record: StudyRecord, { phase }: Trial): boolean {
+  if (phase !== 'search') return false;
+  return !record.trials.some((other) => other.phase === phase && record.outcome(other.id)?.status === 'ok');
+}
+
+/**
+ * Device hours that a budget leaves for the final trainings, but at least half of training's share; undefined without a
+ * budget.
+ */
+export function trainingDeviceHours({ config, record }: StudyContext): number | undefined {
+  const { deviceHours, split } = config.budget;
+  const spendable = spendableHours(config.budget);
+  if (deviceHours === undefined || spendable === undefined) return undefined;
+  return Math.max((deviceHours * split.train) / 2, spendable - record.spending.hours);
 }
 
 /** What exporting, scoring and thoroughly measuring one network takes, about; up to 30 s on a noisy machine. */

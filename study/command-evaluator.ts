@@ -17,6 +17,11 @@ import { type StudyConfig, studyCommand, type TrainerCommand } from './study-fil
 /** What of a study a training program is about. */
 type CommandStudy = Pick<StudyConfig, 'study' | 'trainer' | 'trainerCommand' | 'commands' | 'baseDirectory'>;
 
+/** Within a study's folder: requests, states and logs of trainings by the user's own program. */
+export function trainingsFolder(folder: string): string {
+  return join(resolve(folder), 'trainings');
+}
+
 /** Trains by the study's own program, its trainings in a folder of the study's; undefined where the study has none. */
 export function commandEvaluator(
   config: CommandStudy,
@@ -27,7 +32,7 @@ export function commandEvaluator(
   if (!config.trainerCommand) return undefined;
   return new CommandEvaluator(config, config.trainerCommand, data, {
     artefacts,
-    folder: join(resolve(folder), 'trainings'),
+    folder: trainingsFolder(folder),
   });
 }
 

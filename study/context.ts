@@ -7,6 +7,7 @@ import type { Dataset } from '../data/dataset.ts';
 import type { FolderArtefacts } from './artefacts.ts';
 import type { StudyProfiles } from './profiles.ts';
 import type { StudyRecord } from './record.ts';
+import type { StudyRequests } from './requests.ts';
 import type { StudyConfig, TargetConfig } from './study-file.ts';
 
 /** What is known of the data without holding its pixels. */
@@ -24,12 +25,19 @@ export interface DataDescription extends Pick<
 
 /** Latency of networks on targets: measured, or predicted where a target's device is a profile. */
 export interface LatencyMeter {
-  /** A network with untrained weights; by the study's protocol unless one is asked for. */
+  /**
+   * A network with untrained weights; by the study's protocol unless one is asked for. By the thorough one the percentile of
+   * the target's limit decides when it is known well enough.
+   */
   measureSpec(spec: NetworkSpec, target: TargetConfig, protocol?: ProtocolPreset): Promise<Latency>;
   /** A file, by the thorough protocol; the percentile of the target's limit decides when it is known well enough. */
   measureFile(path: string, target: TargetConfig, spec: NetworkSpec | null): Promise<Latency>;
+  /** Hears that a latency it gave is kept in another unit: what it knows of the one it knows of the other. */
+  converted?(given: Latency, kept: Latency): void;
   /** Hears that a latency it gave is on disk: what it keeps so that it cannot be lost may go. */
   journalled?(latency: Latency): void;
+  /** Seconds that the device was busy with a latency it gave or what it threw, where that is not the time it was waited for. */
+  secondsOf?(given: object): number | undefined;
   close(): Promise<void>;
 }
 
@@ -39,6 +47,8 @@ export interface StudyProgress {
   readonly text: string;
   /** Estimated time to the end of the job; absent while nothing can be told. */
   readonly etaMs?: number;
+  /** Device hours used, and those of the budget; absent without such a budget. */
+  readonly deviceHours?: { readonly spent: number; readonly budget: number };
 }
 
 /** Everything a phase works with. */
@@ -53,6 +63,8 @@ export interface StudyContext {
   readonly artefacts: FolderArtefacts;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** What people ask of it while it runs; absent where nobody can. */
+  readonly requests?: StudyRequests;
   readonly onProgress: (progress: StudyProgress) => void;
   /** Takes what a person should know of a trial. A text is passed on once a study run, with the first trial it is of. */
   readonly onNotice: (trial: string, text: string) => void;

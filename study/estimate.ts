@@ -1,7 +1,20 @@
 import { deliveryMsPerNetwork, elapsedMs } from './budget.ts';
 import type { StudyContext } from './context.ts';
+import { isBase, trainingsOfSize } from './scalings.ts';
 import { countSpec } from './evaluate.ts';
 import type { PhaseName } from './events.ts';
+import { searchTrainings, type StudyConfig, topExamples } from './study-file.ts';
+
+/** What a study's trainings have cost so far and will cost, in multiply-adds times examples. */
+export interface Workload {
+  readonly done: number;
+  readonly open: number;
+  /** Of the trainings issued so far, by phase. */
+  readonly issued: Readonly<Partial<Record<PhaseName, number>>>;
+  /** Multiply-adds of the first network that was trained; 0 before. */
+  readonly baseMacs: number;
+  readonly hasFinished: (phase: PhaseName) => boolean;
+}
 
 /**
  * Milliseconds until a study is done, as far as can be told: what is left of a time budget, else the
@@ -10,7 +23,6 @@ import type { PhaseName } from './events.ts';
  */
 export function remainingMs(context: StudyContext): number | undefined {
   const { config, record } = context;
-  if (config.budget.time !== undefined) return Math.max(0, config.budget.time - elapsedMs(context));
   let done = 0;
   let open = 0;
   let baseMacs = 0;
@@ -23,27 +35,37 @@ export function remainingMs(context: StudyContext): number | undefined {
     else open += macs * trial.fidelity.examples;
     issued[trial.phase] = (issued[trial.phase] ?? 0) + macs * trial.fidelity.examples;
   }
+  const hasFinished = (phase: PhaseName): boolean => record.hasFinished(phase);
+  return remainingWorkMs(config, { done, open, issued, baseMacs, hasFinished }, elapsedMs(context));
+}
+
+/** {@link remainingMs} from a workload and the active time so far, in milliseconds. */
+export function remainingWorkMs(config: StudyConfig, workload: Workload, elapsed: number): number | undefined {
+  const { done, open, issued, baseMacs, hasFinished } = workload;
+  if (config.budget.time !== undefined) return Math.max(0, config.budget.time - elapsed);
   if (done === 0) return undefined;
-  const planned = plannedExamples(context);
+  const planned = plannedExamples(config);
   // Final trainings are all issued at once, so what is issued is what there is.
   const toCome = (['search', 'scale', 'train'] as const).reduce((sum, phase) => {
-    const isSettled = record.hasFinished(phase) || (phase === 'train' && issued.train !== undefined);
+    const isSettled = hasFinished(phase) || (phase === 'train' && issued.train !== undefined);
     return isSettled ? sum : sum + Math.max(0, planned[phase] * baseMacs - (issued[phase] ?? 0));
   }, 0);
-  return (elapsedMs(context) * (open + toCome)) / done + planned.deliveries * deliveryMsPerNetwork;
+  return (elapsed * (open + toCome)) / done + planned.deliveries * deliveryMsPerNetwork;
 }
 
 /** Examples of each phase, counted in trainings of a network as costly as the base, and networks to deliver. */
-function plannedExamples({ config }: StudyContext) {
+function plannedExamples(config: StudyConfig) {
   const { search, scale, final } = config;
   const sizes = Object.values(config.family).flat();
-  const grown = sizes.filter(({ multiple }) => multiple !== 1);
+  const grown = sizes.filter((size) => !isBase({ size }));
   const costOf = (of: typeof sizes) => of.reduce((sum, { multiple }) => sum + (multiple ?? 2), 0);
   const rules = final.baselines.filter((baseline) => 'rule' in baseline).length;
-  const searched = search.trials + search.finalists * (search.seeds - 1);
   return {
-    search: (config.base === undefined ? searched : 1) * search.examples,
-    scale: costOf(grown) * scale.trials * scale.examples,
+    search:
+      config.base === undefined
+        ? searchTrainings(search).reduce((sum, { networks, examples }) => sum + networks * examples, 0)
+        : topExamples(search),
+    scale: costOf(grown) * trainingsOfSize(scale) * scale.examples,
     train: (costOf(sizes) + costOf(grown) * (scale.finalists - 1 + rules)) * final.seeds * final.examples,
     deliveries: sizes.length + grown.length * rules,
   };

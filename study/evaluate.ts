@@ -1,32 +1,37 @@
 import { CommandError } from '../commands/run.ts';
+import type { Clock } from '../core/clock.ts';
 import { ConfigError, EnvironmentError, InfeasibleModelError, InterruptedError } from '../core/errors.ts';
 import type { Metrics, Outcome } from '../core/trial.ts';
 import { percentileMs, type Latency } from '../latency/latency.ts';
 import { bytesOf } from '../latency/roofline.ts';
+import { runPercentileMs, someSettingMeets } from '../latency/setting.ts';
 import { buildNetwork } from '../models/build.ts';
 import { countGraph, type NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { EvaluationProgress } from '../search/evaluator.ts';
+import { overBudget } from './budget.ts';
 import type { LatencyMeter, StudyContext } from './context.ts';
 import type { Proposal, Trial } from './record.ts';
 import { predictionOf, refusedBy } from './screening.ts';
 import { isProfile, type Limit, type TargetConfig } from './study-file.ts';
+import { comparable, measureAtSettings, measureIfAble, settledTarget } from './target-settings.ts';
 
 /** Attempts before an evaluation that keeps failing is given up. */
 const maxAttempts = 3;
 
-/** Counts of a spec; building the graph is cheap, so nothing is cached. */
+/** Counts of a spec, kept as long as the spec is: building a graph takes a millisecond, and estimates ask for every trial's. */
 export function countSpec(spec: NetworkSpec): NetworkCount {
-  return countGraph(buildNetwork(spec, 1));
+  const known = counts.get(spec) ?? countGraph(buildNetwork(spec, 1));
+  counts.set(spec, known);
+  return known;
 }
+
+const counts = new WeakMap<NetworkSpec, NetworkCount>();
 
 /** Memo key of a network's latency on a target. */
 export function latencyId(target: string, specDigest: string): string {
   return `${target} ${specDigest}`;
 }
-
-/** What the journal keeps of a network that a target cannot run. */
-type Inability = Pick<InfeasibleModelError, 'reason' | 'message' | 'limit' | 'observed'>;
 
 /**
  * A network's latency on a target by the study's protocol; measured once in a study.
@@ -42,42 +47,86 @@ export async function latencyOf(
   if (!target) throw new ConfigError(`expected a target of the study, got ${targetName}`);
   const { record, meter, signal } = context;
   const id = latencyId(targetName, digest);
-  const unable = `unable ${id}`;
-  const known = record.decision(unable) as Inability | undefined;
-  if (known) throw new InfeasibleModelError(known.message, known);
-  await predictionOf(context, { spec, specDigest: digest }, targetName);
-  try {
-    return await record.measureOnce(id, targetName, () => {
-      signal.throwIfAborted();
-      return meter.measureSpec(spec, target);
-    });
-  } catch (error) {
-    if (!(error instanceof InfeasibleModelError)) throw error;
-    const { reason, message, limit, observed } = error;
-    await record.decideOnce(unable, () => ({
-      value: { reason, message, limit, observed },
-      because: 'the target says so',
-    }));
-    throw error;
+  if (target.settings) {
+    const chosen = record.latency(id) ?? (await latencyAtSettings(context, spec, id, targetName));
+    return record.measureOnce(id, targetName, () => Promise.resolve(chosen));
   }
+  await predictionOf(context, { spec, specDigest: digest }, targetName);
+  return measureIfAble(context, id, targetName, async () => {
+    signal.throwIfAborted();
+    return meter.measureSpec(spec, target);
+  });
 }
 
-/** A meter that tries again, up to three times in all, where another try may succeed. */
-export function patientMeter(meter: LatencyMeter, signal: AbortSignal): LatencyMeter {
+/** A network's latency at the setting that suits it best, of those that its target offers. */
+function latencyAtSettings(context: StudyContext, spec: NetworkSpec, id: string, targetName: string): Promise<Latency> {
+  const config = context.config.targets[targetName] as TargetConfig;
+  const count = countSpec(spec);
+  return measureAtSettings(context, {
+    id,
+    target: targetName,
+    config,
+    bytesAt: (setting) => runBytes(count, setting),
+    measure: (target) => context.meter.measureSpec(spec, target),
+  });
+}
+
+/**
+ * A network's latency on a target measured again, thoroughly or of its file, at the setting that was chosen for it and
+ * in the unit that the target's latencies compare in.
+ */
+export function measureAgain(
+  { config, record, meter }: Pick<StudyContext, 'config' | 'record' | 'meter'>,
+  { id, target: name, digest }: { readonly id: string; readonly target: string; readonly digest: string },
+  measure: (target: TargetConfig) => Promise<Latency>,
+): Promise<Latency> {
+  const target = config.targets[name];
+  if (!target) throw new ConfigError(`expected a target of the study, got ${name}`);
+  return record.measureOnce(id, name, async () => {
+    const latency = await measure(settledTarget(record, target, latencyId(name, digest)));
+    const kept = comparable(target, latency);
+    if (kept !== latency) meter.converted?.(latency, kept);
+    return kept;
+  });
+}
+
+/**
+ * A meter that tries again, up to three times in all, where another try may succeed. What it throws has taken all the
+ * tries: as long as the meter says the device was busy, else as long as was waited.
+ */
+export function patientMeter(meter: LatencyMeter, signal: AbortSignal, clock: Clock): LatencyMeter {
+  const seconds = new WeakMap<object, number>();
   const patiently = async (measure: () => Promise<Latency>): Promise<Latency> => {
+    let lostS = 0;
+    const startMs = clock.now();
+    const charge = (given: object): void => {
+      const own = meter.secondsOf?.(given);
+      if (own !== undefined) seconds.set(given, own + lostS);
+    };
     for (let attempt = 1; ; attempt++) {
       signal.throwIfAborted();
       try {
-        return await measure();
+        const latency = await measure();
+        charge(latency);
+        return latency;
       } catch (error) {
+        charge(error as object);
+        if (!seconds.has(error as object)) seconds.set(error as object, (clock.now() - startMs) / 1000);
         if (!isPassing(error) || attempt >= maxAttempts) throw error;
+        lostS = seconds.get(error) ?? 0;
       }
     }
   };
   return {
     measureSpec: (...asked) => patiently(() => meter.measureSpec(...asked)),
     measureFile: (...asked) => patiently(() => meter.measureFile(...asked)),
+    converted: (given, kept) => {
+      meter.converted?.(given, kept);
+      const own = seconds.get(given);
+      if (own !== undefined) seconds.set(kept, own);
+    },
     journalled: (latency) => meter.journalled?.(latency),
+    secondsOf: (given) => seconds.get(given),
     close: () => meter.close(),
   };
 }
@@ -87,9 +136,9 @@ function isPassing(error: unknown): error is EnvironmentError {
   return error instanceof EnvironmentError && error.retry && !(error instanceof CommandError);
 }
 
-/** Whether a latency is within a limit; a p99 limit is judged on p90 until there are samples enough for a p99. */
+/** Whether a run of a latency is within a limit; a p99 limit is judged on p90 until there are samples enough for a p99. */
 export function meetsLimit(latency: Latency, limit: { readonly percentile: number; readonly ms: number }): boolean {
-  return percentileMs(latency, limit.percentile) <= limit.ms;
+  return runPercentileMs(latency, limit.percentile) <= limit.ms;
 }
 
 /** What a trial may cost on a target, checked before anything is trained. */
@@ -115,8 +164,13 @@ export async function admit(
     const trial = record.issue(proposal);
     trials.set(trial.id, trial);
     if (record.outcome(trial.id)) continue;
-    const answer = await firstBrokenBound(context, trial, bounds).catch(measuringFailed);
-    if (answer) record.answer(trial.id, answer);
+    const answer = await firstBrokenBound(context, trial, bounds).catch((error: unknown) => ({
+      ...measuringFailed(error),
+      // Of the measurement that failed alone: those before it are charged as what they are.
+      spentS: context.meter.secondsOf?.(error as object) ?? 0,
+    }));
+    // It may have been cancelled meanwhile.
+    if (answer && !record.outcome(trial.id)) record.answer(trial.id, answer);
     stopIfFailing(context, answer);
   }
   return [...trials.values()];
@@ -131,8 +185,9 @@ async function firstBrokenBound(
   const { targets } = context.config;
   const count = countSpec(trial.spec);
   for (const { target } of bounds) {
-    const { memory, ...config } = targets[target] as TargetConfig;
-    const bytes = runBytes(count, config);
+    const config = targets[target] as TargetConfig;
+    const { memory } = config;
+    const bytes = leastRunBytes(count, config);
     if (memory !== undefined && bytes > memory)
       return { status: 'infeasible', reason: 'memory', detail: `on ${target}`, limit: memory, observed: bytes };
   }
@@ -148,8 +203,9 @@ async function firstBrokenBound(
   for (const { target, limit } of bounds.toSorted((a, b) => isMeasured(a) - isMeasured(b))) {
     const latency = await latencyOf(context, trial.spec, trial.specDigest, target).catch(infeasibleOutcome);
     if ('status' in latency) return latency;
-    if (limit && !meetsLimit(latency, limit)) {
-      const observed = percentileMs(latency, limit.percentile);
+    // The limit is the base's here: a larger member may take another setting, and needs one that leaves it room.
+    if (limit && !someSettingMeets(latency, limit)) {
+      const observed = runPercentileMs(latency, limit.percentile);
       const metrics = { ...countMetrics(count), [`latencyMs.${target}`]: latency.p50Ms };
       return { status: 'infeasible', reason: 'latency', detail: `on ${target}`, limit: limit.ms, observed, metrics };
     }
@@ -165,11 +221,16 @@ export function runBytes(
   return ((weightBytes + peakBytes * batch) * bytesOf[precision]) / bytesOf.fp32;
 }
 
+/** Bytes of a run at the setting of a target that needs fewest. */
+export function leastRunBytes(count: NetworkCount, { settings, ...config }: TargetConfig): number {
+  return Math.min(...(settings ?? [config]).map((setting) => runBytes(count, setting)));
+}
+
 /**
  * A user's program or a device that could not measure one network, as the answer of its trial; other errors go on,
  * as does one that could measure none.
  */
-function measuringFailed(error: unknown): Outcome {
+function measuringFailed(error: unknown): Extract<Outcome, { status: 'failed' }> {
   const isOfOne =
     error instanceof CommandError && ['exit', 'noResult', 'overtime', 'silent', 'told'].includes(error.failure);
   if (!isOfOne && !isPassing(error)) throw error;
@@ -195,6 +256,8 @@ export interface EvaluateOptions {
   readonly label: string;
   /** Keep the trained weights as artefacts. */
   readonly keepWeights: boolean;
+  /** Whether a delivery cannot do without a trial, as things stand: it is trained though the device hours are used. */
+  readonly isNeeded?: (trial: Trial) => boolean;
 }
 
 /**
@@ -202,6 +265,18 @@ export interface EvaluateOptions {
  * @throws {EnvironmentError} when failures pass the study's threshold; its message quotes the last cause.
  */
 export async function evaluateAll(
+  context: StudyContext,
+  trials: readonly Trial[],
+  options: EvaluateOptions,
+): Promise<void> {
+  for (let again = true; again;) {
+    await evaluateUnanswered(context, trials, options);
+    // Somebody may have asked for one that failed meanwhile.
+    again = trials.some((trial) => !isAnswered(context, trial, options.keepWeights));
+  }
+}
+
+async function evaluateUnanswered(
   context: StudyContext,
   trials: readonly Trial[],
   options: EvaluateOptions,
@@ -219,7 +294,7 @@ export async function evaluateAll(
   const work = async () => {
     for (let trial = waiting.shift(); trial; trial = waiting.shift()) {
       const { phase, id } = trial;
-      await evaluateOne({ ...context, signal }, trial, options.keepWeights, (text) =>
+      await evaluateOne({ ...context, signal }, trial, options, (text) =>
         context.onProgress({
           phase,
           text: `${options.label}; ${done}/${total} of these trained${failed > 0 ? `, ${failed} failed` : ''}; ${text}`,
@@ -241,8 +316,8 @@ export async function evaluateAll(
   if (first) throw first.error;
 }
 
-/** Kept weights that are gone must be trained again; an environment's failure may be tried again. */
-function isAnswered({ record, artefacts }: StudyContext, trial: Trial, keepWeights: boolean): boolean {
+/** Whether a trial needs no (further) training. Kept weights that are gone must be trained again; an environment's failure may be tried again. */
+export function isAnswered({ record, artefacts }: StudyContext, trial: Trial, keepWeights: boolean): boolean {
   const outcome = record.outcome(trial.id);
   if (outcome === undefined) return false;
   if (outcome.status === 'ok' && keepWeights)
@@ -256,26 +331,52 @@ function isAnswered({ record, artefacts }: StudyContext, trial: Trial, keepWeigh
 async function evaluateOne(
   context: StudyContext,
   trial: Trial,
-  keepWeights: boolean,
+  { keepWeights, isNeeded }: EvaluateOptions,
   say: (text: string) => void,
 ): Promise<void> {
-  const { record, evaluator, signal } = context;
+  const { record, signal } = context;
   while (!isAnswered(context, trial, keepWeights)) {
     if (signal.aborted) throw new InterruptedError(`${trial.id}: interrupted before it was trained`);
-    const outcome = await evaluator.evaluate(trial, {
-      fidelity: trial.fidelity,
-      attempt: record.attempts(trial.id) + 1,
-      signal,
-      keepWeights,
-      onNotice: (text) => context.onNotice(trial.id, text),
-      onProgress: (progress) => say(`${trial.id} ${progressText(progress, trial.fidelity.examples)}`),
-    });
+    const refusal = overBudget(context, trial, isNeeded?.(trial));
+    const outcome = refusal ?? (await attempt(context, trial, keepWeights, say));
+    if (outcome === 'cancelled') return;
     record.answer(
       trial.id,
       outcome.status === 'ok'
         ? { ...outcome, metrics: { ...outcome.metrics, ...knownMetrics(context, trial) } }
         : outcome,
     );
+  }
+}
+
+/** One evaluation, as its evaluator answers it; what is cancelled meanwhile has its answer already. */
+async function attempt(
+  context: StudyContext,
+  trial: Trial,
+  keepWeights: boolean,
+  say: (text: string) => void,
+): Promise<Outcome | 'cancelled'> {
+  const { record, evaluator, requests, clock } = context;
+  const cancelled = requests?.signalOf(trial.id);
+  const startMs = clock.now();
+  try {
+    const outcome = await evaluator.evaluate(trial, {
+      fidelity: trial.fidelity,
+      attempt: record.attempts(trial.id) + 1,
+      signal: cancelled ? AbortSignal.any([context.signal, cancelled]) : context.signal,
+      keepWeights,
+      onNotice: (text) => context.onNotice(trial.id, text),
+      onProgress: (progress) => say(`${trial.id} ${progressText(progress, trial.fidelity.examples)}`),
+    });
+    if (cancelled?.aborted) return 'cancelled';
+    if (outcome.status !== 'failed' || outcome.spentS !== undefined || evaluator.inFlight !== undefined) return outcome;
+    // Nothing stands between: a failure took as long as it was waited for.
+    return { ...outcome, spentS: Math.max(0, clock.now() - startMs) / 1000 };
+  } catch (error) {
+    if (cancelled?.aborted && !context.signal.aborted) return 'cancelled';
+    throw error;
+  } finally {
+    if (cancelled && !cancelled.aborted) requests?.over(trial.id);
   }
 }
 
@@ -317,4 +418,16 @@ function stopIfFailing({ record, config }: StudyContext, last: Outcome | undefin
 export function accuracyOf({ record }: StudyContext, trial: string): number | undefined {
   const outcome = record.outcome(trial);
   return outcome?.status === 'ok' ? outcome.metrics['accuracy'] : undefined;
+}
+
+/**
+ * Mean hold-out accuracy over a network's trainings, one a seed. A seed that diverged has learned nothing and counts as 0; one
+ * that failed tells nothing of the network. Undefined while no training ended well.
+ */
+export function meanAccuracy(context: StudyContext, trials: readonly Pick<Trial, 'id'>[]): number | undefined {
+  const scores = trials.flatMap(({ id }) =>
+    context.record.outcome(id)?.status === 'infeasible' ? [0] : (accuracyOf(context, id) ?? []),
+  );
+  if (scores.every((score) => score === 0)) return undefined;
+  return scores.reduce((sum, score) => sum + score, 0) / scores.length;
 }

@@ -56,6 +56,13 @@ const payloads = {
   decision: z.strictObject({ type: z.literal('decision'), id: z.string(), value: z.unknown(), because: z.string() }),
   phase: z.strictObject({ type: z.literal('phase'), id: z.enum(phaseNames), action: z.enum(['started', 'finished']) }),
   /** A file exists: its digest, and its path below the study's folder. */
+  /** Somebody asked for something: `id` is a trial, or the study itself. */
+  request: z.strictObject({
+    type: z.literal('request'),
+    id: z.string(),
+    action: z.enum(['cancel', 'retry']),
+    by: z.string(),
+  }),
   artefact: z.strictObject({
     type: z.literal('artefact'),
     id: z.string(),
@@ -76,6 +83,7 @@ export const journalEventSchema = z.discriminatedUnion('type', [
   payloads.decision.extend(header),
   payloads.phase.extend(header),
   payloads.artefact.extend(header),
+  payloads.request.extend(header),
 ]);
 export type JournalEvent = z.infer<typeof journalEventSchema>;
 export type EventType = JournalEvent['type'];

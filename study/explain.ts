@@ -1,6 +1,8 @@
 import { ConfigError } from '../core/errors.ts';
+import { settingText } from '../latency/setting.ts';
 import type { JournalEvent } from './events.ts';
-import { StudyRecord } from './record.ts';
+import { StudyRecord, type Trial } from './record.ts';
+import { settingId } from './target-settings.ts';
 
 /** A trial's story: for programs as events, for people as text. */
 export interface Explanation {
@@ -29,9 +31,28 @@ export function explainTrial(events: readonly JournalEvent[], id: string): Expla
     `${id}: ${trial.phase}, proposed by ${trial.origin.by} (${trial.origin.because})`,
     `  choices   ${JSON.stringify(trial.choices)}`,
     `  fidelity  ${trial.fidelity.examples} examples, seed ${trial.fidelity.seed}`,
+    ...otherRungs(record, trial),
     ...[...measured, ...own, ...decided].toSorted((a, b) => a.seq - b.seq).flatMap(lineOf),
   ];
   return { trial: id, events: [...measured, ...own, ...decided], text: lines.join('\n') };
+}
+
+/** The same network at other fidelities of the search. */
+function otherRungs(record: StudyRecord, { id, phase, specDigest, fidelity }: Trial): string[] {
+  const others = record.trials.filter(
+    (other) =>
+      other.phase === phase &&
+      other.specDigest === specDigest &&
+      other.fidelity.seed === fidelity.seed &&
+      other.fidelity.examples !== fidelity.examples,
+  );
+  if (phase !== 'search' || others.length === 0) return [];
+  const told = others.map((other) => {
+    const outcome = record.outcome(other.id);
+    const accuracy = outcome?.status === 'ok' ? `, ${(100 * (outcome.metrics['accuracy'] ?? 0)).toFixed(1)} %` : '';
+    return `${other.id} (${other.fidelity.examples} examples${accuracy})`;
+  });
+  return [`  rungs     ${id} is the same network as ${told.join(', ')}`];
 }
 
 function mentions(value: unknown, id: string): boolean {
@@ -43,14 +64,18 @@ function lineOf(event: JournalEvent): string[] {
   switch (event.type) {
     case 'measured': {
       const { latency } = event;
-      const { lo, hi } = latency.intervalMs;
-      if (latency.source === 'predicted')
+      const { source, p50Ms, intervalMs, per, chosenFrom, stable, samples } = latency;
+      const time = `${p50Ms.toPrecision(3)} ms${per ? ` an ${per}` : ''}`;
+      const isOne = event.id.startsWith(settingId(''));
+      const setting = chosenFrom || isOne ? ` at ${settingText(latency)}` : '';
+      const where = `on ${event.target}${setting}${chosenFrom ? `, the best of ${chosenFrom.length} settings` : ''}`;
+      if (source === 'predicted') {
+        const { lo, hi } = intervalMs;
         return [
-          `  ${at}  predicted ${latency.p50Ms.toPrecision(3)} ms (${lo.toPrecision(3)} to ${hi.toPrecision(3)}) on ${event.target} by ${latency.accelerator}`,
+          `  ${at}  predicted ${time} (${lo.toPrecision(3)} to ${hi.toPrecision(3)}) ${where} by ${latency.accelerator}`,
         ];
-      return [
-        `  ${at}  ${latency.source} ${latency.p50Ms.toPrecision(3)} ms on ${event.target} (${latency.stable ? 'stable' : 'unstable'}, ${latency.samples} samples)`,
-      ];
+      }
+      return [`  ${at}  ${source} ${time} ${where} (${stable ? 'stable' : 'unstable'}, ${samples} samples)`];
     }
     case 'outcome': {
       const { outcome } = event;
@@ -68,6 +93,8 @@ function lineOf(event: JournalEvent): string[] {
     }
     case 'decision':
       return [`  ${at}  decision "${event.id}": ${event.because}`];
+    case 'request':
+      return [`  ${at}  ${event.by} asked to ${event.action} it`];
     default:
       return [];
   }

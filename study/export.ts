@@ -5,7 +5,7 @@ import { digestBytes } from '../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
 
 /**
- * Copies delivered files out of a study, every byte checked against the manifest first.
+ * Copies delivered files out of a study, those that targets share by the target `shared`, every byte checked against the manifest first.
  * @returns the files written, below `to`.
  * @throws {ConfigError} when nothing matches or `to` exists; {InvalidFileError} when a file was changed.
  */
@@ -19,7 +19,8 @@ export function exportFamily(
     throw new ConfigError(`${folder}: expected the folder of a finished study (it has a manifest.json), found none`);
   const { files } = readManifest(manifestPath);
   const family = Object.entries(files).filter(([path]) => {
-    const [room, target, size] = path.split(/[\\/]/);
+    const parts = path.split(/[\\/]/);
+    const [room, target, size] = parts[0] === 'shared' ? ['family', ...parts] : parts;
     return room === 'family' && (only.target ?? target) === target && (only.size ?? size) === size;
   });
   if (family.length === 0)

@@ -1,14 +1,4 @@
-import {
-  closeSync,
-  fstatSync,
-  fsync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
@@ -34,6 +24,13 @@ interface ReadJournal {
   readonly validBytes: number;
 }
 
+/** An event and the bytes of the file that hold its line. */
+export interface JournalLine {
+  readonly event: JournalEvent;
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
  * Reads a journal without writing to it. A last line that is torn (the process was killed while
  * writing) is left out: nothing was ever answered on its strength. So is everything from the first zero byte on,
@@ -41,26 +38,40 @@ interface ReadJournal {
  * @throws {InvalidFileError} naming the line when anything before the tail is damaged.
  */
 export function readJournal(path: string): ReadJournal {
-  const bytes = readFileSync(path);
-  const events: JournalEvent[] = [];
+  const { lines, validBytes } = parseJournal(readFileSync(path), { path, seq: 0, offset: 0 });
+  return { events: lines.map(({ event }) => event), validBytes };
+}
+
+/**
+ * The whole lines of a piece of a journal that begins where a line does; what is left out at its end is as of {@link readJournal}.
+ * @param at the file, the number of the piece's first event and its place in the file.
+ * @returns the lines, and how many bytes of the piece they are.
+ * @throws {InvalidFileError} naming the line when anything before the tail is damaged.
+ */
+export function parseJournal(
+  bytes: Buffer,
+  { path, seq, offset }: { readonly path: string; readonly seq: number; readonly offset: number },
+): { readonly lines: readonly JournalLine[]; readonly validBytes: number } {
+  const lines: JournalLine[] = [];
   let start = 0;
   while (start < bytes.length) {
     const newline = bytes.indexOf(10, start);
     const end = newline === -1 ? bytes.length : newline;
     if (bytes.subarray(start, end).includes(0)) break;
     const isLast = newline === -1 || newline === bytes.length - 1;
-    const where = `${path}, line ${events.length + 1}`;
+    const expected = seq + lines.length;
+    const where = `${path}, line ${expected + 1}`;
     const parsed = newline === -1 ? undefined : parseLine(bytes.toString('utf8', start, end), where);
     if (typeof parsed !== 'object') {
       if (isLast) break;
       throw new InvalidFileError(`${where}: expected a journal event, got a damaged line (${parsed})`);
     }
-    if (parsed.seq !== events.length)
-      throw new InvalidFileError(`${where}: expected event ${events.length}, got event ${parsed.seq}`);
-    events.push(parsed);
+    if (parsed.seq !== expected)
+      throw new InvalidFileError(`${where}: expected event ${expected}, got event ${parsed.seq}`);
+    lines.push({ event: parsed, start: offset + start, end: offset + end });
     start = end + 1;
   }
-  return { events, validBytes: start };
+  return { lines, validBytes: start };
 }
 
 /** @returns the event, or why the line does not hold what was once written. @throws {InvalidFileError} for an event we do not know. */
@@ -95,6 +106,8 @@ export class Journal {
   #next: Promise<void> | undefined;
   #failure: EnvironmentError | undefined;
   #closed = false;
+  /** Length of the file, which nobody else writes. */
+  #bytes: number;
 
   /** Opens or creates the file, cutting off a torn last line. */
   constructor(path: string, clock: Clock = systemClock) {
@@ -104,6 +117,7 @@ export class Journal {
     this.#descriptor = openSync(path, 'a+');
     const { events, validBytes } = readJournal(path);
     ftruncateSync(this.#descriptor, validBytes);
+    this.#bytes = validBytes;
     this.#events = [...events];
   }
 
@@ -152,11 +166,11 @@ export class Journal {
   /** Whole or not at all: a line half-written (a full disk, say) is cut off again. */
   #write(line: Uint8Array): void {
     if (this.#failure) throw this.#failure;
-    const { size } = fstatSync(this.#descriptor);
     try {
       for (let written = 0; written < line.length;) written += writeSync(this.#descriptor, line, written);
+      this.#bytes += line.length;
     } catch (cause) {
-      ftruncateSync(this.#descriptor, size);
+      ftruncateSync(this.#descriptor, this.#bytes);
       throw this.#refused(cause);
     }
   }

@@ -12,7 +12,8 @@ export class StudyBusyError extends EnvironmentError {
 /** Holds the lease of a folder, which it is in. */
 export const leaseFileName = 'lease.json';
 
-interface Holder {
+/** Process that holds a lease. */
+export interface LeaseHolder {
   readonly host: string;
   readonly pid: number;
   /** When that process started, where the system tells: process numbers are used again. */
@@ -31,7 +32,7 @@ export function takeLease(folder: string): () => void {
   const path = join(resolve(folder), leaseFileName);
   const mine = `${path}.${process.pid}`;
   const token = randomUUID();
-  const holder: Holder = { host: hostname(), pid: process.pid, started: startOf(process.pid), token };
+  const holder: LeaseHolder = { host: hostname(), pid: process.pid, started: startOf(process.pid), token };
   try {
     writeFileSync(mine, JSON.stringify(holder));
     if (!tryLink(mine, path)) {
@@ -53,6 +54,12 @@ export function takeLease(folder: string): () => void {
   };
 }
 
+/** The process that writes a study's folder, as far as can be told: one of another host is taken to live. */
+export function leaseHolder(folder: string): LeaseHolder | undefined {
+  const holder = readHolder(join(resolve(folder), leaseFileName));
+  return holder && (holder.host !== hostname() || isAlive(holder)) ? holder : undefined;
+}
+
 /** A link appears whole or not at all, and only one can be the first. */
 function tryLink(from: string, to: string): boolean {
   try {
@@ -64,22 +71,22 @@ function tryLink(from: string, to: string): boolean {
   }
 }
 
-function busy(folder: string, path: string, holder: Holder | undefined): StudyBusyError {
+function busy(folder: string, path: string, holder: LeaseHolder | undefined): StudyBusyError {
   const who = holder ? `process ${holder.pid} on ${holder.host}` : 'another process that started just now';
   return new StudyBusyError(
     `${folder}: expected no other writer, got ${who}; stop it, or delete ${path} if that host is gone`,
   );
 }
 
-function readHolder(path: string): Holder | undefined {
+function readHolder(path: string): LeaseHolder | undefined {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Holder;
+    return JSON.parse(readFileSync(path, 'utf8')) as LeaseHolder;
   } catch {
     return undefined;
   }
 }
 
-function isAlive({ pid, started }: Holder): boolean {
+function isAlive({ pid, started }: LeaseHolder): boolean {
   try {
     process.kill(pid, 0);
   } catch (error) {

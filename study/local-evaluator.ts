@@ -75,10 +75,17 @@ export class LocalEvaluator implements Evaluator {
     request: EvaluationRequest,
   ): Promise<Outcome> {
     const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-train-'));
+    const askedMs = performance.now();
     try {
-      return await withHostLock('shared', () => this.#train(candidate, request, join(folder, 'weights.safetensors')), {
-        signal: request.signal,
-      });
+      return await withHostLock(
+        'shared',
+        async () => {
+          const waitS = (performance.now() - askedMs) / 1e3;
+          const outcome = await this.#train(candidate, request, join(folder, 'weights.safetensors'));
+          return outcome.status === 'ok' ? { ...outcome, cost: { ...outcome.cost, waitS } } : outcome;
+        },
+        { signal: request.signal },
+      );
     } catch (error) {
       if (request.signal.aborted) throw error;
       if (error instanceof InfeasibleModelError) return infeasibleOutcome(error);

@@ -15,6 +15,7 @@ import { type ProtocolPreset, protocols } from '../latency/protocol.ts';
 import { readOnnx } from '../models/onnx.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { LatencyMeter } from './context.ts';
+import { exportedPrecision } from './target-settings.ts';
 import { fitting, predictGraph, predictSpec, readProfile } from './profiles.ts';
 import { isProfile, type StudyConfig, studyCommand, type TargetConfig } from './study-file.ts';
 
@@ -102,8 +103,10 @@ export function openLatencyMeter(
     measureSpec: async (spec, target, preset = config.latency) => {
       const profile = await profileOf(target);
       if (profile) return fitting(predictSpec(spec, profile, target)).latency;
-      const model = candidateModel(spec, target.batch);
-      return measure({ model, spec, origin: { spec }, preset, percentile: 50 }, target);
+      const model = candidateModel(spec, target.batch, exportedPrecision(target));
+      // A search goes by medians; what is measured thoroughly is held to the limit's percentile.
+      const percentile = preset === 'thorough' ? (target.limit?.percentile ?? 50) : 50;
+      return measure({ model, spec, origin: { spec }, preset, percentile }, target);
     },
     measureFile: async (path, target, spec) => {
       const profile = await profileOf(target);

@@ -6,7 +6,8 @@ import { countSpec } from './evaluate.ts';
 import { describeData } from './prepare.ts';
 import { openProfiles } from './profiles.ts';
 import { studySpace } from './search-phase.ts';
-import { portableStudy, type StudyConfig } from './study-file.ts';
+import { isBase, trainingsOfSize } from './scalings.ts';
+import { portableStudy, searchTrainings, type StudyConfig } from './study-file.ts';
 
 /** What a study would do, without doing it. */
 export interface StudyPlan {
@@ -14,7 +15,10 @@ export interface StudyPlan {
   readonly spaceSize: string;
   /** Median over 64 candidates drawn at random. */
   readonly candidate: { readonly params: number; readonly macs: number };
-  /** Networks trained and examples seen, by phase; an upper bound where candidates fall to a limit first. */
+  /**
+   * Networks trained, and examples each of them sees, by phase; an upper bound where candidates fall to a limit first. Of a search over
+   * several rungs the examples are the mean.
+   */
   readonly trainings: Readonly<
     Record<
       'search' | 'scale' | 'train',
@@ -48,14 +52,17 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
     flops: networks * examples * candidate.macs * relativeMacs * flopsPerMac,
   });
   const sizes = Object.values(config.family).flat();
-  const grown = sizes.filter(({ multiple }) => multiple !== 1);
+  const grown = sizes.filter((size) => !isBase({ size }));
   // Latency grows about as multiply-adds do, near enough for an estimate.
   const meanMultiple = (of: typeof sizes) =>
     of.length === 0 ? 1 : of.reduce((sum, { multiple }) => sum + (multiple ?? 2), 0) / of.length;
   const rules = final.baselines.filter((baseline) => 'rule' in baseline).length;
+  const rungs = searchTrainings(search);
+  const searched = rungs.reduce((sum, { networks }) => sum + networks, 0);
+  const examplesSearched = rungs.reduce((sum, { networks, examples }) => sum + networks * examples, 0);
   const trainings = {
-    search: part(search.trials + search.finalists * (search.seeds - 1), search.examples, 1),
-    scale: part(grown.length * scale.trials, scale.examples, meanMultiple(grown)),
+    search: part(searched, Math.round(examplesSearched / searched), 1),
+    scale: part(grown.length * trainingsOfSize(scale), scale.examples, meanMultiple(grown)),
     train: part(
       (sizes.length + grown.length * (scale.finalists - 1 + rules)) * final.seeds,
       final.examples,
@@ -75,9 +82,21 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
 export async function describePlan(config: StudyConfig, { json }: { readonly json: boolean }): Promise<string> {
   const plan = await planStudy(config);
   if (json) return JSON.stringify({ schema: 1, ...plan });
-  const rows = Object.entries(plan.trainings).map(
-    ([phase, { networks, examples, flops }]) =>
-      `  ${phase.padEnd(7)} up to ${String(networks).padStart(4)} trainings of ${examples} examples   ${flops.toExponential(1)} FLOPs`,
+  const flopsOf = (examples: number) => examples * plan.candidate.macs * flopsPerMac;
+  const { search, ...later } = plan.trainings;
+  // Of a rung, how many go on is not bounded: promotion is asynchronous.
+  const rungs = searchTrainings(config.search).map(({ networks, examples }, rung) => ({
+    bound: rung === 0 ? 'up to' : 'about',
+    networks,
+    examples,
+    flops: networks * flopsOf(examples),
+  }));
+  const rows = [
+    ...(rungs.length === 1 ? [{ bound: 'up to', ...search }] : rungs).map((part) => ['search', part] as const),
+    ...Object.entries(later).map(([phase, part]) => [phase, { bound: 'up to', ...part }] as const),
+  ].map(
+    ([phase, { bound, networks, examples, flops }]) =>
+      `  ${phase.padEnd(7)} ${bound} ${String(networks).padStart(4)} trainings of ${examples} examples   ${flops.toExponential(1)} FLOPs`,
   );
   const { time } = config.budget;
   return [

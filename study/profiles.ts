@@ -29,10 +29,11 @@ export async function openProfiles({ targets, family, baseDirectory }: StudyConf
       throw new ConfigError(`${place}.${key}: ${cause.message}`, { cause });
     });
     profiles.set(source, profile);
-    if (profile.peakTflops[target.precision] === undefined)
-      throw new ConfigError(
-        `${place}.precision: expected one that ${profile.id} has a peak of (${precisions.filter((one) => profile.peakTflops[one] !== undefined).join(', ')}), got ${target.precision}`,
-      );
+    for (const { precision } of target.settings ?? [target])
+      if (profile.peakTflops[precision] === undefined)
+        throw new ConfigError(
+          `${place}.precision: expected one that ${profile.id} has a peak of (${precisions.filter((one) => profile.peakTflops[one] !== undefined).join(', ')}), got ${precision}`,
+        );
     if (profile.learned && profile.learned.threads !== target.threads)
       throw new ConfigError(
         `${place}.threads: expected ${profile.learned.threads}, for which ${profile.id} was calibrated, got ${target.threads}`,

@@ -5,6 +5,7 @@ import type { Latency } from '../latency/latency.ts';
 import { specDigest, type NetworkSpec } from '../models/spec.ts';
 import type { EventOf, EventPayload, JournalEvent, PhaseName } from './events.ts';
 import type { Journal } from './journal.ts';
+import { Spending } from './spending.ts';
 
 /** A network to evaluate: what the journal's `issued` event says. */
 export interface Trial {
@@ -39,11 +40,19 @@ export class StudyRecord {
   readonly #decisions = new Map<string, unknown>();
   readonly #phases = new Set<string>();
   readonly #artefacts = new Map<string, EventOf<'artefact'>>();
+  readonly #spending = new Spending();
   readonly #onEvent: (event: JournalEvent) => void;
+  readonly #secondsOf: (latency: Latency) => number | undefined;
 
-  constructor(journal: Pick<Journal, 'path' | 'events' | 'append'>, onEvent: (event: JournalEvent) => void = () => {}) {
+  /** @param secondsOf time that a measurement took, where that is not the time it was waited for. */
+  constructor(
+    journal: Pick<Journal, 'path' | 'events' | 'append'>,
+    onEvent: (event: JournalEvent) => void = () => {},
+    secondsOf: (latency: Latency) => number | undefined = () => undefined,
+  ) {
     this.#journal = journal;
     this.#onEvent = onEvent;
+    this.#secondsOf = secondsOf;
     for (const event of journal.events) this.#apply(event);
   }
 
@@ -94,7 +103,8 @@ export class StudyRecord {
     if (known) return known;
     const startMs = performance.now();
     const latency = await measure();
-    this.append({ type: 'measured', id, target, latency, seconds: (performance.now() - startMs) / 1000 });
+    const seconds = this.#secondsOf(latency) ?? (performance.now() - startMs) / 1000;
+    this.append({ type: 'measured', id, target, latency, seconds });
     return latency;
   }
 
@@ -131,6 +141,21 @@ export class StudyRecord {
     return value;
   }
 
+  /** Device hours that the journal's evaluations and measurements took. */
+  get spending(): Spending {
+    return this.#spending;
+  }
+
+  /** Whether a trial failed, or was cancelled, and nothing rests on that yet: no trial issued, nothing decided since. */
+  mayRetry(trial: string): boolean {
+    return this.#recentFailures.has(trial);
+  }
+
+  /** From here on something rests on a trial's failure, though no event says so yet. */
+  settle(trial: string): void {
+    this.#recentFailures.delete(trial);
+  }
+
   decision(id: string): unknown {
     return this.#decisions.get(id);
   }
@@ -160,15 +185,21 @@ export class StudyRecord {
 
   /**
    * Opening a study again gives failed trials another attempt, for what failed was the environment; but only
-   * those that nothing was issued after, or decisions in the journal would lose their ground.
+   * those that nothing was issued after, or decisions in the journal would lose their ground. What was left out on
+   * purpose stays so until somebody asks for it.
    */
   #forgetFailures(): void {
-    for (const trial of this.#recentFailures) this.#outcomes.delete(trial);
-    this.#recentFailures.clear();
+    for (const trial of this.#recentFailures) if (!isLeftOut(this.outcome(trial))) this.#forgetFailure(trial);
     this.#evaluated = { failed: 0, ok: 0 };
   }
 
+  #forgetFailure(trial: string): void {
+    this.#outcomes.delete(trial);
+    this.#recentFailures.delete(trial);
+  }
+
   #apply(event: JournalEvent): void {
+    this.#spending.add(event);
     switch (event.type) {
       case 'issued': {
         const { type: _type, schema: _schema, seq: _seq, tMs: _tMs, ...trial } = event;
@@ -185,7 +216,7 @@ export class StudyRecord {
         this.#attempts.set(event.id, event.attempt);
         if (event.outcome.status === 'failed') this.#recentFailures.add(event.id);
         else this.#recentFailures.delete(event.id);
-        if (event.outcome.status !== 'infeasible') this.#evaluated[event.outcome.status]++;
+        if (event.outcome.status !== 'infeasible' && !isLeftOut(event.outcome)) this.#evaluated[event.outcome.status]++;
         break;
       case 'decision':
         this.#decisions.set(event.id, event.value);
@@ -197,6 +228,9 @@ export class StudyRecord {
       case 'artefact':
         this.#artefacts.set(event.id, event);
         break;
+      case 'request':
+        if (event.action === 'retry' && this.#recentFailures.has(event.id)) this.#forgetFailure(event.id);
+        break;
       case 'study':
         if (event.action === 'opened') this.#forgetFailures();
         break;
@@ -204,6 +238,14 @@ export class StudyRecord {
         event satisfies never;
     }
   }
+}
+
+/** Codes of answers that nobody's machine is to blame for: a person cancelled the trial, or its budget is used up. */
+export const leftOutCodes = { cancelled: 'cancelled', overBudget: 'over-budget' } as const;
+
+/** Whether a trial has no result because it was left out on purpose. */
+function isLeftOut(outcome: Outcome | undefined): boolean {
+  return outcome?.status === 'failed' && Object.values<string>(leftOutCodes).includes(outcome.code);
 }
 
 /** Final training is work of its own even at a fidelity already tried: its weights are kept, earlier ones are not. */

@@ -1,14 +1,15 @@
 import type { Clock } from '../core/clock.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { Choices, Metrics } from '../core/trial.ts';
-import type { ObservedTrial } from '../search/controller.ts';
 import { openController } from '../search/controllers.ts';
 import { accuracyAndLatencies } from '../search/objectives.ts';
 import { paretoSet } from '../search/pareto.ts';
+import { deviceTransfer } from '../search/regret.ts';
 import { rewardOf } from '../search/reward.ts';
+import { type Assignment, type RungAnswer, SuccessiveHalving } from '../search/successive-halving.ts';
 import { isTabularSpace, readTable, type ResultTable } from '../search/table.ts';
-import { baseBounds, rewardFor } from './search-phase.ts';
-import type { StudyConfig } from './study-file.ts';
+import { baseBounds, rankBases, rewardFor, targetRewards } from './base-choice.ts';
+import { rungsOf, type StudyConfig } from './study-file.ts';
 
 /** A trial of a replayed search. Times are simulated seconds from its start. */
 export interface ReplayedTrial {
@@ -21,6 +22,10 @@ export interface ReplayedTrial {
   readonly violation?: number;
   readonly metrics: Metrics;
   readonly reward?: number;
+  /** Index of its rung; a network that was promoted is a trial at each. */
+  readonly rung: number;
+  /** The network's trial at the lowest rung. */
+  readonly network: string;
   readonly startedS: number;
   readonly endedS: number;
 }
@@ -28,13 +33,15 @@ export interface ReplayedTrial {
 /** What a search would have found, and how long it would have taken. */
 export interface Replay {
   readonly seed: number;
+  /** In the order in which they began. */
   readonly trials: readonly ReplayedTrial[];
   /** Simulated wall time of the search. */
   readonly wallS: number;
   /** Training time of all trials together. */
   readonly workS: number;
+  /** Of the trials at the highest rung that was reached. */
   readonly best: ReplayedTrial | undefined;
-  /** Trials that no other beats in accuracy and every latency. */
+  /** Of those, the trials that no other beats in accuracy and every latency. */
   readonly front: readonly ReplayedTrial[];
 }
 
@@ -42,6 +49,8 @@ export interface ReplayOptions {
   readonly seed: number;
   /** Trainings at once. */
   readonly workers: number;
+  /** Decide whenever a training ends, as a fleet with several rungs does, with `search.round` networks under way. Default: in rounds. */
+  readonly rolling?: boolean;
   /** Simulated, or replaying a search takes as long as searching did. */
   readonly clock: Clock;
   readonly signal?: AbortSignal;
@@ -56,59 +65,117 @@ export function studyTable({ table, search, targets, baseDirectory }: StudyConfi
       throw new ConfigError(
         `trainer.table.metrics: expected ${metric}, got only ${Object.keys(table.metrics).join(', ')}`,
       );
-  return readTable(table, search.space, baseDirectory);
+  return readTable(table, search.space, baseDirectory, rungsOf(search).length);
 }
 
 /**
- * A study's search over results that are known already, in simulated time: the rounds, limits, controller, reward and time
+ * A study's search over results that are known already, in simulated time: the rounds, rungs, limits, controller, reward and time
  * budget of the study, with `workers` trainings at once. A training takes the table's cost; latencies take no time,
  * because tables do not say what measuring cost. Finalists are not trained again: a table has one training a row.
  */
 export async function replaySearch(
   config: StudyConfig,
   table: ResultTable,
-  { seed, workers, clock, signal }: ReplayOptions,
+  { seed, workers, clock, signal, rolling = false }: ReplayOptions,
 ): Promise<Replay> {
-  const { search, budget, targets } = config;
-  const objectives = accuracyAndLatencies(Object.keys(targets));
-  const { space, identity } = table;
-  const controller = openController(search.controller, { space, seed, identity, objectives, trials: search.trials });
+  const { search, budget } = config;
+  const halving = openHalving(config, table, seed);
   const startMs = clock.now();
   const nowS = (): number => (clock.now() - startMs) / 1e3;
   const endS = budget.time === undefined ? Infinity : (budget.time / 1e3) * budget.split.search;
+  const freeS = Array.from({ length: workers }, () => 0);
   const trials: ReplayedTrial[] = [];
-  while (trials.length < search.trials && nowS() < endS) {
+  let open: readonly ReplayedTrial[] = [];
+  for (;;) {
     signal?.throwIfAborted();
-    const freeS = Array.from({ length: workers }, nowS);
-    const round = controller.suggest(Math.min(search.round, search.trials - trials.length)).map((choices, place) => {
-      const answer = answerOf(config, table, choices);
-      // A training begins on the worker that is free first; what is infeasible takes none.
-      const worker = freeS.indexOf(Math.min(...freeS));
-      const startedS = answer.status === 'ok' ? (freeS[worker] ?? 0) : nowS();
-      const endedS = startedS + (answer.status === 'ok' ? answer.costS : 0);
-      if (answer.status === 'ok') freeS[worker] = endedS;
-      const { costS: _spent, ...told } = answer;
-      return { id: `t${trials.length + place + 1}`, choices, ...told, startedS, endedS };
-    });
-    controller.observe(
-      round.map((trial): ObservedTrial => ({ ...trial, fidelity: { examples: search.examples, seed } })),
-    );
-    trials.push(...round);
-    await clock.sleep((Math.max(...freeS) - nowS()) * 1e3, signal);
+    if (nowS() >= endS) halving.close('out-of-time');
+    for (const assignment of halving.next(search.round - open.length)) {
+      const trial = begin(config, table, { id: `t${trials.length + 1}`, assignment, nowS: nowS(), freeS });
+      halving.begin(trial.network, trial.choices, trial.rung);
+      trials.push(trial);
+      open = [...open, trial];
+    }
+    if (open.length === 0) break;
+    const untilS = (rolling ? Math.min : Math.max)(...open.map(({ endedS }) => endedS));
+    await clock.sleep((untilS - nowS()) * 1e3, signal);
+    const ended = open.filter(({ endedS }) => endedS <= untilS);
+    const [answered, left] = rolling ? [ended.slice(0, 1), open.filter((trial) => trial !== ended[0])] : [open, []];
+    for (const trial of answered) halving.answer(trial.network, trial.rung, answerOf(config, trial));
+    open = left;
   }
   const finished = trials.filter(({ status }) => status === 'ok');
+  const top = topOf(trials);
+  const objectives = accuracyAndLatencies(Object.keys(config.targets));
   return {
     seed,
     trials,
     wallS: nowS(),
     workS: finished.reduce((sum, { startedS, endedS }) => sum + endedS - startedS, 0),
-    best: bestOf(finished),
+    best: bestOf(config, top),
     front: paretoSet(
-      finished,
+      top,
       ({ metrics }) => objectives.map(({ metric }) => metrics[metric] ?? NaN),
       objectives.map(({ direction }) => direction),
     ),
   };
+}
+
+/**
+ * Half the width of a latency's interval that tables do not give, in logarithms: NAS-Bench-201's cells that are one network, measured
+ * apart, differ by 2.6 to 12 % (docs/log.md).
+ */
+const tableTolerance = 0.03;
+
+function openHalving({ search, targets, ...config }: StudyConfig, table: ResultTable, seed: number) {
+  const { space, identity, members } = table;
+  const { trials, finalists } = search;
+  const objectives = accuracyAndLatencies(Object.keys(targets));
+  const reward = rewardFor({ search, targets, ...config });
+  return new SuccessiveHalving({
+    controller: openController(search.controller, {
+      space,
+      seed,
+      identity,
+      objectives,
+      trials,
+      ...(members ? { members } : {}),
+    }),
+    rungs: rungsOf(search),
+    seed,
+    trials,
+    finalists,
+    objectives,
+    rewardOf: (metrics) => rewardOf(reward, metrics),
+  });
+}
+
+/** An assignment as a trial: its training begins on the worker that is free first; what is infeasible takes none. */
+function begin(
+  config: StudyConfig,
+  table: ResultTable,
+  { id, assignment, nowS, freeS }: { id: string; assignment: Assignment; nowS: number; freeS: number[] },
+): ReplayedTrial {
+  const { choices } = assignment;
+  const [network, rung] = assignment.kind === 'promotion' ? [assignment.id, assignment.rung] : [id, 0];
+  const row = table.rowOf(choices, rung);
+  const place = { id, network, rung, choices };
+  if (row === undefined) {
+    const reason = 'the table has no such row';
+    return { ...place, status: 'infeasible', reason, metrics: {}, startedS: nowS, endedS: nowS };
+  }
+  const judged = judge(config, row.metrics);
+  if (judged.status !== 'ok') return { ...place, ...judged, startedS: nowS, endedS: nowS };
+  const worker = freeS.indexOf(Math.min(...freeS));
+  const startedS = Math.max(nowS, freeS[worker] ?? 0);
+  const endedS = startedS + row.costS;
+  freeS[worker] = endedS;
+  return { ...place, ...judged, startedS, endedS };
+}
+
+function answerOf({ targets }: StudyConfig, { status, metrics, violation }: ReplayedTrial): RungAnswer {
+  if (status === 'infeasible') return { status, metrics, violation, isTrained: false };
+  const tolerances = Object.keys(targets).map((target) => [`latencyMs.${target}`, tableTolerance] as const);
+  return { status, metrics, tolerances: Object.fromEntries(tolerances) };
 }
 
 /** The highest reward that the table holds within the study's limits; undefined when no row is within them. */
@@ -120,25 +187,44 @@ export function bestReward(config: StudyConfig, table: ResultTable): number | un
   return rewards.length === 0 ? undefined : rewards.reduce((a, b) => Math.max(a, b));
 }
 
-/** The trial of highest reward, the first of equals. */
-export function bestOf(trials: readonly ReplayedTrial[]): ReplayedTrial | undefined {
-  const score = ({ reward = -Infinity }: ReplayedTrial): number => reward;
-  return trials.reduce<ReplayedTrial | undefined>(
-    (best, trial) => (trial.status === 'ok' && (!best || score(trial) > score(best)) ? trial : best),
-    undefined,
+/**
+ * What one target's front of the whole table costs on another, `[from][to]` in the targets' order, limits left aside;
+ * undefined with one target. Rows without an accuracy and a latency on every target are left out.
+ */
+export function tableTransfer(
+  { targets }: StudyConfig,
+  table: ResultTable,
+): ReturnType<typeof deviceTransfer> | undefined {
+  const names = Object.keys(targets);
+  const networks = table.rows.flatMap(({ metrics }) => {
+    const { accuracy } = metrics;
+    const latencies = names.flatMap((name) => metrics[`latencyMs.${name}`] ?? []).filter((ms) => ms > 0);
+    return accuracy !== undefined && latencies.length === names.length ? [{ accuracy, latencies }] : [];
+  });
+  return names.length < 2 || networks.length === 0 ? undefined : deviceTransfer(networks);
+}
+
+/** The trial that the study would take as its base, of the highest rung that has results; the first of equals. */
+export function bestOf(config: StudyConfig, trials: readonly ReplayedTrial[]): ReplayedTrial | undefined {
+  const finished = topOf(trials);
+  const { order } = rankBases(
+    config,
+    finished.map(({ metrics }) => targetRewards(config, metrics)),
   );
+  return finished[order[0] ?? -1];
+}
+
+/** Finished trials of the highest rung that has any. */
+function topOf(trials: readonly ReplayedTrial[]): readonly ReplayedTrial[] {
+  const finished = trials.filter(({ status }) => status === 'ok');
+  const highest = Math.max(...finished.map(({ rung }) => rung));
+  return finished.filter(({ rung }) => rung === highest);
 }
 
 type Judged = { readonly metrics: Metrics } & (
   | { readonly status: 'ok'; readonly reward: number }
   | { readonly status: 'infeasible'; readonly reason: string; readonly violation?: number }
 );
-
-function answerOf(config: StudyConfig, table: ResultTable, choices: Choices): Judged & { readonly costS: number } {
-  const row = table.rowOf(choices);
-  if (row === undefined) return { status: 'infeasible', reason: 'the table has no such row', metrics: {}, costS: 0 };
-  return { ...judge(config, row.metrics), costS: row.costS };
-}
 
 function judge(config: StudyConfig, metrics: Metrics): Judged {
   const needed = ['accuracy', ...Object.keys(config.targets).map((target) => `latencyMs.${target}`)];

@@ -4,15 +4,16 @@ import { digestBytes } from '../core/digest.ts';
 import { ConfigError } from '../core/errors.ts';
 import { modelCard } from '../report/card.ts';
 import { renderReport } from '../report/html.ts';
-import { familyCsv, paretoCsv, trialsCsv } from '../report/tables.ts';
+import { familyCsv, paretoCsv, sharedCsv, trialsCsv } from '../report/tables.ts';
 import type { DataDescription } from './context.ts';
 import { memberFolder, preprocessingOf } from './deliver-phase.ts';
 import type { JournalEvent } from './events.ts';
 import { journalPath, readJournal } from './journal.ts';
 import { resolveRecipe } from './recipe.ts';
+import { sharedFolder } from './shared-family.ts';
 import type { StudyConfig } from './study-file.ts';
 import { summarise } from './summarise.ts';
-import type { StudySummary } from './summary.ts';
+import type { SharedMemberSummary, StudySummary } from './summary.ts';
 
 /** The events of a study's folder. @throws {ConfigError} when it holds no study. */
 export function readStudyEvents(folder: string): readonly JournalEvent[] {
@@ -100,6 +101,25 @@ export async function writeResults(
       files.set(join(path, 'model.onnx'), artefact.digest);
       files.set(join(path, 'spec.yaml'), undefined);
     }
+  if (summary.acrossTargets) {
+    const { shared, ...across } = summary.acrossTargets;
+    write(
+      'across-targets.json',
+      `${JSON.stringify({ schema: 1, ...across, shared: shared.map(withoutSpec) }, null, 2)}\n`,
+    );
+    if (shared.length > 0) write('shared.csv', sharedCsv(summary.acrossTargets));
+    for (const member of shared) {
+      const artefacts = events.flatMap((event) =>
+        event.type === 'artefact' && member.files.includes(event.path) ? [event] : [],
+      );
+      const path = sharedFolder(member.name);
+      const digests = Object.fromEntries(artefacts.map((artefact) => [artefact.path, artefact.digest]));
+      const metrics = { schema: 1, digests, ...withoutSpec(member) };
+      write(join(path, 'metrics.json'), `${JSON.stringify(metrics, null, 2)}\n`);
+      for (const artefact of artefacts) files.set(artefact.path, artefact.digest);
+      files.set(join(path, 'spec.yaml'), undefined);
+    }
+  }
   write('report.html', renderReport(summary));
   const manifest = {
     schema: 1,
@@ -116,4 +136,9 @@ export async function writeResults(
     ),
   };
   write('manifest.json', `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+/** The spec lies beside, in a file of its own. */
+function withoutSpec({ spec: _spec, ...member }: SharedMemberSummary): Omit<SharedMemberSummary, 'spec'> {
+  return member;
 }

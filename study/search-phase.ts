@@ -1,21 +1,25 @@
 import { resolve } from 'node:path';
 import { ConfigError, EnvironmentError, UnreachableLimitError } from '../core/errors.ts';
+import type { Metrics } from '../core/trial.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
-import type { Controller, ObservedTrial } from '../search/controller.ts';
+import type { Controller } from '../search/controller.ts';
 import { openController } from '../search/controllers.ts';
 import { networkIdentity } from '../search/network-identity.ts';
 import { accuracyAndLatencies } from '../search/objectives.ts';
-import { type Reward, rewardOf, rewardSchema } from '../search/reward.ts';
+import { type Reward, rewardOf } from '../search/reward.ts';
 import { loadSpace } from '../search/space-file.ts';
-import { decode, type SpaceNode } from '../search/space.ts';
+import type { SpaceNode } from '../search/space.ts';
 import { builtInSpace } from '../search/spaces.ts';
+import type { EarlierStudy } from '../search/earlier-study.ts';
 import { isTabularSpace } from '../search/table.ts';
-import { phaseTimeLeft } from './budget.ts';
+import { baseBounds, rankBases, reasonText, rewardFor, rewardsByTarget, targetRewards } from './base-choice.ts';
 import type { StudyContext } from './context.ts';
 import { admit, type Bounds, evaluateAll, knownMetrics } from './evaluate.ts';
 import type { Trial } from './record.ts';
-import { baseLimitMs, type StudyConfig } from './study-file.ts';
+import { searchNetworks } from './search-loop.ts';
+import { type StudyConfig, topExamples } from './study-file.ts';
+import { earlierStudies } from './warm-start.ts';
 
 /** The network that is scaled, and how it was chosen. */
 export interface Base {
@@ -53,65 +57,50 @@ export function findBase(context: StudyContext): Promise<Base> {
 }
 
 /**
- * Searches for the base: rounds of candidates, each checked against the hard limits first, then trained;
- * the best by reward are trained again with other seeds, and the best of those is the base.
+ * Searches for the base: candidates, each checked against the hard limits first, then trained, over the rungs of the study; the best
+ * at the highest are trained again with other seeds, and the best of those is the base: by reward, or the least bad for all targets.
  * @throws {UnreachableLimitError} when no candidate met the limits, naming the nearest.
  */
 async function searchBase(context: StudyContext): Promise<Base> {
   const { config, record } = context;
   const reward = rewardFor(config);
   const bounds = baseBounds(config);
-  const tried = await runRounds(context, reward, bounds);
-  const ranked = tried
-    .filter((trial) => record.outcome(trial.id)?.status === 'ok')
-    .toSorted((a, b) => rewardOfTrial(context, b, reward) - rewardOfTrial(context, a, reward));
-  if (ranked.length === 0) throw nothingFits(context, tried, bounds);
-  const finalists = ranked.slice(0, config.search.finalists);
+  const space = await studySpace(config, context.data);
+  const { tried, top: trained } = await searchNetworks(context, {
+    space,
+    controller: controllerFor(config, space, await earlierStudies(context, space)),
+    reward,
+    bounds,
+    describeBest: (trials) => describeBest(context, trials, reward),
+  });
+  if (trained.length === 0) throw nothingFits(context, tried, bounds);
+  const ranking = rankBases(
+    config,
+    trained.map((trial) => targetRewards(config, metricsOf(context, trial))),
+  );
+  const finalists = ranking.order.slice(0, config.search.finalists).flatMap((index) => trained[index] ?? []);
   const reruns = await rerun(context, finalists, bounds);
-  const scored = finalists.map((finalist) => {
+  const runsOf = (finalist: Trial): readonly Trial[] =>
     // A seed that diverged has learned nothing; one that failed tells nothing of the network.
-    const runs = [finalist, ...reruns.filter((other) => other.specDigest === finalist.specDigest)].filter(
+    [finalist, ...reruns.filter((other) => other.specDigest === finalist.specDigest)].filter(
       (trial) => record.outcome(trial.id)?.status !== 'failed',
     );
-    const sum = runs.reduce((total, run) => total + rewardOfRun(context, run, reward), 0);
-    return { finalist, mean: sum / runs.length, seeds: runs.length };
-  });
-  const best = scored.reduce((a, b) => (b.mean > a.mean ? b : a));
-  const because = `highest mean reward (${best.mean.toFixed(4)} over ${best.seeds} seeds) of ${finalists.length} finalists from ${tried.length} candidates`;
-  record.decideAgain('base', { trial: best.finalist.id }, because);
-  return { trial: best.finalist.id, spec: best.finalist.spec };
+  const means = finalists.map((finalist) => meanRewards(context, runsOf(finalist)));
+  const [first = 0] = rankBases(config, means).order;
+  const best = finalists[first];
+  if (!best) throw new Error('what was trained has finalists');
+  const judged = { rewards: means[first] ?? [], regrets: ranking.regrets[trained.indexOf(best)] ?? [] };
+  const why = reasonText(config, judged, runsOf(best).length);
+  const because = `${why} of ${finalists.length} finalists from ${tried.length} candidates`;
+  record.decideAgain('base', { trial: best.id }, because);
+  return { trial: best.id, spec: best.spec };
 }
 
-/** Rounds of proposals until the trials, the time or the space run out. @returns every candidate tried, once. */
-async function runRounds(context: StudyContext, reward: Reward, bounds: readonly Bounds[]): Promise<Trial[]> {
-  const { config, data } = context;
-  const { trials: wanted, round: roundSize, controller: by, examples } = config.search;
-  const space = await studySpace(config, data);
-  const controller = controllerFor(config, space);
-  const tried = new Map<string, Trial>();
-  let label = `0/${wanted} tried`;
-  for (
-    let round = 0;
-    tried.size < wanted && (await phaseTimeLeft(context, 'search', config.budget.split.search, round));
-    round++
-  ) {
-    const before = tried.size;
-    const proposals = controller.suggest(Math.min(roundSize, wanted - before)).map((choices) => ({
-      phase: 'search' as const,
-      choices,
-      spec: decode(space, choices),
-      fidelity: { examples, seed: config.seed },
-      origin: { by, because: `round ${round + 1} of the search` },
-    }));
-    const trials = await admit(context, proposals, bounds);
-    await evaluateAll(context, trials, { label, keepWeights: false });
-    for (const trial of trials) tried.set(trial.id, trial);
-    label = `${tried.size}/${wanted} tried, ${describeBest(context, [...tried.values()], reward)}`;
-    controller.observe(trials.flatMap((trial) => observedTrial(context, trial, reward)));
-    context.onProgress({ phase: 'search', text: label });
-    if (tried.size === before) break; // Everything proposed was tried before: the space is exhausted.
-  }
-  return [...tried.values()];
+/** Mean reward of a network's runs, for each target alone. */
+function meanRewards(context: StudyContext, runs: readonly Trial[]): readonly number[] {
+  return rewardsByTarget(context.config).map(
+    (reward) => runs.reduce((total, run) => total + rewardOfRun(context, run, reward), 0) / runs.length,
+  );
 }
 
 /** Finalists again, with the other seeds. */
@@ -120,12 +109,12 @@ async function rerun(context: StudyContext, finalists: readonly Trial[], bounds:
   const seeds = Array.from({ length: search.seeds - 1 }, (_, index) => first + index + 1);
   const reruns = await admit(
     context,
-    finalists.flatMap(({ choices, spec }) =>
+    finalists.flatMap(({ choices, spec, fidelity }) =>
       seeds.map((seed) => ({
         phase: 'search' as const,
         choices,
         spec,
-        fidelity: { examples: search.examples, seed },
+        fidelity: { ...fidelity, seed },
         origin: { by: 'finalists', because: 'among the best by reward: trained again with another seed' },
       })),
     ),
@@ -133,29 +122,6 @@ async function rerun(context: StudyContext, finalists: readonly Trial[], bounds:
   );
   await evaluateAll(context, reruns, { label: `${finalists.length} finalists with other seeds`, keepWeights: false });
   return reruns;
-}
-
-/** What the controller may learn from a trial; nothing from one that failed. */
-function observedTrial({ record }: StudyContext, trial: Trial, reward: Reward): ObservedTrial[] {
-  const outcome = record.outcome(trial.id);
-  const { id, choices, fidelity } = trial;
-  if (outcome?.status === 'ok')
-    return [
-      { id, status: 'ok', choices, fidelity, metrics: outcome.metrics, reward: rewardOf(reward, outcome.metrics) },
-    ];
-  if (outcome?.status !== 'infeasible') return [{ id, status: 'issued', choices, fidelity }];
-  const { metrics, limit, observed } = outcome;
-  const violation = limit !== undefined && observed !== undefined && limit > 0 ? observed / limit - 1 : undefined;
-  return [
-    {
-      id,
-      status: 'infeasible',
-      choices,
-      fidelity,
-      ...(metrics === undefined ? {} : { metrics }),
-      ...(violation === undefined ? {} : { violation }),
-    },
-  ];
 }
 
 /**
@@ -175,7 +141,7 @@ async function givenBase(context: StudyContext, source: string): Promise<Base> {
       `${source}: expected ${classes} classes, ${channels} channels and at most ${nativeResolution} px as in ${data.name}, got ${given.classes}, ${input.channels} and ${input.resolution}`,
     );
   const bounds = baseBounds(config);
-  const fidelity = { examples: config.search.examples, seed: config.seed };
+  const fidelity = { examples: topExamples(config.search), seed: config.seed };
   const origin = { by: 'user', because: `the base given in ${source}` };
   const [trial] = await admit(context, [{ phase: 'search', choices: {}, spec: given, fidelity, origin }], bounds);
   if (!trial) throw new Error('one proposal gives one trial');
@@ -191,39 +157,29 @@ async function givenBase(context: StudyContext, source: string): Promise<Base> {
   return { trial: trial.id, spec: given };
 }
 
-/** Hard limits of the base on every target: it must leave room for the largest member. */
-export function baseBounds({ targets, family }: StudyConfig): Bounds[] {
-  return Object.entries(targets).map(([target, { limit }]) => {
-    const ms = baseLimitMs(family[target] ?? [], limit);
-    return { target, limit: ms === undefined ? undefined : { percentile: limit?.percentile ?? 50, ms } };
-  });
-}
-
-/** The study's reward over every target. Without a limit the target latency is 1 ms: the product's order does not depend on it. */
-export function rewardFor(config: StudyConfig): Reward {
-  const costs = baseBounds(config).map(({ target, limit }) => {
-    if (limit === undefined && config.search.reward !== 'product')
-      throw new ConfigError(
-        `search.reward: ${config.search.reward} needs a latency to aim at: give targets.${target}.limit, or use product`,
-      );
-    return { metric: `latencyMs.${target}`, target: limit?.ms ?? 1 };
-  });
-  return rewardSchema.parse({ kind: config.search.reward, costs });
-}
-
-function controllerFor({ search, seed, targets }: StudyConfig, space: SpaceNode): Controller {
+function controllerFor(
+  { search, seed, targets }: StudyConfig,
+  space: SpaceNode,
+  earlier: readonly EarlierStudy[],
+): Controller {
   return openController(search.controller, {
     space,
     seed,
     identity: networkIdentity(space),
     objectives: accuracyAndLatencies(Object.keys(targets)),
     trials: search.trials,
+    earlier,
   });
 }
 
 function rewardOfTrial({ record }: StudyContext, trial: Trial, reward: Reward): number {
   const outcome = record.outcome(trial.id);
   return outcome?.status === 'ok' ? rewardOf(reward, outcome.metrics) : Number.NEGATIVE_INFINITY;
+}
+
+function metricsOf({ record }: StudyContext, trial: Trial): Metrics {
+  const outcome = record.outcome(trial.id);
+  return outcome?.status === 'ok' ? outcome.metrics : {};
 }
 
 /** As {@link rewardOfTrial}, with an accuracy of 0 for a run that diverged. */
@@ -234,6 +190,7 @@ function rewardOfRun(context: StudyContext, run: Trial, reward: Reward): number 
 }
 
 function describeBest(context: StudyContext, trials: readonly Trial[], reward: Reward): string {
+  if (trials.length === 0) return 'none fits yet';
   const best = trials.reduce((a, b) => (rewardOfTrial(context, b, reward) > rewardOfTrial(context, a, reward) ? b : a));
   const outcome = context.record.outcome(best.id);
   if (outcome?.status !== 'ok') return 'none fits yet';

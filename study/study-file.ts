@@ -15,9 +15,10 @@ import {
 import { ConfigError } from '../core/errors.ts';
 import { bytesSchema, countSchema, durationSchema, parseDurationMs } from '../core/units.ts';
 import { dataSourceSchema } from '../data/source.ts';
-import { precisionRefusal } from '../latency/file-precision.ts';
+import { exportedPrecisions, precisionRefusal } from '../latency/file-precision.ts';
 import { latencySchema, type Percentile } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
+import { type RunSetting, settingsOf } from '../latency/setting.ts';
 import { parseRule } from '../scaling/rules.ts';
 import { controllerNames } from '../search/controllers.ts';
 import { builtInSpaceNames } from '../search/spaces.ts';
@@ -54,7 +55,41 @@ const sizeSchema = z.string().transform((text, context) => {
     return z.NEVER;
   }
 });
-export type Size = z.output<typeof sizeSchema>;
+/** A latency to deliver a network for: a multiple of the base's, or milliseconds. */
+export interface Size {
+  readonly name: string;
+  readonly multiple?: number | undefined;
+  readonly ms?: number | undefined;
+  /** Of a family spread over a range: how many share it. The size says where to look; members are chosen together. */
+  readonly among?: number | undefined;
+}
+
+/** Sizes by name, or so many spread over a range. */
+const familySchema = z.union(
+  [
+    z.array(sizeSchema).min(1),
+    z.strictObject({ members: z.int().min(2).max(50), from: sizeSchema.prefault('1x'), to: sizeSchema }),
+  ],
+  'expected a list of sizes such as [1x, 2x] or a range such as {members: 5, from: 1x, to: 8x}',
+);
+
+/** Sizes evenly spread in ln latency over a range, both ends included. */
+function sizesOf(family: z.output<typeof familySchema>, where: string): readonly Size[] {
+  if (Array.isArray(family)) return family;
+  const { members, from, to } = family;
+  const unit = from.multiple === undefined ? 'ms' : 'multiple';
+  const [first, last] = [from[unit], to[unit]];
+  if (first === undefined || last === undefined)
+    throw new ConfigError(
+      `${where}: expected multiples at both ends or latencies at both, got ${from.name} to ${to.name}`,
+    );
+  if (first >= last) throw new ConfigError(`${where}: expected from below to, got ${from.name} to ${to.name}`);
+  return Array.from({ length: members }, (_, index) => ({
+    name: `${index + 1}-of-${members}`,
+    [unit]: index === members - 1 ? last : first * (last / first) ** (index / (members - 1)),
+    among: members,
+  }));
+}
 
 /** A command by its name in `commands`, or the arguments of one that is declared where it is used. */
 const commandReferenceSchema = z.union(
@@ -62,15 +97,25 @@ const commandReferenceSchema = z.union(
   'expected the name of a command or its arguments',
 );
 
+/** A value, or a list of different ones. */
+function oneOrSeveral<Value extends z.ZodType>(value: Value, expected: string) {
+  const several = z
+    .array(value)
+    .min(1)
+    .refine((list) => new Set(list).size === list.length, 'expected different values');
+  return z.union([value, several], `expected ${expected}, or a list of different ones`);
+}
+
 const targetSchema = z.strictObject({
   /** Accelerator id or device profile, as `ridgepoint accelerators` lists them, the path of a profile (`.yaml`), or `command:<name>`. */
   device: z.string().optional(),
   /** Instead of `device`: a program of the user's own that measures. */
   command: commandReferenceSchema.optional(),
-  batch: z.int().positive().default(1),
+  /** Examples in one run; a list lets each network run at the one that suits it (docs/concepts.md, Setting). */
+  batch: oneOrSeveral(z.int().positive(), 'a number of examples').default(1),
   threads: z.int().positive().max(256).default(1),
-  /** Others than fp32 are for commands and profiles. */
-  precision: latencySchema.shape.precision.default('fp32'),
+  /** Providers run fp32 and fp16, commands and profiles also others; a list as with `batch`. */
+  precision: oneOrSeveral(latencySchema.shape.precision, 'fp32, fp16, bf16 or int8').default('fp32'),
   /** Of a device that is measured: its profile, an id or a path. What it predicts far above the limit is not measured. */
   profile: z.string().optional(),
   /** Lets a limit be judged by a profile that was never calibrated. */
@@ -80,6 +125,24 @@ const targetSchema = z.strictObject({
   /** Weights plus peak activations of one inference batch. */
   memory: bytesSchema.optional(),
 });
+
+/** One amount of training examples, or several: the rungs of successive halving, each at least twice the one before. */
+const rungsSchema = z
+  .union(
+    [countSchema, z.array(countSchema)],
+    'expected an amount such as 6000, or a list of rungs such as [2000, 6000, 18000]',
+  )
+  .transform((amounts, context) => {
+    if (typeof amounts === 'number') return amounts;
+    const [only, ...others] = amounts;
+    if (only !== undefined && others.length === 0) return only;
+    if (amounts.length > 0 && others.every((examples, index) => examples >= 2 * (amounts[index] ?? 0))) return amounts;
+    context.addIssue({
+      code: 'custom',
+      message: `expected rungs that each take at least twice the examples of the one before, such as [2000, 6000, 18000], got ${amounts.length === 0 ? 'none' : amounts.join(', ')}`,
+    });
+    return z.NEVER;
+  });
 
 const searchSchema = z.strictObject({
   /** A built-in space, or the path of a space in YAML (`.yaml`, `.yml`). */
@@ -100,13 +163,17 @@ const searchSchema = z.strictObject({
   trials: z.int().min(1).max(100_000).default(16),
   /** Candidates proposed at once; more use more workers, fewer learn sooner. */
   round: z.int().min(1).max(1000).default(4),
-  /** Training examples a candidate sees. */
-  examples: countSchema.default(6000),
+  /** Training examples a candidate sees; a list of rungs when the promising ones go on to more (successive halving). */
+  examples: rungsSchema.default(6000),
   /** How accuracy and latency become one number (docs/methods.md); all but `product` need a limit or absolute sizes. */
   reward: z.enum(['product', 'hard-capped', 'absolute', 'one-sided']).default('product'),
+  /** How one base is chosen for several targets: the least bad for the worst off, or the best on average. */
+  across: z.enum(['least-regret', 'mean']).default('least-regret'),
   /** Best candidates that are trained again with other seeds before the base is chosen. */
   finalists: z.int().min(1).max(20).default(3),
   seeds: z.int().min(1).max(10).default(2),
+  /** Folders of earlier studies, `runs/<study>`, that this one starts from; data, devices and fidelities may be others. */
+  warmStart: z.array(z.string().min(1)).min(1).optional(),
 });
 
 const scaleSchema = z.strictObject({
@@ -118,10 +185,12 @@ const scaleSchema = z.strictObject({
   examples: countSchema.default(6000),
   /** Best scalings of each size that are trained fully, over seeds, before one is chosen. */
   finalists: z.int().min(1).max(10).default(2),
+  /** Seeds that the likely finalists are trained with before they are chosen. */
+  seeds: z.int().min(1).max(10).default(2),
 });
 
 const finalSchema = z.strictObject({
-  /** Training examples of a delivered network. Under `budget.time` decided from what the budget leaves. */
+  /** Training examples of a delivered network. Under `budget.time` or `budget.deviceHours` decided from what the budgets leave. */
   examples: countSchema.default(20_000),
   seeds: z.int().min(1).max(20).default(2),
   baselines: z
@@ -167,7 +236,7 @@ export const studyFileSchema = z.strictObject({
   base: z.string().optional(),
   search: searchSchema.prefault({}),
   /** Sizes to deliver, by target; every target gets 1x, 2x and 4x when left out. */
-  family: z.record(z.string(), z.array(sizeSchema).min(1)).optional(),
+  family: z.record(z.string(), familySchema).optional(),
   scale: scaleSchema.prefault({}),
   final: finalSchema.prefault({}),
   trainer: trainerSchema
@@ -186,8 +255,16 @@ export const studyFileSchema = z.strictObject({
     .strictObject({
       /** Wall time of the whole job, resumed sessions added up. */
       time: durationSchema.optional(),
+      /** Hours that training slots and measured devices may be busy in all, failures counted. Whichever budget ends first. */
+      deviceHours: z.number().positive().optional(),
       split: z
-        .strictObject({ search: shareSchema, scale: shareSchema, train: shareSchema })
+        .strictObject({
+          search: shareSchema,
+          scale: shareSchema,
+          train: shareSchema,
+          /** Of the device hours, kept for delivery. */
+          reserve: shareSchema.optional(),
+        })
         .default({ search: 0.4, scale: 0.2, train: 0.4 }),
     })
     .prefault({}),
@@ -215,8 +292,14 @@ export interface StudyConfig extends Omit<ParsedStudyFile, 'family' | 'targets' 
   /** Folder that relative paths of the file start from. */
   readonly baseDirectory: string;
 }
+type ParsedTarget = ParsedStudyFile['targets'][string];
 /** A target whose device is known: that of a command is `command:<name>`. */
-export type TargetConfig = Omit<ParsedStudyFile['targets'][string], 'device' | 'command'> & { readonly device: string };
+export type TargetConfig = Omit<ParsedTarget, 'device' | 'command' | 'batch' | 'precision'> &
+  RunSetting & {
+    readonly device: string;
+    /** What each network's batch and precision are chosen from; absent where there is nothing to choose. */
+    readonly settings?: readonly RunSetting[];
+  };
 /** A training program by its name, and what it is handed. */
 export interface TrainerCommand {
   readonly name: string;
@@ -268,10 +351,42 @@ export function resolveStudy(data: unknown, where: string, options: StudyFileOpt
     if (!targets.includes(name))
       throw new ConfigError(`${where}: family.${name}: expected one of the targets ${targets.join(', ')}, got ${name}`);
   const everySize = ['1x', '2x', '4x'].map((text) => sizeSchema.parse(text));
-  const sizes = Object.fromEntries(targets.map((name) => [name, family?.[name] ?? everySize]));
+  const sizes = Object.fromEntries(
+    targets.map((name) => [name, sizesOf(family?.[name] ?? everySize, `${where}: family.${name}`)]),
+  );
   for (const name of targets)
     checkSizes(sizes[name] ?? [], file.targets[name] as TargetConfig, `${where}: family.${name}`);
+  const batched = targets.find((name) => hasBatches(file.targets[name] as TargetConfig));
+  if (batched !== undefined && file.search.reward !== 'product')
+    throw new ConfigError(
+      `${where}: search.reward: expected product, for ${file.search.reward} aims at the latency of a run and targets.${batched} compares latencies per example`,
+    );
   return { ...file, family: sizes, baseDirectory: dirname(resolve(where)) };
+}
+
+/** Training examples of each rung of a search, ascending; the last is what its candidates are judged by. */
+export function rungsOf({ examples }: Pick<StudyConfig['search'], 'examples'>): readonly number[] {
+  return typeof examples === 'number' ? [examples] : examples;
+}
+
+/** What a candidate has seen when the search judges it: the examples of its last rung. */
+export function topExamples(search: Pick<StudyConfig['search'], 'examples'>): number {
+  return rungsOf(search).at(-1) ?? 0;
+}
+
+/** How many networks a search trains with how many examples, about: those that its rungs let on, and finalists with other seeds. */
+export function searchTrainings(
+  search: Pick<StudyConfig['search'], 'examples' | 'trials' | 'finalists' | 'seeds'>,
+): readonly { readonly networks: number; readonly examples: number }[] {
+  const rungs = rungsOf(search);
+  let networks = search.trials;
+  return rungs.map((examples, rung) => {
+    const before = networks;
+    if (rung > 0)
+      networks = Math.min(before, Math.max(search.finalists, Math.floor((before * (rungs[rung - 1] ?? 0)) / examples)));
+    const again = rung === rungs.length - 1 ? search.finalists * (search.seeds - 1) : 0;
+    return { networks: networks + again, examples };
+  });
 }
 
 /** A study as it may be kept and shown: without where its file lies on this machine, and without anything to execute. */
@@ -309,8 +424,12 @@ function nameCommands(
     return name;
   };
   const deviceOf = (name: string, target: ParsedStudyFile['targets'][string]): string => {
-    const { device, command, precision, profile, allow } = target;
+    const { device, command, profile, allow } = target;
     const place = `targets.${name}`;
+    if (profile !== undefined && (Array.isArray(target.batch) || Array.isArray(target.precision)))
+      throw new ConfigError(
+        `${where}: ${place}.profile: expected none beside a list of batches or precisions, which are measured before one is chosen, got ${profile}`,
+      );
     if ((device === undefined) === (command === undefined))
       throw new ConfigError(
         `${where}: ${place}: expected either a device or a command, got ${device ? 'both' : 'neither'}`,
@@ -322,15 +441,27 @@ function nameCommands(
     if (named !== undefined) nameOf(named, `${place}.device`, name);
     else if (!isProfile(device as string)) {
       // What a worker offers, under whatever name, its own check judges; a replayed search measures nowhere.
-      if (!elsewhere && trainer.table === undefined) checkProvider(device as string, precision, `${where}: ${place}`);
+      if (!elsewhere && trainer.table === undefined)
+        checkProvider(device as string, [target.precision].flat(), `${where}: ${place}`);
     } else if (profile !== undefined)
       throw new ConfigError(`${where}: ${place}.profile: expected none, for ${device} is a profile, got ${profile}`);
     return device as string;
   };
   const named: Record<string, TargetConfig> = {};
   for (const [name, target] of Object.entries(targets)) {
-    const { command: _command, ...rest } = target;
-    named[name] = { ...rest, device: deviceOf(name, target) };
+    const { command: _command, batch, precision, ...rest } = target;
+    const precisions = [precision].flat();
+    if (precisions.length > 1 && precisions.includes('int8'))
+      throw new ConfigError(
+        `${where}: targets.${name}.precision: expected no int8 beside others, for one is chosen by latency alone and what int8 costs in accuracy is not known, got ${precisions.join(', ')}`,
+      );
+    const settings = settingsOf([batch].flat(), precisions);
+    const [first] = settings;
+    if (!first) throw new Error('lists have at least one value');
+    if (settings.length > 1 && trainer.table !== undefined)
+      throw new ConfigError(`${where}: targets.${name}: expected one batch and one precision beside trainer.table`);
+    const choice = settings.length > 1 ? { settings } : {};
+    named[name] = { ...rest, ...first, ...choice, device: deviceOf(name, target) };
   }
   const { command, params, table, ...recipe } = trainer;
   const unused = Object.keys(recipe).filter((key) => key !== 'parallel');
@@ -348,8 +479,17 @@ function nameCommands(
     throw new ConfigError(
       `${where}: expected trainer.table with search.space ${tabularSpaceNames.join(' or ')}, and neither without the other`,
     );
+  if (file.search.warmStart !== undefined && (table !== undefined || file.base !== undefined))
+    throw new ConfigError(
+      `${where}: search.warmStart: expected a search that trains, got ${table ? 'trainer.table, whose replays keep no journal' : 'a base, for which nothing is searched'}`,
+    );
   const known = table === undefined ? {} : { table };
   return { ...file, targets: named, trainer: recipe, ...known, ...trainerCommand, commands };
+}
+
+/** Whether networks of a target may run at different batches, so that their latencies compare per example. */
+export function hasBatches({ settings = [] }: Pick<TargetConfig, 'settings'>): boolean {
+  return new Set(settings.map(({ batch }) => batch)).size > 1;
 }
 
 /** Whether a device is a profile, so that its latency is predicted. */
@@ -357,12 +497,14 @@ export function isProfile(device: string): boolean {
   return /\.ya?ml$/i.test(device) || deviceProfiles.has(device);
 }
 
-function checkProvider(device: string, precision: TargetConfig['precision'], place: string): void {
+function checkProvider(device: string, asked: readonly RunSetting['precision'][], place: string): void {
   if (!providerIds.some((id) => id === device))
     throw new ConfigError(
       `${place}.device: expected a provider (${providerIds.join(', ')}), command:<name>, a profile (${[...deviceProfiles.keys()].join(', ')}) or the path of one (.yaml), got ${JSON.stringify(device)}`,
     );
-  if (precision !== 'fp32') throw new ConfigError(`${place}.precision: ${precisionRefusal(device, 'fp32', precision)}`);
+  for (const precision of asked)
+    if (!exportedPrecisions(device).includes(precision))
+      throw new ConfigError(`${place}.precision: ${precisionRefusal(device, 'fp32', precision)}`);
 }
 
 /** What would otherwise be noticed hours later, when scaling begins. */
@@ -381,14 +523,22 @@ function checkRules(
   for (const [index, baseline] of final.baselines.entries())
     if ('rule' in baseline) checked(`final.baselines[${index}]`, () => parseRule(baseline.rule));
   checked('trainer', () => resolveRecipe(trainer));
-  const { search, scale: scaling, train } = budget.split;
-  if (search + scaling + train > 1 + 1e-9)
+  const { search, scale: scaling, train, reserve = 0 } = budget.split;
+  const shares = search + scaling + train + reserve;
+  if (shares > 1 + 1e-9)
     throw new ConfigError(
-      `${where}: budget.split: expected shares of at most 100 % in all, got ${Math.round(100 * (search + scaling + train))} %`,
+      `${where}: budget.split: expected shares of at most 100 % in all, got ${Math.round(100 * shares)} %`,
     );
+  if (budget.split.reserve !== undefined && budget.deviceHours === undefined)
+    throw new ConfigError(`${where}: budget.split.reserve: expected budget.deviceHours that it is for, got none`);
 }
 
 function checkSizes(sizes: readonly Size[], target: TargetConfig, where: string): void {
+  const absolute = sizes.find((size) => size.ms !== undefined);
+  if (absolute && hasBatches(target))
+    throw new ConfigError(
+      `${where}: expected multiples such as 2x where batches are chosen, for latencies then compare per example while limits are of a run, got ${absolute.name}`,
+    );
   const names = sizes.map((size) => size.name);
   if (new Set(names).size !== names.length)
     throw new ConfigError(`${where}: expected different sizes, got ${names.join(', ')}`);

@@ -23,10 +23,12 @@ import { prepareData } from './prepare.ts';
 import { openProfiles, rememberProfiles } from './profiles.ts';
 import { StudyRecord } from './record.ts';
 import { resolveRecipe } from './recipe.ts';
+import { hearRequests, type RequestAnswer, type StudyRequest, StudyRequests } from './requests.ts';
 import { writeResults } from './results.ts';
 import { scaleBase } from './scale-phase.ts';
 import { findBase, notTrainable } from './search-phase.ts';
 import { portableStudy, type StudyConfig } from './study-file.ts';
+import { deliverShared } from './shared-family.ts';
 import { summarise } from './summarise.ts';
 import type { StudySummary } from './summary.ts';
 import { allocate, trainFamily } from './train-phase.ts';
@@ -57,6 +59,8 @@ export interface OpenStudy extends Pick<StudyContext, 'config' | 'data' | 'artef
   /** Latencies that its journal holds. */
   readonly measured: () => number;
   readonly onNotice: (text: string) => void;
+  /** Does what somebody asks of it; answered when the journal has it on disk. */
+  readonly answer: (request: StudyRequest) => Promise<RequestAnswer>;
 }
 
 /** Within a study's folder: trainings under way. */
@@ -69,18 +73,21 @@ const checkpointsFolder = 'checkpoints';
  * @throws {InterruptedError} when aborted; the same call goes on later.
  */
 export async function runStudy(config: StudyConfig, options: StudyOptions): Promise<StudySummary> {
-  const { folder, clock = systemClock, signal = new AbortController().signal } = options;
+  const { folder, clock = systemClock } = options;
+  const cancelling = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, cancelling.signal]) : cancelling.signal;
   if (config.table) throw notTrainable(config.search.space);
   const profiles = await openProfiles(config);
   const release = takeLease(folder);
   let journal: Journal | undefined;
   let evaluator: Evaluator | undefined;
   let meter: LatencyMeter | undefined;
+  let deafen: (() => void) | undefined;
   try {
     forgetUnstarted(config, folder);
     journal = new Journal(journalPath(folder), clock);
     const written = journal;
-    const record = new StudyRecord(written, (event) => {
+    const hear = (event: JournalEvent): void => {
       options.onEvent?.(event);
       // Whoever keeps a result until it is safe hears of it once it is on disk; a disk that refuses ends the study.
       if (event.type !== 'outcome' && event.type !== 'measured') return;
@@ -89,8 +96,11 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
         else meter?.journalled?.(event.latency);
       };
       written.durable().then(tell, () => {});
-    });
+    };
+    const record = new StudyRecord(written, hear, (latency) => meter?.secondsOf?.(latency));
     await openRecord(record, config, folder);
+    const requests = new StudyRequests(record, () => cancelling.abort());
+    deafen = hearRequests(folder, requests, () => written.durable());
     rememberProfiles(record, profiles);
     options.onProgress?.({ phase: 'prepare', text: 'preparing the data' });
     const data = await prepareData(config, folder, record, signal);
@@ -100,7 +110,12 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     if (options.fleet) {
       const { onNotice = () => {} } = options;
       const measured = (): number => record.events.filter(({ type }) => type === 'measured').length;
-      const study = { key: studyKey(record), measured, config, data, artefacts, signal, onNotice };
+      const answer = async (request: StudyRequest): Promise<RequestAnswer> => {
+        const answered = requests.answer(request);
+        await written.durable();
+        return answered;
+      };
+      const study = { key: studyKey(record), measured, config, data, artefacts, signal, onNotice, answer };
       ({ evaluator, meter } = await options.fleet(study, meter));
     } else {
       evaluator =
@@ -108,18 +123,20 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
         commandEvaluator(config, folder, data, artefacts) ??
         localEvaluator(config, folder, data, artefacts);
     }
+    meter = patientMeter(meter, signal, clock);
     const context: StudyContext = {
       config,
       folder,
       data,
       record,
       evaluator,
-      meter: patientMeter(meter, signal),
+      meter,
       profiles,
       artefacts,
       clock,
       signal,
-      onProgress: (progress) => options.onProgress?.({ ...progress, etaMs: remainingMs(context) }),
+      requests,
+      onProgress: (progress) => options.onProgress?.({ ...progress, ...outlook(context) }),
       onNotice: toldOnce(options.onNotice),
     };
     await checkUserModels(context);
@@ -135,9 +152,13 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     return summary;
   } catch (error) {
     if (signal.aborted || error instanceof InterruptedError)
-      throw new InterruptedError('interrupted; everything finished so far is kept', { cause: error });
+      throw new InterruptedError(
+        `${cancelling.signal.aborted ? 'cancelled' : 'interrupted'}; everything finished so far is kept`,
+        { cause: error },
+      );
     throw error;
   } finally {
+    deafen?.();
     // What closing tells others to forget must be on disk; so must be what there is where that fails.
     await journal?.durable().catch(() => {});
     await closeAll(
@@ -162,7 +183,27 @@ async function closeAll(...steps: readonly (() => Promise<void> | void)[]): Prom
   if (failures.length > 0) throw failures[0];
 }
 
-function studyKey({ events }: StudyRecord): string {
+/** Time between two estimates of what is left: each looks at every trial. */
+const estimateEveryMs = 1000;
+const estimates = new WeakMap<StudyContext, { readonly atMs: number; readonly etaMs: number | undefined }>();
+
+/** What a person wants to know beside what is being done: how long still, and what it has cost. */
+function outlook(context: StudyContext): Pick<StudyProgress, 'etaMs' | 'deviceHours'> {
+  const { clock, config, record } = context;
+  const nowMs = clock.now();
+  const known = estimates.get(context);
+  const isFresh = known !== undefined && nowMs - known.atMs < estimateEveryMs;
+  const estimate = isFresh ? known : { atMs: nowMs, etaMs: remainingMs(context) };
+  estimates.set(context, estimate);
+  const { deviceHours: budget } = config.budget;
+  return {
+    etaMs: estimate.etaMs,
+    ...(budget === undefined ? {} : { deviceHours: { spent: record.spending.hours, budget } }),
+  };
+}
+
+/** Names a study wherever it is opened: its name, and a digest of how its journal begins. */
+export function studyKey({ events }: Pick<StudyRecord, 'events'>): string {
   const created = events.find((event) => event.type === 'study' && event.action === 'created');
   return `${created?.id}-${shortDigest(digestJson(created))}`;
 }
@@ -182,7 +223,10 @@ async function runPhases(context: StudyContext): Promise<void> {
   const sizes = await record.phase('scale', () => scaleBase(context, base));
   const examples = await record.phase('allocate', () => allocate(context, sizes));
   const members = await record.phase('train', () => trainFamily(context, sizes, examples));
-  await record.phase('deliver', () => deliver(context, members));
+  await record.phase('deliver', async () => {
+    await deliver(context, members);
+    await deliverShared(context, members);
+  });
 }
 
 /** A study that issued no trial has nothing to lose: when its file was corrected since, it begins anew. */

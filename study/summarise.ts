@@ -3,23 +3,27 @@ import type { Outcome } from '../core/trial.ts';
 import { agreementOf, rateAtMost } from '../latency/agreement.ts';
 import type { Latency } from '../latency/latency.ts';
 import { nonDominated } from '../search/pareto.ts';
+import { acrossTargetsOf } from './across-targets.ts';
 import { activeMs } from './budget.ts';
 import type { DataDescription } from './context.ts';
-import { deliveredLatencyId, memberFolder } from './deliver-phase.ts';
+import { deliveredLatencyId, memberFolder, scoreId } from './deliver-phase.ts';
 import { countSpec, latencyId, meetsLimit } from './evaluate.ts';
 import { type JournalEvent, type PhaseName, phaseNames } from './events.ts';
 import { type JournalledProfile, profileId } from './profiles.ts';
+import { auditProxies, auditWarnings } from './proxy-audit.ts';
 import { StudyRecord, type Trial } from './record.ts';
-import { baseLatencyId, elasticityId, familyLine } from './scale-phase.ts';
+import { rungSummaries } from './rung-summary.ts';
+import { overSeeds } from './over-seeds.ts';
+import { baseLatencyId, elasticityId, familyLine } from './scalings.ts';
 import type { Score } from './score.ts';
 import { predictionId, type Screening, screeningId } from './screening.ts';
 import type { StudyConfig, TargetConfig } from './study-file.ts';
+import { deliveredPrecision } from './target-settings.ts';
 import type {
   ElasticitySummary,
   FamilySummary,
   MemberSummary,
   PredictionSummary,
-  OverSeeds,
   StudySummary,
   TargetSummary,
   TrialSummary,
@@ -30,17 +34,6 @@ export function summarise(events: readonly JournalEvent[]): StudySummary {
   return new Summariser(events).summary();
 }
 
-/** Mean and sample standard deviation. */
-export function overSeeds(values: readonly number[]): OverSeeds {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  if (values.length < 2) return { mean, sd: null, values };
-  return {
-    mean,
-    sd: Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1)),
-    values,
-  };
-}
-
 interface MemberDecision {
   readonly targetMs: number;
   readonly multipliers: { readonly depth: number; readonly width: number; readonly resolution: number };
@@ -48,6 +41,9 @@ interface MemberDecision {
   /** Seeds whose training diverged; they are not among the runs. */
   readonly diverged: number;
   readonly delivered: string;
+  readonly freshAccuracy?: number | null;
+  /** Smaller size whose network it holds. */
+  readonly heldFrom?: string;
 }
 
 class Summariser {
@@ -71,6 +67,7 @@ class Summariser {
     const baseTrial = this.#record.trials.find(({ id }) => id === base?.trial);
     const trials = this.#trials();
     const targets = this.#targets();
+    const proxyAudit = auditProxies(this.#record, this.#config);
     const outcomes = this.#events.filter((event) => event.type === 'outcome');
     const costs = outcomes.flatMap(({ outcome }) => ('cost' in outcome && outcome.cost ? [outcome.cost] : []));
     return {
@@ -81,6 +78,11 @@ class Summariser {
       phaseS: this.#phaseSeconds(),
       trainS: costs.reduce((sum, cost) => sum + cost.trainS, 0),
       measureS: this.#events.reduce((sum, event) => sum + (event.type === 'measured' ? event.seconds : 0), 0),
+      deviceHours: {
+        spent: this.#record.spending.hours,
+        budget: this.#config.budget.deviceHours ?? null,
+        byPhase: this.#record.spending.byPhase,
+      },
       data: {
         name: data?.name ?? String(this.#config.data),
         classes: data?.classNames.length ?? 0,
@@ -100,8 +102,11 @@ class Summariser {
           }
         : null,
       trials,
+      rungs: rungSummaries(this.#record, this.#config),
       targets,
-      warnings: this.#warnings(trials, targets),
+      acrossTargets: acrossTargetsOf(this.#config, this.#record, trials, targets),
+      proxyAudit,
+      warnings: [...this.#warnings(trials, targets), ...auditWarnings(proxyAudit)],
       finished: this.#events.some(
         (event) => event.type === 'phase' && event.id === 'deliver' && event.action === 'finished',
       ),
@@ -179,15 +184,17 @@ class Summariser {
     );
   }
 
-  /** Search trials of the first seed that no other beats in accuracy and in latency on every target. */
+  /** Search trials of the first seed, at the highest rung with results, that no other beats in accuracy and in latency on every target. */
   #front(): ReadonlySet<string> {
     const targets = Object.keys(this.#config.targets);
-    const finished = this.#record.trials.filter(
+    const trained = this.#record.trials.filter(
       (trial) =>
         trial.phase === 'search' &&
         trial.fidelity.seed === this.#config.seed &&
         this.#record.outcome(trial.id)?.status === 'ok',
     );
+    const most = Math.max(...trained.map(({ fidelity }) => fidelity.examples));
+    const finished = trained.filter(({ fidelity }) => fidelity.examples === most);
     const points = finished.map((trial) => {
       const outcome = this.#record.outcome(trial.id);
       const accuracy = outcome?.status === 'ok' ? (outcome.metrics['accuracy'] ?? 0) : 0;
@@ -206,6 +213,7 @@ class Summariser {
       prediction: this.#prediction(name, target),
       elasticity: (this.#record.decision(elasticityId(name)) as ElasticitySummary | undefined) ?? null,
       batch: target.batch,
+      settings: target.settings ?? [],
       threads: target.threads,
       limit: target.limit ?? null,
       lines: this.#lines(name),
@@ -277,10 +285,14 @@ class Summariser {
     const latency = decision && this.#record.latency(deliveredLatencyId(target, decision.delivered));
     const delivered = this.#record.trials.find(({ id }) => id === decision?.delivered);
     if (!decision || !latency || !delivered) return undefined;
-    const score = (split: string, run: string) =>
-      (this.#record.decision(`score ${split} ${run}`) as Score | undefined)?.accuracy;
-    const accuracies = (split: string) => overSeeds(decision.runs.flatMap((run) => score(split, run) ?? []));
+    const score = (split: 'holdout' | 'test', run: string) =>
+      (this.#record.decision(scoreId(split, run)) as Score | undefined)?.accuracy;
+    const accuracies = (split: 'holdout' | 'test') =>
+      overSeeds(decision.runs.flatMap((run) => score(split, run) ?? []));
     const outcome = this.#record.outcome(delivered.id);
+    const precision = deliveredPrecision(latency);
+    const ofFile = (split: 'holdout' | 'test') =>
+      (this.#record.decision(scoreId(split, delivered.id, precision)) as Score | undefined)?.accuracy ?? Number.NaN;
     const file = line === familyLine ? `${memberFolder({ target, size })}/model.onnx` : undefined;
     return {
       size,
@@ -290,14 +302,16 @@ class Summariser {
       count: countSpec(delivered.spec),
       testAccuracy: accuracies('test'),
       holdoutAccuracy: accuracies('holdout'),
+      ...(typeof decision.freshAccuracy === 'number' ? { freshAccuracy: decision.freshAccuracy } : {}),
       delivered: {
         seed: delivered.fidelity.seed,
-        testAccuracy: score('test', delivered.id) ?? Number.NaN,
-        holdoutAccuracy: score('holdout', delivered.id) ?? Number.NaN,
+        testAccuracy: ofFile('test'),
+        holdoutAccuracy: ofFile('holdout'),
       },
       divergedSeeds: decision.diverged,
       latency,
       limitMet: this.#limitMet(target, latency),
+      chosenFrom: this.#record.latency(latencyId(target, delivered.specDigest))?.chosenFrom ?? [],
       file,
       curve: outcome?.status === 'ok' ? outcome.curve : undefined,
     };
@@ -321,6 +335,7 @@ class Summariser {
               divergedSeeds: 0,
               latency,
               limitMet: this.#limitMet(target, latency),
+              chosenFrom: latency.chosenFrom ?? [],
             },
           ]
         : [];
@@ -372,13 +387,19 @@ class Summariser {
     return [...warnings, ...sizes];
   }
 
-  /** Sizes for which nothing but the base was found. */
+  /** Sizes without a network of their own. */
   #emptySizes(): string[] {
     return Object.entries(this.#config.family).flatMap(([target, sizes]) =>
       sizes.flatMap((size) => {
         const member = this.#record.decision(`member ${target} ${familyLine} ${size.name}`) as
           | MemberDecision
           | undefined;
+        if (!member && size.among !== undefined && this.#record.hasFinished('train'))
+          return [`${target}: no network was worth a place as ${size.name}: the front of those trained has fewer`];
+        if (member?.heldFrom !== undefined)
+          return [
+            `${target}: ${size.name} holds the network of ${member.heldFrom}: what was trained for it was less accurate`,
+          ];
         if (!member || size.multiple === 1) return [];
         const { depth, width, resolution } = member.multipliers;
         return depth === 1 && width === 1 && resolution === 1
@@ -404,7 +425,8 @@ function inversions(target: string, line: string, members: readonly MemberSummar
   });
 }
 
-function reasonOf(outcome: Outcome | undefined): string | undefined {
+/** Why a network was not trained, or not to an end. */
+export function reasonOf(outcome: Outcome | undefined): string | undefined {
   if (outcome?.status === 'failed') return `${outcome.code}: ${outcome.detail}`;
   if (outcome?.status !== 'infeasible') return undefined;
   return [outcome.reason, outcome.detail].filter(Boolean).join(' ');

@@ -1,11 +1,14 @@
 import type { CurvePoint } from '../training/trainer.ts';
 import type { Agreement } from '../latency/agreement.ts';
 import type { Latency } from '../latency/latency.ts';
+import type { RunSetting } from '../latency/setting.ts';
 import type { NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
+import type { Transfer } from '../search/regret.ts';
 import type { Elasticity } from '../scaling/elasticity.ts';
 import type { Choices, Cost, Outcome } from '../core/trial.ts';
 import type { PhaseName } from './events.ts';
+import type { ProxyAudit } from './proxy-audit.ts';
 
 /** Mean and sample standard deviation over seeds; `sd` is null for one. Shares are 0–1. */
 export interface OverSeeds {
@@ -36,7 +39,7 @@ export interface TrialSummary {
   readonly curve?: readonly CurvePoint[];
   readonly startedMs: number;
   readonly endedMs?: number;
-  /** On the Pareto front of accuracy against latency on every target, among equal-fidelity search trials. */
+  /** On the Pareto front of accuracy against latency on every target, among search trials of the first seed at the highest rung with results. */
   readonly onFront: boolean;
 }
 
@@ -53,6 +56,11 @@ export interface MemberSummary {
   readonly testAccuracy: OverSeeds;
   /** Hold-out accuracy of the same runs, what decisions were made on. */
   readonly holdoutAccuracy: OverSeeds | null;
+  /**
+   * Hold-out accuracy by seeds that did not choose among the finalists; `holdoutAccuracy` is the best of several and so flattered.
+   * Absent where nothing tells: one seed, another size's network, a user's own model.
+   */
+  readonly freshAccuracy?: number;
   /** The run whose weights the file holds, the best of the seeds on the hold-out; null for a user's own model. */
   readonly delivered: { readonly seed: number; readonly testAccuracy: number; readonly holdoutAccuracy: number } | null;
   /** Seeds whose training diverged; they are in no mean above. */
@@ -60,6 +68,8 @@ export interface MemberSummary {
   /** The delivered file, measured again in a fresh process. */
   readonly latency: Latency;
   readonly limitMet: boolean | null;
+  /** The settings that its batch and precision were chosen from, as measured then; empty where there was no choice. */
+  readonly chosenFrom: NonNullable<Latency['chosenFrom']>;
   /** Path below the study's folder; absent for baselines that are only compared. */
   readonly file?: string;
   readonly curve?: readonly CurvePoint[];
@@ -105,10 +115,71 @@ export interface TargetSummary {
   readonly prediction: PredictionSummary | null;
   /** Null where no size was grown. */
   readonly elasticity: ElasticitySummary | null;
+  /** The smallest of several. */
   readonly batch: number;
+  /** What each network's batch and precision are chosen from; empty where there is nothing to choose. */
+  readonly settings: readonly RunSetting[];
   readonly threads: number;
   readonly limit: { readonly percentile: number; readonly ms: number } | null;
   readonly lines: readonly FamilySummary[];
+}
+
+/** What happened at one rung of a search. */
+export interface RungSummary {
+  /** Training examples of a network. */
+  readonly examples: number;
+  /** Ids of its trials, infeasible ones included, in order of issue. */
+  readonly trials: readonly string[];
+  /** How many of them have a result. */
+  readonly trained: number;
+  /** Trials whose networks went on to the next rung. */
+  readonly promoted: readonly string[];
+  readonly trainS: number;
+  /** Spearman's, of the accuracies here and at the next rung, among networks that have both; null for fewer than five. */
+  readonly rankCorrelation: number | null;
+}
+
+/** A network that all targets share at one size, on one of them. */
+export interface SharedOnTarget {
+  readonly target: string;
+  /** The target's own size that it stands beside. */
+  readonly size: string;
+  readonly targetMs: number;
+  /** The shared file, measured on this target. */
+  readonly latency: Latency;
+  readonly limitMet: boolean | null;
+  /** Hold-out accuracy lost against the best network that was trained and is within this target's size; 0–1. */
+  readonly regret: number;
+  /** Test accuracy of the target's own member of that size, mean over seeds; null where it has none. */
+  readonly ownTestAccuracy: number | null;
+}
+
+/** A member of the family that all targets share. */
+export interface SharedMemberSummary {
+  /** `2x`, or `size-2` where the targets' sizes have different names. */
+  readonly name: string;
+  readonly spec: NetworkSpec;
+  readonly count: NetworkCount;
+  readonly testAccuracy: OverSeeds;
+  readonly holdoutAccuracy: OverSeeds;
+  readonly delivered: { readonly seed: number; readonly testAccuracy: number; readonly holdoutAccuracy: number };
+  readonly divergedSeeds: number;
+  /** Paths below the study's folder: a file for each precision that some target runs it in. */
+  readonly files: readonly string[];
+  readonly targets: readonly SharedOnTarget[];
+}
+
+/** What several targets have in common, and what that costs. */
+export interface AcrossTargets {
+  /** Search trials of equal fidelity that were measured on every target: what the following is of. */
+  readonly networks: number;
+  /** By target, ids of the trials that no other beats there in accuracy and latency. */
+  readonly fronts: Readonly<Record<string, readonly string[]>>;
+  /** `[from][to]` in the targets' order: one target's front on another (search/regret.ts); accuracies are shares. Empty without networks. */
+  readonly transfer: readonly (readonly Transfer[])[];
+  readonly shared: readonly SharedMemberSummary[];
+  /** Sizes that no network which was trained keeps on every target. */
+  readonly unshared: readonly string[];
 }
 
 /** Everything the report shows, computed from the journal alone. */
@@ -121,6 +192,12 @@ export interface StudySummary {
   readonly phaseS: Readonly<Partial<Record<PhaseName, number>>>;
   readonly trainS: number;
   readonly measureS: number;
+  /** Hours that training slots and measured devices were busy, failures counted; the budget where there is one. */
+  readonly deviceHours: {
+    readonly spent: number;
+    readonly budget: number | null;
+    readonly byPhase: Readonly<Partial<Record<PhaseName, number>>>;
+  };
   readonly data: {
     readonly name: string;
     readonly classes: number;
@@ -138,7 +215,13 @@ export interface StudySummary {
     readonly count: NetworkCount;
   } | null;
   readonly trials: readonly TrialSummary[];
+  /** Rungs of the search, the lowest first; empty where it has one alone. */
+  readonly rungs: readonly RungSummary[];
   readonly targets: readonly TargetSummary[];
+  /** How far the cheap stand-ins that it used, or could have used, may be trusted. */
+  readonly proxyAudit: ProxyAudit;
+  /** Null with one target. */
+  readonly acrossTargets: AcrossTargets | null;
   readonly warnings: readonly string[];
   readonly finished: boolean;
 }

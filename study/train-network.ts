@@ -1,7 +1,7 @@
-import { existsSync, readdirSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { ConfigError, InterruptedError } from '../core/errors.ts';
+import { ConfigError } from '../core/errors.ts';
 import type { Cost, Fidelity } from '../core/trial.ts';
 import { writeDatasetFile } from '../data/cache.ts';
 import type { Dataset } from '../data/dataset.ts';
@@ -16,10 +16,10 @@ import { trainInChild } from '../training/isolate.ts';
 import type { CurvePoint } from '../training/trainer.ts';
 import type { StudyProgress } from './context.ts';
 import { preprocessingOf } from './deliver-phase.ts';
-import { leaseFileName, takeLease } from './lease.ts';
 import { describeData } from './prepare.ts';
 import { resolveRecipe, type TrainerConfig } from './recipe.ts';
 import { type Score, scoreFile } from './score.ts';
+import { expectFree, intoFolder, type WorkPlace } from './training-folder.ts';
 
 export interface TrainNetworkRequest {
   /** A spec, or what {@link loadNetwork} takes: a built-in network is fitted to the data. */
@@ -63,9 +63,7 @@ export interface TrainedNetwork {
  */
 export async function trainNetwork(request: TrainNetworkRequest): Promise<TrainedNetwork> {
   const { network, folder, signal, onProgress } = request;
-  const work = `${folder}.part`;
-  expectNew(folder);
-  expectOwn(work);
+  expectFree(folder);
   if (typeof network === 'string') loadNetwork(network); // A name or file that is wrong need not wait for the data.
   onProgress?.({ phase: 'prepare', text: 'preparing the data' });
   const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal });
@@ -78,77 +76,15 @@ export async function trainNetwork(request: TrainNetworkRequest): Promise<Traine
     throw new ConfigError(
       `spec: expected ${classes} classes and ${channels} channels as in ${dataset.name}, got ${spec.classes} and ${spec.input.channels}`,
     );
-  expectOwn(work); // Preparing the data took its time.
-  const release = takeLease(work);
-  const checkpointFile = join(work, checkpointName);
-  let trained: TrainedNetwork;
-  try {
-    expectNew(folder); // Another run of the same request may have ended meanwhile.
-    removeOwn(work, [checkpointName, leaseFileName]); // What a killed run left.
-    trained = await trainInto(work, { ...request, spec, dataset, checkpointFile });
-    removeOwn(work, [...delivered, checkpointName, leaseFileName]);
-    expectNew(folder);
-    renameSync(work, folder);
-  } catch (error) {
-    removeOwn(work, [checkpointName, leaseFileName]);
-    if (!signal?.aborted) throw error;
-    const advice = existsSync(checkpointFile) ? `the same command goes on from ${work}` : 'nothing was kept';
-    throw new InterruptedError(`interrupted; ${advice}`, { cause: error });
-  } finally {
-    release();
-    removeIfEmpty(work);
-  }
-  removeOwn(folder, delivered);
-  return trained;
+  return intoFolder(folder, signal, (place) => trainInto(place, { ...request, spec, dataset }));
 }
 
 const dataFileName = 'data.bin';
-const checkpointName = 'checkpoint.safetensors';
-const delivered = ['model.onnx', 'weights.safetensors', 'metrics.json'] as const;
-
-/** Every file of the work, and what they are called while they are written. */
-const ownName =
-  /^(?:(?:data\.bin|(?:checkpoint|weights)\.safetensors|model\.onnx|metrics\.json)(?:\.[0-9a-f-]+\.(?:part|tmp))?|lease\.json(?:\.\d+(?:\.stale)?)?)$/;
-
-function expectNew(folder: string): void {
-  if (existsSync(folder)) throw new ConfigError(`--out: expected a folder that does not exist yet, got ${folder}`);
-}
-
-/** @throws {ConfigError} when there is a folder of that name in which anything is not this command's. */
-function expectOwn(work: string): void {
-  if (!existsSync(work)) return;
-  const expected = '--out: expected the folder for unfinished work to be new or of an earlier run';
-  if (!statSync(work).isDirectory()) throw new ConfigError(`${expected}, got the file ${work}`);
-  const names = readdirSync(work);
-  // A run that was interrupted leaves its checkpoint, one that was killed its lease, too.
-  const isMarked = names.some((name) => name === checkpointName || name.startsWith(leaseFileName));
-  const foreign = isMarked ? names.find((name) => !ownName.test(name)) : names[0];
-  if (foreign !== undefined) throw new ConfigError(`${expected}, got ${join(work, foreign)}`);
-}
-
-function removeOwn(folder: string, kept: readonly string[]): void {
-  if (!existsSync(folder)) return;
-  for (const name of readdirSync(folder))
-    if (ownName.test(name) && !kept.includes(name)) rmSync(join(folder, name), { force: true });
-}
-
-function removeIfEmpty(folder: string): void {
-  try {
-    rmdirSync(folder);
-  } catch {
-    // It is kept for what is in it, or has been renamed.
-  }
-}
 
 /** Trains, exports and scores, leaving every file in a folder that exists. */
 async function trainInto(
-  work: string,
-  {
-    spec,
-    dataset,
-    checkpointFile,
-    ...request
-  }: TrainNetworkRequest & { readonly spec: NetworkSpec; readonly dataset: Dataset; readonly checkpointFile: string },
+  { work, checkpointFile }: WorkPlace,
+  { spec, dataset, ...request }: TrainNetworkRequest & { readonly spec: NetworkSpec; readonly dataset: Dataset },
 ): Promise<TrainedNetwork> {
   const { fidelity, signal, onProgress, onNotice } = request;
   const dataFile = join(work, dataFileName);

@@ -2,8 +2,10 @@ import { EnvironmentError } from '../core/errors.ts';
 import type { StudyContext } from './context.ts';
 import { accuracyOf, admit, countSpec, evaluateAll } from './evaluate.ts';
 import type { Trial } from './record.ts';
-import type { SizedScalings } from './scale-phase.ts';
-import { trainingTimeMs } from './budget.ts';
+import { freshAccuracy, meanOf, monotoneHolders, type SeedAccuracies, seedDeviation } from './member-choice.ts';
+import { familyLine, type Scaling, type SizedScalings } from './scalings.ts';
+import { topExamples } from './study-file.ts';
+import { hoursText, trainingDeviceHours, trainingTimeMs } from './budget.ts';
 
 /** What became of one size: the scaling that is delivered, with its runs over seeds. */
 export interface Member {
@@ -18,49 +20,67 @@ export interface Member {
   readonly delivered: Trial;
 }
 
-/** Largest training amount a time budget may decide, in passes over the training split. */
+/** Largest training amount a budget may decide, in passes over the training split. */
 const maxEpochs = 60;
 
 /**
- * Examples every final run sees: as configured, or what a time budget leaves, from the speed the
- * study's own trials reached (multiply-adds trained per second and slot).
+ * Examples every final run sees: as configured, or what the budgets of time and device hours leave, the tighter of
+ * them, from the speed the study's own trials reached (multiply-adds trained per second and slot, waiting for the host lock included).
  */
 export async function allocate(context: StudyContext, sizes: readonly SizedScalings[]): Promise<number> {
   const { config, record, data } = context;
   return record.decideOnce('allocation', () => {
     const members = sizes.reduce((sum, { finalists }) => sum + Math.min(1, finalists.length), 0);
     const timeMs = trainingTimeMs(context, members);
+    const deviceHours = trainingDeviceHours(context);
     const configured = config.final.examples;
-    if (timeMs === undefined) return { value: configured, because: 'final.examples' };
+    if (timeMs === undefined && deviceHours === undefined) return { value: configured, because: 'final.examples' };
     let work = 0;
     let seconds = 0;
+    let hours = 0;
     for (const trial of record.trials) {
       const outcome = record.outcome(trial.id);
       if (outcome?.status !== 'ok') continue;
       work += countSpec(trial.spec).macs * outcome.cost.examples;
-      seconds += outcome.cost.trainS;
+      // A host on which others measure makes trainings wait; the final ones will wait as long.
+      seconds += outcome.cost.trainS + (outcome.cost.waitS ?? 0);
+      hours += outcome.cost.deviceHours ?? outcome.cost.trainS / 3600;
     }
-    if (seconds === 0) return { value: configured, because: 'final.examples: no trial tells how fast training is' };
+    if (seconds === 0 || hours === 0)
+      return { value: configured, because: 'final.examples: no trial tells how fast training is' };
     const networks = new Map(
       sizes.flatMap(({ finalists }) => finalists.map(({ spec, digest }) => [digest, countSpec(spec).macs] as const)),
     );
     const macsPerExample = config.final.seeds * [...networks.values()].reduce((sum, macs) => sum + macs, 0);
-    const examples = Math.round(((timeMs / 1e3) * context.evaluator.slots * (work / seconds)) / macsPerExample);
-    const bounded = Math.min(Math.max(examples, config.search.examples), maxEpochs * data.counts.train);
-    return {
-      value: bounded,
-      because: `${(timeMs / 1e3).toFixed(0)} s are left for ${networks.size} networks × ${config.final.seeds} seeds at ${(work / seconds / 1e9).toFixed(2)} GMAC/s a slot`,
-    };
+    const what = `${networks.size} networks × ${config.final.seeds} seeds`;
+    const allowances: { readonly macs: number; readonly because: string }[] = [];
+    if (timeMs !== undefined)
+      allowances.push({
+        macs: (timeMs / 1e3) * context.evaluator.slots * (work / seconds),
+        because: `${(timeMs / 1e3).toFixed(0)} s are left for ${what} at ${(work / seconds / 1e9).toFixed(2)} GMAC/s a slot`,
+      });
+    if (deviceHours !== undefined)
+      allowances.push({
+        macs: deviceHours * (work / hours),
+        because: `${hoursText(deviceHours)} device hours are left for ${what} at ${(work / hours / 1e12).toPrecision(3)} TMAC an hour`,
+      });
+    const tightest = allowances.reduce((a, b) => (b.macs < a.macs ? b : a));
+    const examples = Math.round(tightest.macs / macsPerExample);
+    const bounded = Math.min(Math.max(examples, topExamples(config.search)), maxEpochs * data.counts.train);
+    return { value: bounded, because: tightest.because };
   });
 }
 
-/** Trains the finalists of every size over seeds and chooses, for each size, the best mean hold-out accuracy. */
+/**
+ * Trains the finalists of every size over seeds and chooses, for each size, the best mean hold-out accuracy; no size of a family
+ * holds a network that is clearly less accurate than that of a smaller one.
+ */
 export async function trainFamily(
   context: StudyContext,
   sizes: readonly SizedScalings[],
   examples: number,
 ): Promise<Member[]> {
-  const { config, record } = context;
+  const { config } = context;
   const seeds = Array.from({ length: config.final.seeds }, (_, index) => config.seed + index);
   // Smallest first, so that the first results come early.
   const ordered = sizes
@@ -84,47 +104,120 @@ export async function trainFamily(
     ),
     [],
   );
-  await evaluateAll(context, trials, { label: `${examples} examples each`, keepWeights: true });
-  return sizes.map((size) => {
-    const scored = size.finalists.flatMap((finalist) => {
-      const own = trials.filter((trial) => trial.specDigest === finalist.digest);
-      const runs = own.filter((trial) => accuracyOf(context, trial.id) !== undefined);
-      const diverged = own.filter((trial) => record.outcome(trial.id)?.status === 'infeasible').length;
-      if (runs.length === 0) return [];
-      // A seed that diverged has learned nothing; one that failed tells nothing of the network.
-      const sum = runs.reduce((total, run) => total + (accuracyOf(context, run.id) ?? 0), 0);
-      return [{ finalist, runs, diverged, mean: sum / (runs.length + diverged) }];
-    });
-    const best = scored.reduce<(typeof scored)[number] | undefined>(
-      (a, b) => (a && a.mean >= b.mean ? a : b),
-      undefined,
-    );
-    if (!best) throw nothingTrained(context, size, trials);
-    const delivered = best.runs.reduce((a, b) =>
-      (accuracyOf(context, b.id) ?? 0) > (accuracyOf(context, a.id) ?? 0) ? b : a,
-    );
-    const { target, line, targetMs } = size;
-    record.decideAgain(
-      `member ${target} ${line} ${size.size.name}`,
-      {
-        targetMs,
-        multipliers: { ...best.finalist.multipliers },
-        runs: best.runs.map((run) => run.id),
-        diverged: best.diverged,
-        delivered: delivered.id,
-      },
-      `best mean hold-out accuracy, ${(100 * best.mean).toFixed(1)} % over ${best.runs.length} seeds, of ${size.finalists.length} finalists`,
-    );
-    return {
-      target,
-      line,
-      size: size.size.name,
-      targetMs,
-      multipliers: best.finalist.multipliers,
-      runs: best.runs,
-      delivered,
-    };
+  const isTrained = ({ digest }: Scaling) =>
+    trials.some(({ id, specDigest }) => specDigest === digest && context.record.outcome(id)?.status === 'ok');
+  // A network may stand in several sizes, of several targets: each of them must get one that is trained.
+  const isNeeded = ({ specDigest }: Trial) =>
+    sizes.some(({ finalists }) => finalists.some(({ digest }) => digest === specDigest) && !finalists.some(isTrained));
+  await evaluateAll(context, trials, { label: `${examples} examples each`, keepWeights: true, isNeeded });
+  const chosen = sizes.map((size) => chooseMember(context, size, trials));
+  const networks = new Map(
+    chosen.flatMap(({ finalists }) => finalists.map((each) => [each.finalist.digest, each.accuracies])),
+  );
+  const deviation = seedDeviation([...networks.values()], context.data.counts.holdout);
+  return withoutInversions(chosen, deviation).map((choice) => memberOf(context, choice));
+}
+
+/** A finalist with its runs. */
+interface ScoredFinalist {
+  readonly finalist: Scaling;
+  readonly runs: readonly Trial[];
+  readonly diverged: number;
+  readonly accuracies: SeedAccuracies;
+}
+
+/** A size with what was chosen for it, of which finalists. */
+interface Choice {
+  readonly size: SizedScalings;
+  readonly finalists: readonly ScoredFinalist[];
+  readonly best: ScoredFinalist;
+  /** Name of the smaller size whose network it holds. */
+  readonly heldFrom?: string;
+}
+
+/** The finalist of the best mean hold-out accuracy. @throws {EnvironmentError} when none could be trained. */
+function chooseMember(context: StudyContext, size: SizedScalings, trials: readonly Trial[]): Choice {
+  const { record } = context;
+  const finalists = size.finalists.flatMap((finalist): ScoredFinalist[] => {
+    const own = trials.filter((trial) => trial.specDigest === finalist.digest);
+    const runs = own.filter((trial) => accuracyOf(context, trial.id) !== undefined);
+    const diverged = own.filter((trial) => record.outcome(trial.id)?.status === 'infeasible');
+    if (runs.length === 0) return [];
+    // A seed that diverged has learned nothing; one that failed tells nothing of the network.
+    const accuracies = new Map([
+      ...runs.map(({ id, fidelity }) => [fidelity.seed, accuracyOf(context, id) ?? 0] as const),
+      ...diverged.map(({ fidelity }) => [fidelity.seed, 0] as const),
+    ]);
+    return [{ finalist, runs, diverged: diverged.length, accuracies }];
   });
+  const [first, ...others] = finalists;
+  if (!first) throw nothingTrained(context, size, trials);
+  const best = others.reduce((a, b) => (meanOf(b.accuracies) > meanOf(a.accuracies) ? b : a), first);
+  return { size, finalists, best };
+}
+
+/**
+ * The family made monotone: a size whose network is clearly less accurate than that of a smaller size of its target holds the
+ * smaller one's. Lines that are only compared stay as they are.
+ */
+function withoutInversions(choices: readonly Choice[], deviation: number): readonly Choice[] {
+  return choices.map((choice) => {
+    if (choice.size.line !== familyLine) return choice;
+    const family = choices
+      .filter(({ size }) => size.line === familyLine && size.target === choice.size.target)
+      .toSorted((a, b) => a.size.targetMs - b.size.targetMs);
+    const holders = monotoneHolders(
+      family.map(({ best }) => best.accuracies),
+      deviation,
+    );
+    const holder = family[holders[family.indexOf(choice)] ?? -1];
+    return holder === undefined || holder === choice
+      ? choice
+      : { ...choice, best: holder.best, heldFrom: holder.size.size.name };
+  });
+}
+
+/** The member that a choice stands for, as the journal keeps it. */
+function memberOf(context: StudyContext, { size, finalists, best, heldFrom }: Choice): Member {
+  const delivered = best.runs.reduce((a, b) =>
+    (accuracyOf(context, b.id) ?? 0) > (accuracyOf(context, a.id) ?? 0) ? b : a,
+  );
+  const { target, line, targetMs } = size;
+  const { multipliers } = best.finalist;
+  const fresh = heldFrom === undefined ? freshAccuracy(finalists.map(({ accuracies }) => accuracies)) : null;
+  const runs = best.runs.map((run) => run.id);
+  context.record.decideAgain(
+    `member ${target} ${line} ${size.size.name}`,
+    {
+      targetMs,
+      multipliers: { ...multipliers },
+      runs,
+      diverged: best.diverged,
+      delivered: delivered.id,
+      freshAccuracy: fresh,
+      ...(heldFrom === undefined ? {} : { heldFrom }),
+    },
+    because(finalists, best, { fresh, heldFrom }),
+  );
+  return { target, line, size: size.size.name, targetMs, multipliers, runs: best.runs, delivered };
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function because(
+  finalists: readonly ScoredFinalist[],
+  best: ScoredFinalist,
+  { fresh, heldFrom }: { readonly fresh: number | null; readonly heldFrom: string | undefined },
+): string {
+  const mean = `best mean hold-out accuracy, ${percent(meanOf(best.accuracies))} over ${best.runs.length} seeds`;
+  if (heldFrom !== undefined)
+    return `no finalist is as accurate as the network of ${heldFrom}, which is faster, so it is delivered: ${mean}`;
+  if (finalists.length === 1) return `${mean}, of 1 finalist`;
+  const unbiased =
+    fresh === null ? 'the figure that chose it, so flattered' : `${percent(fresh)} by seeds that did not choose`;
+  return `${mean}, of ${finalists.length} finalists (${unbiased})`;
 }
 
 function nothingTrained({ record }: StudyContext, size: SizedScalings, trials: readonly Trial[]): Error {

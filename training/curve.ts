@@ -29,6 +29,7 @@ export class TrainingCurve {
   /** The loss is not finite, or has stayed far above where it started. */
   diverged = false;
   readonly #batchSize: number;
+  readonly #rowsPerExample: number;
   readonly #stepsPerPoint: number;
   readonly #steps: number;
   readonly #onPoint: ((point: CurvePoint) => void) | undefined;
@@ -39,9 +40,15 @@ export class TrainingCurve {
   #pending = nothing;
 
   /** @param onPoint hears of every point as it is made. @param state goes on from here. */
-  constructor(steps: number, batchSize: number, onPoint?: (point: CurvePoint) => void, state?: CurveState) {
+  constructor(
+    steps: number,
+    { batchSize, rowsPerExample = 1 }: { readonly batchSize: number; readonly rowsPerExample?: number },
+    onPoint?: (point: CurvePoint) => void,
+    state?: CurveState,
+  ) {
     this.#steps = steps;
     this.#batchSize = batchSize;
+    this.#rowsPerExample = rowsPerExample;
     this.#stepsPerPoint = Math.ceil(steps / points);
     this.#onPoint = onPoint;
     if (!state) return;
@@ -88,7 +95,7 @@ export class TrainingCurve {
     const point: CurvePoint = {
       examples: this.#step * this.#batchSize,
       loss: loss / steps,
-      accuracy: correct / (steps * this.#batchSize),
+      accuracy: correct / (steps * this.#batchSize * this.#rowsPerExample),
       ...(gradientNorm > 0 ? { gradientNorm: gradientNorm / steps } : {}),
     };
     this.#points.push(point);

@@ -6,6 +6,7 @@ import {
   type MaskInput,
   type TrainingGraph,
   TrainingGraphBuilder,
+  type TrainingNode,
   trains,
 } from './training-graph.ts';
 
@@ -13,7 +14,7 @@ import {
 export interface Loss {
   readonly kind: 'softmax-cross-entropy';
   readonly labelSmoothing: number;
-  /** Name of the target distributions, float32 `[batch, classes]`; rows sum to 1. */
+  /** Name of the target distributions, float32, of the logits' extents; rows along the last axis sum to 1. */
   readonly targets: string;
 }
 
@@ -35,7 +36,11 @@ export function differentiate(graph: Graph, loss: Loss): TrainingGraph {
     { labelSmoothing: loss.labelSmoothing },
     { loss: [], correct: [], [`${logits}.gradient`]: builder.shape(logits) },
   ) as [string, string, string];
-  const gradients = backward(graph, builder, logits, dLogits);
+  const gradients = backward(graph, builder, {
+    tensor: logits,
+    gradient: dLogits,
+    forward: builder.nodes.slice(0, -1),
+  });
   const parameters = graph.parameters.filter(trains);
   return {
     inputs: [...graph.inputs, targets],
@@ -46,6 +51,37 @@ export function differentiate(graph: Graph, loss: Loss): TrainingGraph {
     statistics: forward.statistics,
     loss: { value, correct, gradients: new Map(parameters.map(({ name }) => [name, gradients.get(name) as string])) },
   };
+}
+
+/** The gradient of Σ first output · cotangents, for scores of a network that are no losses. */
+export interface PullBack {
+  /** Takes the graph's inputs and the cotangents. */
+  readonly graph: TrainingGraph;
+  /** Gradient tensor of each trainable parameter, by the parameter's name. */
+  readonly gradients: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reverse-mode differentiation from given cotangents of the graph's first output, in training mode.
+ * @param cotangents name of their input, float32 of that output's shape.
+ * @throws {RangeError} while the batch is symbolic. @throws {Error} when the output does not depend on some parameter.
+ */
+export function pullBack(graph: Graph, cotangents: string): PullBack {
+  const { builder, masks, statistics } = trainingForward(graph, true);
+  const output = graph.outputs[0] as string;
+  const fed: TensorType = { name: cotangents, dtype: 'float32', shape: builder.shape(output) };
+  builder.declare(fed);
+  const found = backward(graph, builder, { tensor: output, gradient: cotangents, forward: [...builder.nodes] });
+  const parameters = graph.parameters.filter(trains);
+  const gradients = parameters.map(({ name }): [string, string] => {
+    const gradient = found.get(name);
+    if (gradient === undefined)
+      throw new Error(`expected ${output} to depend on ${name}, got a parameter that is unused`);
+    return [name, gradient];
+  });
+  const { nodes, tensors } = builder;
+  const inputs = [...graph.inputs, fed];
+  return { graph: { inputs, masks, parameters, nodes, tensors, statistics }, gradients: new Map(gradients) };
 }
 
 /** The forward pass alone with batch statistics and nothing dropped: for re-estimating running statistics. */
@@ -76,6 +112,8 @@ function trainingForward(graph: Graph, drops: boolean): Forward {
     if (node.op === 'batch-norm') statistics.push(addBatchNorm(builder, node));
     else if (node.op === 'silu')
       builder.add('silu-training', node.name, [x], {}, { [y]: builder.shape(x), [`${y}.gate`]: builder.shape(x) });
+    else if (node.op === 'layer-norm') addLayerNorm(builder, node);
+    else if (node.op === 'causal-attention') addAttention(builder, node);
     else if (node.op !== 'drop') builder.copy(node, graph.tensors);
     else if (!drops) aliases.set(y, x);
     else masks.push(addDrop(builder, node));
@@ -106,6 +144,26 @@ function addBatchNorm(builder: TrainingGraphBuilder, node: Extract<GraphNode, { 
   return { mean, variance, runningMean, runningVariance, channels, count: elements(shape) / channels };
 }
 
+function addLayerNorm(builder: TrainingGraphBuilder, node: Extract<GraphNode, { op: 'layer-norm' }>): void {
+  const shape = builder.shape(node.inputs[0] as string);
+  const y = node.outputs[0] as string;
+  builder.add('layer-norm-training', node.name, node.inputs, node.attributes, {
+    [y]: shape,
+    [`${y}.normalised`]: shape,
+    [`${y}.inverse-deviation`]: [...shape.slice(0, -1), 1],
+  });
+}
+
+function addAttention(builder: TrainingGraphBuilder, node: Extract<GraphNode, { op: 'causal-attention' }>): void {
+  const shape = builder.shape(node.inputs[0] as string);
+  const [batch, positions] = shape as [number, number];
+  const y = node.outputs[0] as string;
+  builder.add('causal-attention-training', node.name, node.inputs, node.attributes, {
+    [y]: shape,
+    [`${y}.shares`]: [batch, node.attributes.heads, positions, positions],
+  });
+}
+
 function addDrop(builder: TrainingGraphBuilder, node: Extract<GraphNode, { op: 'drop' }>): MaskInput {
   const [x] = node.inputs as [string];
   const shape = builder.shape(x);
@@ -117,9 +175,16 @@ function addDrop(builder: TrainingGraphBuilder, node: Extract<GraphNode, { op: '
   return { name, shape: maskShape, rate };
 }
 
+/** Where reverse mode begins: a tensor with its gradient, and the nodes that led to it. */
+interface Seed {
+  readonly tensor: string;
+  readonly gradient: string;
+  readonly forward: readonly TrainingNode[];
+}
+
 /** @returns the gradient tensor of every tensor that has one. */
-function backward(graph: Graph, builder: TrainingGraphBuilder, logits: string, dLogits: string): Map<string, string> {
-  const forward = builder.nodes.slice(0, -1);
+function backward(graph: Graph, builder: TrainingGraphBuilder, seed: Seed): Map<string, string> {
+  const { forward } = seed;
   const wanted = new Set(graph.parameters.filter(trains).map(({ name }) => name));
   for (const node of forward)
     if (node.inputs.some((input) => wanted.has(input))) for (const output of node.outputs) wanted.add(output);
@@ -134,7 +199,7 @@ function backward(graph: Graph, builder: TrainingGraphBuilder, logits: string, d
     emitMany,
   };
 
-  const gradients = new Map([[logits, dLogits]]);
+  const gradients = new Map([[seed.tensor, seed.gradient]]);
   const uses = new Map<string, number>();
   const accumulate = (tensor: string, gradient: string): void => {
     const earlier = gradients.get(tensor);

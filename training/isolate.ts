@@ -1,21 +1,26 @@
 import { childEntry, runChild } from '../core/child.ts';
 import type { Fidelity } from '../core/trial.ts';
 import type { Augmentation } from '../data/augment.ts';
-import type { NetworkSpec } from '../models/spec.ts';
+import type { TextSource } from '../data/text.ts';
+import type { ModelSpec } from '../models/transformer.ts';
 import type { FoundLowering } from './choose-lowering.ts';
 import type { CheckpointOptions, CurvePoint, Recipe, TrainingRequest, TrainingResult } from './trainer.ts';
 
+/** A prepared data set, and how it is shown. */
+export interface ImageData {
+  /** Prepared data-set file (`data/cache.ts`). */
+  readonly file: string;
+  /** Training and scoring resolution; the fidelity's, else the network's own, when absent. */
+  readonly resolution?: number;
+  readonly augmentation: Augmentation;
+  readonly scoredSplit: 'holdout' | 'test';
+}
+
 /** What a child process needs to train one network: paths and plain data. */
 export interface TrainingAssignment {
-  readonly spec: NetworkSpec;
-  readonly data: {
-    /** Prepared data-set file (`data/cache.ts`). */
-    readonly file: string;
-    /** Training and scoring resolution; the fidelity's, else the network's own, when absent. */
-    readonly resolution?: number;
-    readonly augmentation: Augmentation;
-    readonly scoredSplit: 'holdout' | 'test';
-  };
+  readonly spec: ModelSpec;
+  /** Pictures for a convolution network; text, by an absolute path where it has one, for a transformer. */
+  readonly data: ImageData | TextSource;
   readonly recipe: Recipe;
   readonly fidelity: Fidelity;
   readonly threads: number;

@@ -8,7 +8,7 @@ import type { Batch, BatchTensor, TrainingTask } from './trainer.ts';
 
 /** How good a model is on held-out examples. */
 export interface Score {
-  /** Share of examples whose largest logit is where their largest target is. */
+  /** Share of rows, examples or their tokens, whose largest logit is where their largest target is. */
   readonly accuracy: number;
   /** Mean −Σ t · log p in nats, targets not smoothed. */
   readonly crossEntropy: number;
@@ -56,13 +56,14 @@ async function scoreSession(
 
 /**
  * Rows right and summed cross-entropy of one batch.
- * @param logits `[rows, classes]`, row-major. @param targets float32 of the same extents.
+ * @param logits `[…, classes]`, row-major. @param targets float32 of the same extents.
  */
 export function tallyScores(
   logits: Float32Array,
   targets: BatchTensor,
 ): { readonly rows: number; readonly right: number; readonly nats: number } {
-  const [rows, classes] = targets.shape as [number, number];
+  const classes = targets.shape.at(-1) as number;
+  const rows = targets.data.length / classes;
   let [right, nats] = [0, 0];
   for (let row = 0; row < rows; row++) {
     const scores = logits.subarray(row * classes, (row + 1) * classes);

@@ -1,5 +1,6 @@
 import { digestBytes, shortDigest } from '../core/digest.ts';
 import type { OnnxModel, OnnxNode, OnnxValue } from '../models/onnx.ts';
+import type { PullBack } from './differentiate.ts';
 import type { FlatParameters } from './flat-parameters.ts';
 import type { Lowering } from './lowering.ts';
 import { OnnxBuilder } from './onnx-builder.ts';
@@ -79,6 +80,15 @@ export function lowerGradients(graph: TrainingGraph, lowering: Lowering = plainL
   return { model, flat: plain.flat };
 }
 
+/** The flat vector `gradients` of a pull-back alone. */
+export function lowerPullBack({ graph, gradients }: PullBack, lowering: Lowering = plainLowering): LoweredStep {
+  const { plain, inputs } = lowering.lower(graph);
+  plain.enter('gradients');
+  const value = plain.joinGradients(gradients);
+  const model = finish(plain, { inputs, outputs: [{ name: stepNames.gradients, value, shape: [plain.flat.length] }] });
+  return { model, flat: plain.flat };
+}
+
 /** The flat vector `statistics`: of every batch norm in order its batch means, then its batch variances. */
 export function lowerStatistics(graph: TrainingGraph, lowering: Lowering = plainLowering): LoweredStep {
   const { plain, inputs } = lowering.lower(graph);
@@ -141,7 +151,7 @@ function lossOf(graph: TrainingGraph): NonNullable<TrainingGraph['loss']> {
 }
 
 /** What the outputs need. Names the outputs, by renaming the values, and the whole by its content. */
-function finish(
+export function finish(
   builder: OnnxBuilder,
   { inputs, outputs }: { inputs: readonly OnnxValue[]; outputs: readonly Output[] },
 ): OnnxModel {

@@ -2,30 +2,27 @@ import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
 import { serveChild } from '../core/child.ts';
 import { canonicalJson } from '../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
-import type { Augmentation } from '../data/augment.ts';
 import { readDatasetFile } from '../data/cache.ts';
 import type { Dataset } from '../data/dataset.ts';
+import { loadText } from '../data/text.ts';
 import { buildNetwork } from '../models/build.ts';
 import { elements, type Graph, type Weights } from '../models/graph.ts';
 import { readSafetensors, writeSafetensors } from '../models/safetensors.ts';
 import { type NetworkSpec, specDigest } from '../models/spec.ts';
+import { isTransformer } from '../models/transformer.ts';
 import { adoptLowering, type ChosenLowering, chooseLowering, type FoundLowering } from './choose-lowering.ts';
 import type { StoredTrainingResult, TrainingAssignment, TrainingNews } from './isolate.ts';
 import { imageTask } from './image-task.ts';
 import { onnxTrainerOn } from './onnx-trainer.ts';
 import { microBatchSize } from './recipe.ts';
-import type { CheckpointOptions } from './trainer.ts';
+import { textTask } from './text-task.ts';
+import type { CheckpointOptions, TrainingTask } from './trainer.ts';
 
 const cpu = onnxRuntimeAccelerator('cpu');
 
 serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assignment, { emit, signal }) => {
-  const { spec, data, recipe, fidelity, threads } = assignment;
-  const dataset = await readDatasetFile(data.file);
-  expectFit(spec, dataset);
-  const resolution = data.resolution ?? fidelity.resolution ?? spec.input.resolution;
-  const graph = buildNetwork({ ...spec, input: { ...spec.input, resolution } }, microBatchSize(recipe));
-  const { augmentation, scoredSplit } = data;
-  const task = imageTask(dataset, { resolution, augmentation, scoredSplit });
+  const { spec, recipe, fidelity, threads } = assignment;
+  const { graph, task, identity } = await subjectOf(assignment);
   const start = assignment.initialWeightsFile;
 
   const chosen = await loweringFor(assignment, (found) => emit({ type: 'lowering', found }));
@@ -37,7 +34,7 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
     seed: fidelity.seed,
     ...(start === undefined ? {} : { weights: await readWeights(start, graph) }),
     threads,
-    ...(assignment.checkpoint && { checkpoint: checkpointOf(assignment.checkpoint, data.augmentation) }),
+    ...(assignment.checkpoint && { checkpoint: checkpointOf(assignment.checkpoint, identity) }),
     signal,
     onProgress: (point, imagesPerS) => emit({ type: 'progress', progress: { ...point, imagesPerS } }),
     onNotice: (text) => emit({ type: 'notice', text }),
@@ -51,6 +48,29 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
   return rest;
 });
 
+interface Subject {
+  readonly graph: Graph;
+  readonly task: TrainingTask;
+  /** What decides the batches beside the data. */
+  readonly identity: Readonly<Record<string, string>>;
+}
+
+async function subjectOf({ spec, data, recipe, fidelity }: TrainingAssignment): Promise<Subject> {
+  const batch = microBatchSize(recipe);
+  if (isTransformer(spec)) {
+    if (!('format' in data)) throw new ConfigError('expected text for a transformer to learn from, got pictures');
+    return { graph: buildNetwork(spec, batch), task: textTask(await loadText(data, ''), spec), identity: {} };
+  }
+  if ('format' in data) throw new ConfigError('expected pictures for a convolution network to learn from, got text');
+  const dataset = await readDatasetFile(data.file);
+  expectFit(spec, dataset);
+  const resolution = data.resolution ?? fidelity.resolution ?? spec.input.resolution;
+  const graph = buildNetwork({ ...spec, input: { ...spec.input, resolution } }, batch);
+  const { augmentation, scoredSplit } = data;
+  const task = imageTask(dataset, { resolution, augmentation, scoredSplit });
+  return { graph, task, identity: { augmentation: canonicalJson(augmentation) } };
+}
+
 /** The lowering the assignment names, or else the one that is chosen here and told. */
 async function loweringFor(
   { lowering }: TrainingAssignment,
@@ -62,12 +82,11 @@ async function loweringFor(
   return chosen;
 }
 
-/** Augmentation decides what batches hold as much as the data does. */
 function checkpointOf(
   { dataDigest, ...options }: NonNullable<TrainingAssignment['checkpoint']>,
-  augmentation: Augmentation,
+  identity: Readonly<Record<string, string>>,
 ): CheckpointOptions {
-  return { ...options, task: { data: dataDigest, augmentation: canonicalJson(augmentation) } };
+  return { ...options, task: { data: dataDigest, ...identity } };
 }
 
 function expectFit(spec: NetworkSpec, dataset: Dataset): void {

@@ -11,7 +11,10 @@ type None = Record<never, never>;
 type ConvAttributes = OperatorAttributes['conv'];
 
 /** Attributes of every kind of node. `d` before a name means the derivative of the loss by it. */
-export interface TrainingAttributes extends Omit<OperatorAttributes, 'batch-norm' | 'silu' | 'drop'> {
+export interface TrainingAttributes extends Omit<
+  OperatorAttributes,
+  'batch-norm' | 'silu' | 'drop' | 'layer-norm' | 'causal-attention'
+> {
   /**
    * `(x, scale, shift)` → `(y, mean, inverseDeviation, variance)`, the last three per channel over
    * batch and space; variance is biased (divided by the count).
@@ -56,14 +59,28 @@ export interface TrainingAttributes extends Omit<OperatorAttributes, 'batch-norm
   /** `(dy)`: `[n, c]` → `[n, c, 1, 1]` */
   'flatten-gradient': None;
   /** `(dy, w)` → dx */
-  'dense-input-gradient': None;
+  'dense-input-gradient': OperatorAttributes['dense'];
   /** `(x, dy)` → dw */
-  'dense-weight-gradient': None;
-  /** `(dy)` `[n, out]` → `[out]` */
+  'dense-weight-gradient': OperatorAttributes['dense'];
+  /** `(dy)` `[…, out]` → `[out]` */
   'dense-bias-gradient': None;
+  /** `(tokens, dy)` → dw: rows of dy added up by token. */
+  'embedding-gradient': None;
+  /** `(dy)` `[n, positions, width]` → `[positions, width]` */
+  'add-positions-gradient': None;
+  /** `(x, scale[, shift])` → `(y, normalised, inverseDeviation)`, the last `[…, 1]`. */
+  'layer-norm-training': OperatorAttributes['layer-norm'];
+  /** `(dy, scale, normalised, inverseDeviation)` → `(dx, dscale, dshift)`; without `centred` there is no dshift. */
+  'layer-norm-gradient': { readonly centred: boolean };
+  /** `(dy, x)` → dx */
+  'gelu-gradient': None;
+  /** `(q, k, v)` → `(y, shares)`, shares `[n, heads, positions, positions]`. */
+  'causal-attention-training': OperatorAttributes['causal-attention'];
+  /** `(dy, q, k, v, shares)` → `(dq, dk, dv)` */
+  'causal-attention-gradient': OperatorAttributes['causal-attention'];
   /**
-   * `(logits, targets)` → `(loss, correct, dlogits)`, targets a distribution over the classes a row:
-   * mean over the batch, how many rows have their largest logit where the largest target is.
+   * `(logits, targets)` → `(loss, correct, dlogits)`, targets a distribution over the classes, the last axis, a row:
+   * mean over the rows, how many have their largest logit where the largest target is.
    */
   'softmax-cross-entropy': { readonly labelSmoothing: number };
 }

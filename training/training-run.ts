@@ -28,7 +28,7 @@ export class TrainingRun {
 
   /** @param startMs when this part of the run began. @param saved where the part before it ended. */
   constructor(request: TrainingRequest, flat: FlatParameters, startMs: number, saved?: TrainingState) {
-    const { recipe, examples } = request;
+    const { recipe, examples, graph } = request;
     const { [averageName]: average, ...vectors } = saved ? packedVectors(flat, saved) : freshVectors(request, flat);
     this.#flat = flat;
     this.#vectors = vectors;
@@ -39,7 +39,12 @@ export class TrainingRun {
     this.#startMs = startMs - 1000 * (saved?.trainS ?? 0);
     this.updatesMs = [...(saved?.updatesMs ?? [])];
     const report = progressReport(request, this.updates, startMs);
-    this.curve = new TrainingCurve(updatesOf(recipe, examples), recipe.batchSize, report, saved?.curve);
+    this.curve = new TrainingCurve(
+      updatesOf(recipe, examples),
+      { batchSize: recipe.batchSize, rowsPerExample: rowsPerExample(graph) },
+      report,
+      saved?.curve,
+    );
   }
 
   /** Updates made. */
@@ -82,6 +87,12 @@ export class TrainingRun {
     const { updatesMs, trainS, curve } = this;
     return { vectors: Object.fromEntries(vectors), updatesMs, trainS, curve: curve.state };
   }
+}
+
+/** Rows of logits that one example has: one, or one a token. */
+function rowsPerExample({ outputs, tensors }: TrainingRequest['graph']): number {
+  const [, ...extents] = tensors.get(outputs[0] as string)?.shape ?? [];
+  return extents.slice(0, -1).reduce<number>((product, extent) => product * Number(extent), 1);
 }
 
 function freshVectors({ recipe, graph, seed, weights }: TrainingRequest, flat: FlatParameters): StateVectors {

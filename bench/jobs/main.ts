@@ -1,4 +1,4 @@
-// npx tsx bench/jobs/main.ts [--jobs 4000] [--rounds 5]
+// npx tsx bench/jobs/main.ts [--jobs 4000] [--rounds 5] [--only cost,journalled,sleeping,memory] [--trials 100000]
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -12,6 +12,8 @@ import { connect, leave, redisPlace } from '../../jobs/connection.ts';
 import { JobClient } from '../../jobs/client.ts';
 import { builtInTrainer, jobId, trainQueue } from '../../jobs/contract.ts';
 import { FleetEvaluator } from '../../jobs/evaluator.ts';
+import { folderStore } from '../../jobs/store.ts';
+import { noOpOutcome } from './no-op.ts';
 import { median } from '../../core/quantile.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import { builtInNetwork } from '../../scaling/built-in-networks.ts';
@@ -20,10 +22,18 @@ import { dataIn, runTableStudy } from '../../test/jobs/chaos/table-study.ts';
 import { RedisServer } from '../../test/jobs/redis-server.ts';
 
 const { values } = parseArgs({
-  options: { jobs: { type: 'string', default: '4000' }, rounds: { type: 'string', default: '5' } },
+  options: {
+    jobs: { type: 'string', default: '4000' },
+    rounds: { type: 'string', default: '5' },
+    only: { type: 'string', default: 'cost,journalled,sleeping,memory' },
+    trials: { type: 'string', default: '100000' },
+  },
 });
+const parts = values.only.split(',');
 const jobs = Number(values.jobs);
 const rounds = Number(values.rounds);
+/** Trials of a round: as many as a study may propose at once. */
+const round = 1000;
 /** Jobs asked for and not answered, and jobs done at once. */
 const inFlight = 64;
 const slots = 32;
@@ -109,7 +119,8 @@ function bare(): Promise<Cost> {
   return costOf('bare', url, async () => {
     const connection = new Redis(place.options);
     const queue = new Queue(name, { connection, prefix: place.prefix });
-    const events = new QueueEvents(name, { connection: place.options, prefix: place.prefix });
+    // From the beginning: by default it hears only what comes after its first reading, whenever that is.
+    const events = new QueueEvents(name, { connection: place.options, prefix: place.prefix, lastEventId: '0-0' });
     await events.waitUntilReady();
     const task = `sha256:${'0'.repeat(64)}`;
     const waiting = new Map<string, (value: unknown) => void>();
@@ -150,7 +161,7 @@ function ours(): Promise<Cost> {
       trainer: {},
       capacity: () => slots,
       artefacts: new FolderArtefacts(join(folder, 'artefacts')),
-      store: new FolderArtefacts(store),
+      store: folderStore(store),
       close: () => client.close(),
     });
     return {
@@ -184,20 +195,26 @@ async function journalled(
   mkdirSync(study);
   const connection = connect(place, console.error);
   let [startMs, startCpuMs] = [0, 0];
-  await runTableStudy(study, trials, async ({ artefacts, data }) => {
-    const client = await JobClient.open(trainQueue(builtInTrainer), { redis: connection, place });
-    [startMs, startCpuMs] = [performance.now(), ownCpuMs()];
-    return new FleetEvaluator({
-      client,
-      study: 'chaos-1',
-      data,
-      trainer: {},
-      artefacts,
-      capacity: () => concurrency,
-      store: new FolderArtefacts(store),
-      close: () => client.close(),
-    });
-  });
+  await runTableStudy(
+    study,
+    trials,
+    async ({ artefacts, data }) => {
+      const client = await JobClient.open(trainQueue(builtInTrainer), { redis: connection, place });
+      [startMs, startCpuMs] = [performance.now(), ownCpuMs()];
+      return new FleetEvaluator({
+        client,
+        study: 'chaos-1',
+        data,
+        trainer: {},
+        artefacts,
+        capacity: () => concurrency,
+        store: folderStore(store),
+        close: () => client.close(),
+      });
+    },
+    undefined,
+    round,
+  );
   const seconds = (performance.now() - startMs) / 1000;
   const cpuUs = ((ownCpuMs() - startCpuMs) / trials) * 1000;
   leave(connection);
@@ -205,35 +222,51 @@ async function journalled(
   return { perS: trials / seconds, cpuUs };
 }
 
-try {
+/** What a job costs the two processes beside bare BullMQ, the two taking turns. */
+async function compareCosts(): Promise<void> {
   const costs: { bare: Cost; ours: Cost }[] = [];
-  for (let round = 0; round < rounds; round++)
+  for (let round = 0; round < rounds; round++) {
     costs.push(
       round % 2 === 0 ? { bare: await bare(), ours: await ours() } : { ours: await ours(), bare: await bare() },
     );
+    console.log(`  round ${round + 1} of ${rounds}`);
+  }
   const perJobUs = (kind: 'bare' | 'ours', part: keyof Cost): number =>
     median(costs.map((cost) => (cost[kind][part] / jobs) * 1000));
   console.log(`medians of ${rounds} rounds of ${jobs} jobs, taking turns; µs a job`);
-  for (const part of ['controllerMs', 'workerMs', 'wallMs'] as const)
+  for (const part of ['controllerMs', 'workerMs', 'wallMs'] as const) {
+    const [theirs, own] = [perJobUs('bare', part), perJobUs('ours', part)];
     console.log(
-      `  ${part.replace('Ms', '').padEnd(11)} bare ${perJobUs('bare', part).toFixed(0).padStart(5)}  ours ${perJobUs('ours', part).toFixed(0).padStart(5)}`,
+      `  ${part.replace('Ms', '').padEnd(11)} bare ${theirs.toFixed(0).padStart(5)}  ours ${own.toFixed(0).padStart(5)}  ratio ${(own / theirs).toFixed(2)}`,
     );
+  }
   const extra = costs.map(
     ({ bare: a, ours: b }) => ((b.controllerMs + b.workerMs - a.controllerMs - a.workerMs) / jobs) * 1000,
   );
   console.log(
     `  processor time of ours over bare BullMQ, both processes: ${median(extra).toFixed(0)} µs a job (${extra.map((each) => each.toFixed(0)).join(', ')}); goal 300`,
   );
-  const speeds: number[] = [];
-  const cpus: number[] = [];
+}
+
+/** How many journalled evaluations a second one controller gets, of the fastest that bare BullMQ does just before. */
+async function speedJournalled(): Promise<void> {
+  const speeds: { readonly perS: number; readonly bareS: number; readonly cpuUs: number }[] = [];
   for (let round = 0; round < rounds; round++) {
+    const bareS = jobs / ((await bare()).wallMs / 1000);
     const { perS, cpuUs } = await journalled(slots, 0, 2 * jobs, 1);
-    speeds.push(perS);
-    cpus.push(cpuUs);
+    speeds.push({ perS, bareS, cpuUs });
+    console.log(`  round ${round + 1} of ${rounds}: ${perS.toFixed(0)} journalled a second, bare ${bareS.toFixed(0)}`);
   }
+  const perS = median(speeds.map((each) => each.perS));
+  const ratio = median(speeds.map((each) => each.perS / each.bareS));
+  const cpuUs = median(speeds.map((each) => each.cpuUs));
   console.log(
-    `  journalled evaluations that do nothing: ${median(speeds).toFixed(0)} a second (${speeds.map((each) => each.toFixed(0)).join(', ')}), the controller's processor time ${median(cpus).toFixed(0)} µs each; goal 2000 a second`,
+    `  journalled evaluations that do nothing: ${perS.toFixed(0)} a second, ${ratio.toFixed(2)} of bare BullMQ beside it; the controller's processor time ${cpuUs.toFixed(0)} µs each; goal 2000 a second`,
   );
+}
+
+/** How much of what workers could do is done where evaluations take their time. */
+async function shareSleeping(): Promise<void> {
   for (const concurrency of [1, 4, 8, 16, 32]) {
     const ms = 500;
     const { perS } = await journalled(concurrency, ms, 20 * concurrency, Math.min(concurrency, 2));
@@ -242,6 +275,37 @@ try {
       `  ${String(concurrency).padStart(2)} at once of ${ms} ms each: ${(100 * share).toFixed(1)} % of what they could do; goal 95`,
     );
   }
+}
+
+/** The controller's memory after each tenth of many trials that nobody needs a queue for. */
+async function memory(): Promise<void> {
+  const trials = Number(values.trials);
+  const study = join(folder, 'memory');
+  mkdirSync(study);
+  const megabytes: number[] = [];
+  const outcome = Promise.resolve(noOpOutcome);
+  const evaluator = { slots, evaluate: () => outcome, close: () => Promise.resolve() };
+  await runTableStudy(
+    study,
+    trials,
+    () => Promise.resolve(evaluator),
+    (answered) => {
+      if (answered % (trials / 10) !== 0) return;
+      globalThis.gc?.();
+      megabytes.push(process.memoryUsage().heapUsed / 1e6);
+    },
+    round,
+  );
+  console.log(
+    `  heap after each tenth of ${trials} trials: ${megabytes.map((each) => each.toFixed(0)).join(', ')} MB${globalThis.gc ? '' : ' (not collected; run with node --expose-gc)'}`,
+  );
+}
+
+try {
+  if (parts.includes('cost')) await compareCosts();
+  if (parts.includes('journalled')) await speedJournalled();
+  if (parts.includes('sleeping')) await shareSleeping();
+  if (parts.includes('memory')) await memory();
 } finally {
   await redis.remove();
   rmSync(folder, { recursive: true, force: true });

@@ -5,7 +5,7 @@ import { redisPlace } from '../../jobs/connection.ts';
 import { builtInTrainer, trainQueue } from '../../jobs/contract.ts';
 import { trainService } from '../../jobs/services.ts';
 import { FleetWorker } from '../../jobs/worker.ts';
-import { FolderArtefacts } from '../../study/artefacts.ts';
+import { folderStore } from '../../jobs/store.ts';
 import { noOpOutcome } from './no-op.ts';
 
 const [kind = '', url = '', store = '', slots = '', ms = ''] = process.argv.slice(2);
@@ -28,7 +28,7 @@ function startOurs(): FleetWorker {
     slots: Number(slots),
     worker: 'ours',
     evaluatorOf: () => evaluator,
-    store: new FolderArtefacts(store),
+    store: folderStore(store),
   });
   return new FleetWorker({
     id: `bench-${process.pid}`,

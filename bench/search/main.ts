@@ -3,14 +3,19 @@ import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Controller } from '../../search/controller.ts';
-import { controllerNames, openController } from '../../search/controllers.ts';
+import { controllerNames } from '../../search/controllers.ts';
 import { median, quantile } from '../../core/quantile.ts';
-import { type OptimizationJs, optimizationJsMethods, OptimizationJsSearch } from './optimization-js.ts';
-import { optunaSamplers, runOptuna } from './optuna.ts';
+import {
+  type Budget,
+  type Contender,
+  runController,
+  runOptimizationJs,
+  runOptunaSamplers,
+  storedOptuna,
+} from './contenders.ts';
+import type { OptimizationJs } from './optimization-js.ts';
 import { rankSumTest } from './rank-sum.ts';
-import { absoluteReward, type Run, runSearch, volumeAfter } from './run.ts';
-import { accelNasBenchTasks, nasBench201Tasks, objectives, type Task } from './tables.ts';
+import { accelNasBenchTasks, nasBench201Tasks, type Task } from './tables.ts';
 
 const { positionals, values: options } = parseArgs({
   allowPositionals: true,
@@ -23,6 +28,8 @@ const { positionals, values: options } = parseArgs({
     controllers: { type: 'string', default: controllerNames.join(',') },
     python: { type: 'string', default: process.env['RIDGEPOINT_BENCH_PYTHON'] ?? 'python3' },
     'no-optuna': { type: 'boolean', default: false },
+    /** Optuna's volumes of an earlier run, written by `--json`. */
+    'stored-optuna': { type: 'string' },
     /** Folder of the package optimization-js. */
     'optimization-js': { type: 'string' },
     json: { type: 'string' },
@@ -38,131 +45,119 @@ const tasksOf = tables[options.table];
 if (!folder || !tasksOf) {
   console.error(
     `usage: npx tsx bench/search/main.ts <folder of the tables> [--table ${Object.keys(tables).join('|')}] [--devices …] ` +
-      `[--seeds 24] [--trials 200] [--controllers ${controllerNames.join(',')}] [--python path | --no-optuna] [--optimization-js folder] [--json file]`,
+      `[--seeds 24] [--trials 200] [--controllers ${controllerNames.join(',')}] ` +
+      `[--python path | --no-optuna | --stored-optuna file] [--optimization-js folder] [--json file]`,
   );
   process.exit(2);
 }
 const trials = Number(options.trials);
-/** Optuna's NSGA-II goes on so far: what the default must have at `trials`. */
 const longTrials = Math.round(trials * 2.5);
-const seeds = Array.from({ length: Number(options.seeds) }, (_, seed) => seed);
-const marks = [0.25, 0.5, 1].map((share) => Math.round(share * trials));
+const budget: Budget = {
+  trials,
+  longTrials,
+  seeds: Array.from({ length: Number(options.seeds) }, (_, seed) => seed),
+  marks: [...[0.25, 0.5, 1].map((share) => Math.round(share * trials)), longTrials],
+};
 const wanted = options.devices?.split(',');
 const tasks = tasksOf(folder).filter(({ device }) => wanted?.includes(device) ?? true);
 const optimizationJs = options['optimization-js']
   ? (createRequire(import.meta.url)(resolve(options['optimization-js'])) as OptimizationJs)
   : undefined;
-if (!optimizationJs) console.log('optimization-js is not compared: --optimization-js names no folder of it.');
 
-interface Contender {
-  readonly name: string;
-  readonly runs: readonly Run[];
-  /** Processor time of a suggestion among the last twenty, in milliseconds. */
-  readonly suggestMs?: number | undefined;
-}
-
-/** Ours, one seed after the other. */
-function runOurs(name: string, task: Task, open: (seed: number) => Controller): Contender {
-  const runs: Run[] = [];
-  const times: number[] = [];
-  for (const seed of seeds) {
-    const timed: number[] = [];
-    runs.push(runSearch(watched(open(seed), timed), task, trials, absoluteReward(task)));
-    times.push(...timed.slice(-20));
-  }
-  return { name, runs, suggestMs: times.reduce((sum, ms) => sum + ms, 0) / times.length };
-}
-
-function watched(controller: Controller, timesMs: number[]): Controller {
-  return {
-    observe: (observed) => controller.observe(observed),
-    state: () => controller.state(),
-    suggest: (count) => {
-      const before = process.cpuUsage();
-      const suggestions = controller.suggest(count);
-      const { user, system } = process.cpuUsage(before);
-      timesMs.push((user + system) / 1e3);
-      return suggestions;
-    },
-  };
-}
-
+console.log(
+  [
+    `${tasks[0]?.table ?? 'no table'}: ${tasks.map(({ device }) => device).join(', ')}`,
+    `seeds 0 … ${budget.seeds.length - 1}; budgets ${budget.marks.slice(0, -1).join(', ')} trials, Optuna's nsga2 also ${longTrials}`,
+    'objectives: error in % and ln(latency in ms); reference: the table’s median error and the 99th percentile of its ln latency',
+    'volume: share of the hypervolume of the table’s own front (100 %); medians over seeds, 10th and 90th percentile in parentheses',
+    'p: one-sided rank-sum test of "the first is not better"; ms: processor time of asking for a trial and telling its result',
+    ...(optimizationJs ? [] : ['optimization-js is not compared: --optimization-js names no folder of it']),
+  ].join('\n'),
+);
 const record: Record<string, Record<string, unknown>> = {};
+const reports: { readonly task: Task; readonly contenders: readonly Contender[] }[] = [];
 let optunaVersion: string | undefined;
 for (const task of tasks) {
-  const contenders: Contender[] = options.controllers.split(',').map((name) => {
-    const known = controllerNames.find((candidate) => candidate === name);
-    if (!known) throw new Error(`expected controllers among ${controllerNames.join(', ')}, got ${name}`);
-    const { space, identity } = task;
-    return runOurs(name, task, (seed) => openController(known, { space, identity, seed, objectives, trials }));
-  });
-  for (const method of optimizationJs ? optimizationJsMethods : [])
-    if (optimizationJs)
-      contenders.push(
-        runOurs(`optimization-js ${method}`, task, (seed) => {
-          const { space, identity } = task;
-          return new OptimizationJsSearch(optimizationJs, { space, identity, seed, method });
-        }),
-      );
-  for (const sampler of options['no-optuna'] ? [] : optunaSamplers) {
-    const length = sampler === 'nsga2' ? longTrials : trials;
-    const { runs, version } = await runOptuna(options.python, task, sampler, { trials: length, seeds });
-    optunaVersion = version;
-    contenders.push({ name: `Optuna ${sampler}`, runs });
+  const contenders = options.controllers.split(',').map((name) => runController(name, task, budget));
+  if (optimizationJs) contenders.push(...runOptimizationJs(optimizationJs, task, budget));
+  if (!options['no-optuna']) {
+    const stored = options['stored-optuna'];
+    const optuna = stored ? storedOptuna(stored, task) : await runOptunaSamplers(options.python, task, budget);
+    optunaVersion = optuna.version;
+    contenders.push(...optuna.contenders);
   }
   report(task, contenders);
+  reports.push({ task, contenders });
 }
+summarise();
 if (options.json)
   writeFileSync(
     options.json,
-    `${JSON.stringify({ schema: 1, optuna: optunaVersion, trials, longTrials, seeds: seeds.length, tasks: record }, null, 1)}\n`,
+    `${JSON.stringify({ schema: 1, optuna: optunaVersion, trials, longTrials, seeds: budget.seeds.length, tasks: record }, null, 1)}\n`,
   );
 
 function report(task: Task, contenders: readonly Contender[]): void {
   const [error, logLatency] = task.reference;
   console.log(
-    `\n${task.table} on ${task.device}: ${task.networks} networks; error in % and ln(latency in ms); reference ${error.toFixed(2)} ` +
-      `(the median) and ${logLatency.toFixed(3)} (the 99th percentile); 100 % = ${task.best.toFixed(4)}, the table's own front; ` +
-      `${seeds.length} seeds${optunaVersion === undefined ? '' : `; Optuna ${optunaVersion}`}`,
+    `\n${task.table} on ${task.device}: ${task.networks} networks; reference ${error.toFixed(2)} and ${logLatency.toFixed(3)}; ` +
+      `100 % = ${task.best.toFixed(4)}; ${budget.seeds.length} seeds${optunaVersion === undefined ? '' : `; Optuna ${optunaVersion}`}`,
   );
-  const at = (contender: Contender, count: number) => contender.runs.map((run) => volumeAfter(run, count, task));
-  const ours = contenders[0];
-  const rows = contenders.flatMap((contender) => {
-    const isLong = contender.name === 'Optuna nsga2';
-    return [...marks, ...(isLong ? [longTrials] : [])].map((count) => ({
-      contender,
-      count,
-      values: at(contender, count),
-    }));
-  });
-  for (const { contender, count, values } of rows.filter(({ count }) => count >= trials)) {
-    const sorted = Float64Array.from(values).sort();
-    const earlier = rows
-      .filter((row) => row.contender === contender && row.count < trials)
-      .map((row) => `${(100 * median(row.values)).toFixed(1)} at ${row.count}`);
-    const beaten = ours && ours !== contender ? rankSumTest(at(ours, trials), values) : undefined;
-    console.log(
-      [
-        contender.name.padEnd(32),
-        `at ${count}: ${(100 * median(values)).toFixed(1)} %`,
-        `(${(100 * quantile(sorted, 0.1)).toFixed(1)} … ${(100 * quantile(sorted, 0.9)).toFixed(1)})`.padEnd(16),
-        count === trials ? `  ${earlier.join(', ')}` : '',
-        beaten === undefined ? '' : `  p(${ours?.name} at ${trials} is not better) = ${beaten.toExponential(0)}`,
-        count === trials && contender.suggestMs !== undefined
-          ? `  ${contender.suggestMs.toFixed(1)} ms/suggestion`
-          : '',
-      ].join(' '),
-    );
-  }
+  for (const contender of contenders)
+    for (const count of lengths(contender)) console.log(line(contenders[0], contender, count));
   record[task.device] = Object.fromEntries(
     contenders.map((contender) => [
       contender.name,
       Object.fromEntries(
-        (contender.name === 'Optuna nsga2' ? [trials, longTrials] : [trials]).map((count) => [
+        lengths(contender).map((count) => [
           count,
-          at(contender, count).map((value) => Number(value.toFixed(4))),
+          (contender.volumes.get(count) ?? []).map((value) => Number(value.toFixed(4))),
         ]),
       ),
     ]),
   );
+}
+
+/** The numbers of trials that a method is compared at. */
+function lengths({ volumes }: Contender): readonly number[] {
+  return [trials, longTrials].filter((count) => volumes.has(count));
+}
+
+function line(first: Contender | undefined, contender: Contender, count: number): string {
+  const values = contender.volumes.get(count) ?? [];
+  const sorted = Float64Array.from(values).sort();
+  const earlier = [...contender.volumes]
+    .filter(([mark]) => mark < trials)
+    .map(([mark, volumes]) => `${(100 * median(volumes)).toFixed(1)} at ${mark}`);
+  const p = first && first !== contender ? rankSumTest(first.volumes.get(trials) ?? [], values) : undefined;
+  const { suggestMs } = contender;
+  return [
+    contender.name.padEnd(32),
+    `at ${count}: ${(100 * median(values)).toFixed(1)} %`,
+    `(${(100 * quantile(sorted, 0.1)).toFixed(1)} … ${(100 * quantile(sorted, 0.9)).toFixed(1)})`.padEnd(16),
+    count === trials ? `  ${earlier.join(', ')}` : '',
+    p === undefined ? '' : `  p(${first?.name} at ${trials} is not better) = ${p.toExponential(0)}`,
+    count === trials && suggestMs !== undefined ? `  ${suggestMs.toFixed(1)} ms` : '',
+  ].join(' ');
+}
+
+/** The first against every other on all devices: its medians, and the largest p. */
+function summarise(): void {
+  const name = reports[0]?.contenders[0]?.name;
+  const medians = reports.map(({ contenders }) => median(contenders[0]?.volumes.get(trials) ?? []));
+  if (name === undefined || medians.length < 2) return;
+  console.log(
+    `\n${name} at ${trials}: ${(100 * median(medians)).toFixed(1)} % on the median device, ${(100 * Math.min(...medians)).toFixed(1)} % on the worst`,
+  );
+  for (const other of reports[0]?.contenders.slice(1) ?? [])
+    for (const count of lengths(other)) {
+      const ps = reports.map(({ contenders }) =>
+        rankSumTest(
+          contenders[0]?.volumes.get(trials) ?? [],
+          contenders.find((contender) => contender.name === other.name)?.volumes.get(count) ?? [],
+        ),
+      );
+      console.log(
+        `  better than ${other.name} at ${count}: p < .01 on ${ps.filter((p) => p < 0.01).length} of ${ps.length} devices, at most ${Math.max(...ps).toExponential(0)}`,
+      );
+    }
 }

@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { type NodeRun, readRuntimeProfile, type RuntimeProfile } from '../../accelerators/runtime-profile.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { elements, type TensorType } from '../../models/graph.ts';
 import { differentiate } from '../../training/differentiate.ts';
@@ -50,12 +51,9 @@ export async function profileStep(
   const contender = await Contender.open(ours(folder, threads, lowering, prefix));
   await contender.run(warmUpSteps + profiledSteps);
   await contender.close();
-  const events = await readEvents(prefix);
-  const runs = events.filter(({ name }) => name === 'model_run').slice(-profiledSteps);
-  const startUs = Math.min(...runs.map(({ ts }) => ts));
-  const nodes = fastest(
-    events.filter(({ cat, ts, args }) => cat === 'Node' && ts >= startUs && args.op_name !== undefined),
-  );
+  const { nodeRuns, modelStartsUs } = await readProfile(prefix);
+  const fromUs = Math.min(...modelStartsUs.slice(-profiledSteps));
+  const nodes = fastest(nodeRuns.filter(({ startUs }) => startUs >= fromUs));
   const training = trainingGraph(problem);
   const operators = new Map<string, string>(training.nodes.map(({ name, op }) => [name, op]));
   const rows = addUp(nodes, ({ name }) => {
@@ -65,34 +63,26 @@ export async function profileStep(
   const flops = convolutionFlops(training);
   return {
     byTrainingOperator: rows.map((row) => ({ ...row, flops: flops.get(row.kind) })),
-    byOnnxOperator: addUp(nodes, ({ args }) => args.op_name as string),
-    stepMs: nodes.reduce((sum, { dur }) => sum + dur, 0) / 1000,
+    byOnnxOperator: addUp(nodes, ({ opType }) => opType),
+    stepMs: nodes.reduce((sum, { durationUs }) => sum + durationUs, 0) / 1000,
     attainable: await attainable(threads),
   };
 }
 
-/** What is used of an event; times in microseconds, sizes in bytes as text. */
-interface ProfileEvent {
-  readonly cat: string;
-  readonly name: string;
-  readonly ts: number;
-  readonly dur: number;
-  readonly args: Readonly<Partial<Record<'op_name' | 'activation_size' | 'parameter_size' | 'output_size', string>>>;
-}
-
-/** The fastest event of every node. */
-function fastest(events: readonly ProfileEvent[]): readonly ProfileEvent[] {
-  const byNode = new Map<string, ProfileEvent>();
-  for (const event of events) if (event.dur < (byNode.get(event.name)?.dur ?? Infinity)) byNode.set(event.name, event);
+/** The fastest run of every node. */
+function fastest(runs: readonly NodeRun[]): readonly NodeRun[] {
+  const byNode = new Map<string, NodeRun>();
+  for (const run of runs)
+    if (run.durationUs < (byNode.get(run.name)?.durationUs ?? Infinity)) byNode.set(run.name, run);
   return [...byNode.values()];
 }
 
 /** The runtime adds a date to the prefix. */
-async function readEvents(prefix: string): Promise<readonly ProfileEvent[]> {
+async function readProfile(prefix: string): Promise<RuntimeProfile> {
   const folder = dirname(prefix);
   const [file] = (await readdir(folder)).filter((name) => name.startsWith(basename(prefix))).toSorted();
   if (!file) throw new Error(`expected a profile ${prefix}*, got none`);
-  return JSON.parse(await readFile(join(folder, file), 'utf8')) as ProfileEvent[];
+  return readRuntimeProfile(await readFile(join(folder, file), 'utf8'));
 }
 
 function trainingGraph({ spec, recipe }: Problem): TrainingGraph {
@@ -143,15 +133,14 @@ async function fastestMs(id: LimitId, threads: number): Promise<number> {
   return bestMs;
 }
 
-function addUp(events: readonly ProfileEvent[], kindOf: (event: ProfileEvent) => string): ProfileRow[] {
+function addUp(runs: readonly NodeRun[], kindOf: (run: NodeRun) => string): ProfileRow[] {
   const rows = new Map<string, { nodes: number; ms: number; bytes: number }>();
-  for (const event of events) {
-    const { activation_size: read = 0, parameter_size: constant = 0, output_size: written = 0 } = event.args;
-    const kind = kindOf(event);
+  for (const run of runs) {
+    const kind = kindOf(run);
     const row = rows.get(kind) ?? { nodes: 0, ms: 0, bytes: 0 };
     row.nodes += 1;
-    row.ms += event.dur / 1000;
-    if (event.args.op_name !== 'Reshape') row.bytes += Number(read) + Number(constant) + Number(written);
+    row.ms += run.durationUs / 1000;
+    if (run.opType !== 'Reshape') row.bytes += run.bytes;
     rows.set(kind, row);
   }
   return [...rows].map(([kind, row]) => ({ kind, ...row })).toSorted((a, b) => b.ms - a.ms);

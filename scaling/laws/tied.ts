@@ -3,7 +3,7 @@ import type { LossLaw, Theta } from './law.ts';
 import { projectedStarts } from './projected-starts.ts';
 
 /**
- * Chinchilla with one exponent, which four or five small runs can fit: L = E + A ÷ N^η + B ÷ D^η, theta = (ln A, ln B, ln E, η).
+ * Chinchilla with one exponent, which five small runs can fit: L = E + A ÷ N^η + B ÷ D^η, theta = (ln A, ln B, ln E, η).
  * With M = D ÷ N it is Gadre et al.'s E + A·N^−η + b·6^(−η/2)·(M·N)^−η, b = B·6^(η/2): loss at equal token multiples M falls
  * along parallel lines. Parameters and data grow alike with compute, a = b = ½.
  */

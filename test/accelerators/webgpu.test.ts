@@ -42,6 +42,14 @@ function exported(kind: Parameters<typeof networkOf>[0]): Uint8Array {
   return exportOnnx(spec, initialWeights(buildNetwork(spec, 1), new Random(kind)), 'batch');
 }
 
+/** What a network of 3 constant inputs answers. */
+async function logits(accelerator: typeof cpu, model: Uint8Array | undefined): Promise<Float32Array> {
+  const session = await accelerator.open(model ?? new Uint8Array(), { threads: 1 });
+  const outputs = await session.run(randomInputs(session.inputs, 3));
+  await session.close();
+  return outputs['logits']?.data as Float32Array;
+}
+
 describe.skipIf(absent)('WebGPU', () => {
   // While a session is open its compiled kernels are kept, for others too.
   let kept: Session;
@@ -90,6 +98,24 @@ describe.skipIf(absent)('WebGPU', () => {
     expect((failure as Error).message).toContain("'stem.space-to-depth' (SpaceToDepth) on cpu");
     const { placement } = await meter.measure({ ...request, allowFallback: true });
     expect(placement).toEqual({ webgpu: expect.any(Number), cpu: 1 });
+  });
+
+  it('fp16 is computed where the adapter has it, and is infeasible elsewhere, not an absent device', async () => {
+    const spec = networkOf('mbconv', 12);
+    const weights = initialWeights(buildNetwork(spec, 1), new Random('fp16'));
+    const [single, half] = (['fp32', 'fp16'] as const).map((precision) =>
+      exportOnnx(spec, weights, 'batch', undefined, precision),
+    );
+    const computed = await logits(webgpu, half).catch((error: unknown) => error);
+    if (computed instanceof Float32Array) {
+      const expected = await logits(cpu, single);
+      const largest = Math.max(...expected.map(Math.abs));
+      for (const [index, value] of expected.entries())
+        expect(Math.abs(value - (computed[index] ?? NaN))).toBeLessThan(0.02 * largest);
+    } else {
+      expect(computed).toBeInstanceOf(UnsupportedModelError);
+      expect((computed as Error).message).toContain('f16');
+    }
   });
 
   it('out of memory is infeasible, and the device goes on', async () => {

@@ -64,6 +64,80 @@ export function describeController(
       for (const choices of suggestions) expect(() => resolve(space, choices)).not.toThrow();
     });
 
+    check(
+      'it answers for trials that were issued before it was asked for any, and for results of trials never issued',
+      () => {
+        const controller = make({ space, seed: 12 });
+        const [foreign = {}] = make({ space, seed: 99 }).suggest(1);
+        controller.observe([trial(0, foreign, 'issued')]);
+        controller.observe([trial(7, { a: 1, b: 'w', c: 1, d: 0 })]);
+        for (const choices of controller.suggest(5)) expect(() => resolve(space, choices)).not.toThrow();
+      },
+    );
+
+    check('it goes on while nothing it asked for finishes', () => {
+      const controller = make({ space, seed: 13 });
+      const log: Choices[] = [];
+      for (let id = 0; id < 30; id++) {
+        const [choices = {}] = controller.suggest(1);
+        log.push(choices);
+        controller.observe([trial(id, choices, 'issued')]);
+      }
+      for (const choices of log) expect(() => resolve(space, choices)).not.toThrow();
+      expect(new Set(log.map((choices) => canonicalJson(choices))).size).toBeGreaterThanOrEqual(28);
+    });
+
+    check(
+      'results that come between others, in any order and some never, lead where the same results do at once',
+      () => {
+        const [mixed, whole] = [make({ space, seed: 14 }), make({ space, seed: 14 })];
+        const issued = mixed.suggest(12);
+        for (const controller of [mixed, whole])
+          controller.observe(issued.map((choices, id) => trial(id, choices, 'issued')));
+        const results = issued
+          .map((choices, id) => trial(id, choices, id % 5 === 4 ? 'infeasible' : 'ok'))
+          .slice(0, 10);
+        for (const id of [9, 0, 4, 8, 1, 3, 7, 2, 6, 5]) {
+          mixed.observe(results.slice(id, id + 1));
+          // Asking in between changes nothing.
+          mixed.suggest(2);
+        }
+        whole.observe(results);
+        expect(mixed.suggest(3)).toEqual(whole.suggest(3));
+        expect(canonicalJson(mixed.state())).toBe(canonicalJson(whole.state()));
+      },
+    );
+
+    check('asked for more than the space has, it gives as many as were asked for, all of the space', () => {
+      const small: SpaceNode = { a: oneOf([1, 2], 'a'), b: oneOf(['x', 'y', 'z'], 'b') };
+      const controller = make({ space: small, seed: 15 });
+      for (let round = 0; round < 3; round++) {
+        const suggestions = controller.suggest(9);
+        expect(suggestions).toHaveLength(9);
+        for (const choices of suggestions) expect(() => resolve(small, choices)).not.toThrow();
+        const results = suggestions.map((choices, place) => {
+          const id = `t${9 * round + place}`;
+          return { id, status: 'ok' as const, choices, fidelity: { examples: 1, seed: 0 }, reward: place };
+        });
+        controller.observe(results);
+      }
+    });
+
+    check('asked for none, it gives none', () => {
+      const controller = make({ space, seed: 16 });
+      expect(controller.suggest(0)).toEqual([]);
+      runTrials(controller, 12);
+      expect(controller.suggest(0)).toEqual([]);
+    });
+
+    check('a log that went through JSON, as a journal does, leads to the same suggestions and state', () => {
+      const [live, read] = [make({ space, seed: 17 }), make({ space, seed: 17 })];
+      const log = runTrials(live, 18, (id) => (id % 6 === 5 ? 'infeasible' : 'ok'));
+      read.observe(JSON.parse(JSON.stringify(log)) as ObservedTrial[]);
+      expect(read.suggest(4)).toEqual(live.suggest(4));
+      expect(canonicalJson(read.state())).toBe(canonicalJson(live.state()));
+    });
+
     check('suggest changes nothing: asked twice it answers the same', () => {
       const controller = make({ space, seed: 2 });
       runTrials(controller, 15);
@@ -107,6 +181,15 @@ export function describeController(
       twice.observe(log.filter(({ status }) => status === 'ok'));
       expect(twice.suggest(5)).toEqual(once.suggest(5));
       expect(canonicalJson(twice.state())).toBe(canonicalJson(once.state()));
+    });
+
+    check('a network that is told again after more examples is one trial, in its first place', () => {
+      const [told, again] = [make({ space, seed: 12 }), make({ space, seed: 12 })];
+      const log = runTrials(told, 12);
+      const finished = log.filter(({ status }) => status === 'ok');
+      again.observe(finished.map((observed) => ({ ...observed, reward: 0, fidelity: { examples: 10, seed: 0 } })));
+      again.observe(finished.toReversed());
+      expect(again.suggest(3)).toEqual(told.suggest(3));
     });
 
     check('replaying a log continues as the live controller would, and so does its compacted form', () => {

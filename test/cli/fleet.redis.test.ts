@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { canonicalJson } from '../../core/digest.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { hasRedis, RedisServer } from '../jobs/redis-server.ts';
-import { deliveredFile, jsonLines, results, tinyStudy } from './interruptions.ts';
+import { deliveredFile, eventsIn, jsonLines, results, tinyStudy } from './interruptions.ts';
 import { ridgepoint, startRidgepoint } from './ridgepoint.ts';
 
 // Measured on a device that the controller's host lacks: the worker offers the computed one under another name.
@@ -51,6 +51,34 @@ describe.skipIf(!hasRedis)('ridgepoint search --redis and ridgepoint worker', ()
       type: 'notice',
       text: expect.stringMatching(/serves train\.built-in × 2, measure\.edge-board × 1$/),
     });
+  });
+
+  it('search over rungs, and go on with the same decisions after the study was killed', async () => {
+    const cwd = folderWith({
+      ...tinyStudy,
+      search: { ...tinyStudy.search, controller: 'random', trials: 5, round: 3, examples: [32, 64] },
+    });
+    const worker = startRidgepoint(['worker', '--redis', redis.url, '--slots', '2', '--json'], cwd);
+    const search = ['search', 'tiny.yaml', '--redis', redis.url, '--json'];
+    // Once something was promoted, its trainings under way, nothing is said any more.
+    const killed = await startRidgepoint(search, cwd, (stderr, child) => {
+      if (stderr.includes('successive halving')) child.kill('SIGKILL');
+    }).ended;
+    expect(killed.code, killed.stderr).toBe(null);
+    const before = eventsIn(cwd);
+    const { code, stderr } = await ridgepoint(search, cwd);
+    expect(code, stderr).toBe(0);
+    const events = eventsIn(cwd);
+    expect(events.slice(0, before.length)).toEqual(before);
+    const answered = new Set(events.flatMap((event) => (event.type === 'outcome' ? [event.id] : [])));
+    const issued = events.flatMap((event) => (event.type === 'issued' && event.phase === 'search' ? [event] : []));
+    // None that the killed one issued was left behind by other decisions.
+    for (const { id } of issued) expect(answered).toContain(id);
+    const at = (examples: number) => issued.filter(({ fidelity }) => fidelity.examples === examples);
+    expect(at(32)).toHaveLength(5);
+    expect(at(64).length).toBeGreaterThanOrEqual(2);
+    worker.child.kill('SIGTERM');
+    expect((await worker.ended).code).toBe(0);
   });
 
   it('say what waits for whom, and end at once when interrupted', async () => {

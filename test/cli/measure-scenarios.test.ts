@@ -22,7 +22,8 @@ beforeAll(() => {
   writeFileSync(join(cwd, 'relu.onnx'), relu);
 });
 
-const measure = (...args: string[]) => ridgepoint(['measure', ...args, '--protocol', 'quick'], cwd);
+const measure = (...args: string[]) =>
+  ridgepoint(['measure', ...args, ...(args[0] === '--verify' ? [] : ['--protocol', 'quick'])], cwd);
 const json = async (...args: string[]) => {
   const { code, stdout, stderr } = await measure(...args, '--json');
   expect({ code, stderr: stderr.includes('error') }).toEqual({ code: 0, stderr: false });
@@ -112,7 +113,7 @@ describe('a ledger', () => {
 });
 
 it.each([
-  ['no model', [], /expected an ONNX file to measure, got none/],
+  ['no model', [], /expected an ONNX file, a spec or a built-in network to measure, got none/],
   ['a model to verify', ['m.onnx', '--verify'], /--verify: expected no model/],
   [
     'an unknown scenario',

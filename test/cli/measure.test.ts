@@ -51,6 +51,19 @@ describe('ridgepoint measure refuses, with what was expected and what was got,',
     ],
     ['a precision that is not the file’s', ['whole.onnx', '--precision=fp16'], 2, /expected fp32 on cpu, got fp16/],
     ['fp16 on TensorRT', ['whole.onnx', '--on=tensorrt', '--precision=fp16'], 2, /no precision flag.*trtexec/],
+    [
+      'a scaled file',
+      ['whole.onnx', '--width=2'],
+      2,
+      /whole\.onnx: expected a spec .*--width and --depth, .*got an ONNX/,
+    ],
+    [
+      'a resized file',
+      ['whole.onnx', '--resolution=64'],
+      2,
+      /whole\.onnx: expected a spec .*--resolution, got an ONNX/,
+    ],
+    ['entries without a ledger to verify', ['whole.onnx', '--entries=3'], 2, /--entries: expected --verify beside it/],
     ['int8 on TensorRT', ['whole.onnx', '--on=tensorrt', '--precision=int8'], 2, /no precision flag.*trtexec/],
   ])('%s', async (_what, args, exitCode, message) => {
     const { code, stdout, stderr } = await ridgepoint(['measure', ...args, '--protocol=quick'], cwd);
@@ -69,4 +82,20 @@ it('ridgepoint measure takes any precision that is the file’s own', async () =
   // The CPU is what others fall back to.
   expect(latencies[0]).not.toHaveProperty('placement');
   expect(readFileSync(join(cwd, 'whole.onnx'))).toHaveLength(convolutionKernel(2, 3).model.length);
+});
+
+it('ridgepoint measure takes a network by name or spec, scaled, at every batch', async () => {
+  const args = ['mobilenet-v3-small', '--width=0.5', '--resolution=32', '--batch=1,2', '--protocol=quick', '--json'];
+  const { code, stdout } = await ridgepoint(['measure', ...args], cwd);
+  expect(code).toBe(0);
+  const { latencies } = JSON.parse(stdout) as { latencies: { batch: number; p50Ms: number }[] };
+  expect(latencies).toMatchObject([{ batch: 1 }, { batch: 2 }]);
+});
+
+it('ridgepoint measure --verify refuses options that its entries answer', async () => {
+  const { code, stderr } = await ridgepoint(['measure', '--verify', '--batch=4'], cwd);
+  expect({ code, stderr }).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/--verify: expected no --batch/) as string,
+  });
 });

@@ -55,6 +55,12 @@ describe('divide', () => {
     expect(divide(labelsOf(20, 20, 20), names, { ...rules, holdout: 7 }, new Random(0)).holdout.length).toBe(7);
   });
 
+  it('takes a test split given as a number of examples, and refuses one that leaves nothing', () => {
+    const labels = labelsOf(20, 20, 20);
+    expect(divide(labels, names, { ...rules, testShare: 9 }, new Random(0)).test.length).toBe(9);
+    expect(() => divide(labels, names, { ...rules, testShare: 60 }, new Random(0))).toThrow(/testShare.*60.*got 60/);
+  });
+
   it('refuses a class with too few examples, by name', () => {
     const labels = labelsOf(20, 2, 20);
     expect(() => divide(labels, names, rules, new Random(0))).toThrow(ConfigError);

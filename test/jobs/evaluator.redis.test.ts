@@ -5,6 +5,7 @@ import { FleetEvaluator } from '../../jobs/evaluator.ts';
 import { fleetOver } from '../../jobs/fleet.ts';
 import { readOffer } from '../../jobs/offer.ts';
 import { servicesOf } from '../../jobs/services.ts';
+import { folderStore } from '../../jobs/store.ts';
 import { FolderArtefacts } from '../../study/artefacts.ts';
 import { openLatencyMeter } from '../../study/meter.ts';
 import { resolveStudy } from '../../study/study-file.ts';
@@ -14,6 +15,8 @@ import { fileFolder } from '../cases/file-folder.ts';
 import { tableSpec as spec } from './chaos/table-evaluator.ts';
 import { FleetFixture, service, storeIn } from './fleet.ts';
 import { hasRedis } from './redis-server.ts';
+
+const answer = () => Promise.resolve({ done: false, text: 'nobody asks' });
 
 describe.skipIf(!hasRedis)('over a real Redis', () => {
   const fleet = new FleetFixture();
@@ -27,10 +30,10 @@ describe.skipIf(!hasRedis)('over a real Redis', () => {
     const data = await smallData(folder);
     const { signal } = new AbortController();
     const config = resolveStudy({ study: 'case', targets: { edge: { device: 'simulated' } }, trainer }, 'case.yaml');
-    const open = { key: `case-${++made}`, measured: () => 0, config, artefacts, signal, onNotice: fleet.say };
+    const open = { key: `case-${++made}`, measured: () => 0, config, artefacts, signal, onNotice: fleet.say, answer };
     const file = withoutData ? join(folder, 'gone') : data.file;
     const meter = openLatencyMeter(config, signal);
-    const { evaluator } = await fleetOver(fleet.place, store)({ ...open, data: { ...data, file } }, meter);
+    const { evaluator } = await fleetOver(fleet.place, folderStore(store))({ ...open, data: { ...data, file } }, meter);
     fleet.closing(() => evaluator.close());
     return { evaluator, artefacts };
   });
@@ -47,7 +50,7 @@ describe.skipIf(!hasRedis)('over a real Redis', () => {
     ]);
     const data = await smallData(folder);
     const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
-    const store = new FolderArtefacts(storeIn(folder));
+    const store = folderStore(storeIn(folder));
     const at = { study: 's-1', trainer: {}, artefacts, store, capacity: () => 1, close: () => Promise.resolve() };
     const client = await fleet.client();
     return {

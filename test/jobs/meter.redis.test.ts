@@ -7,7 +7,7 @@ import type { JobClient } from '../../jobs/client.ts';
 import { fleetMeter } from '../../jobs/meter.ts';
 import { readOffer } from '../../jobs/offer.ts';
 import { servicesOf } from '../../jobs/services.ts';
-import { FolderArtefacts } from '../../study/artefacts.ts';
+import { folderStore } from '../../jobs/store.ts';
 import { candidateModel } from '../../latency/model-file.ts';
 import type { LatencyMeter } from '../../study/context.ts';
 import { openLatencyMeter } from '../../study/meter.ts';
@@ -37,7 +37,7 @@ describe.skipIf(!hasRedis)('a meter over a fleet', () => {
     const meter = fleetMeter({
       here,
       study: 'study-1',
-      store: new FolderArtefacts(storeIn(folder)),
+      store: folderStore(storeIn(folder)),
       measured: () => measured,
       protocol: 'quick',
       signal,

@@ -7,7 +7,7 @@ import { buildNetwork } from '../../models/build.ts';
 import { exportOnnx } from '../../models/export.ts';
 import { foldForInference } from '../../models/fold.ts';
 import { initialWeights } from '../../models/initialise.ts';
-import type { NetworkSpec } from '../../models/spec.ts';
+import { type ModelSpec, parseTransformerSpec } from '../../models/transformer.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { blockKinds, endKinds, networkOf } from './block-kinds.ts';
 import { everyBlock } from './fixture.ts';
@@ -30,13 +30,21 @@ for path in sys.argv[1:]:
     print(json.dumps({v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}))
 `;
 
+const transformer = (changes: object): ModelSpec =>
+  parseTransformerSpec(
+    { kind: 'transformer', vocabulary: 9, context: 5, layers: 2, width: 8, heads: 2, ...changes },
+    'test',
+  );
+
 describe.skipIf(python === undefined)('the ONNX checker', () => {
   const folder = fileFolder();
 
-  it('accepts an exported file of every kind of block, stem and head, and infers the shapes that it was built with', () => {
-    const specs: NetworkSpec[] = [
+  it('accepts an exported file of every kind of block, stem and head, and of transformers, and infers the shapes that it was built with', () => {
+    const specs: ModelSpec[] = [
       everyBlock,
       ...[...blockKinds, ...endKinds].flatMap((kind) => [networkOf(kind, 12), networkOf(kind, 15)]),
+      transformer({ biases: true }),
+      transformer({ gated: true, norm: 'rms-norm', tiedHead: false }),
     ];
     const graphs = specs.map((spec) => {
       const graph = buildNetwork(spec, 'batch');

@@ -1,32 +1,25 @@
 import * as fc from 'fast-check';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
+import { profiled } from '../../accelerators/runtime-profile.ts';
 import { agreement } from '../../latency/calibration.ts';
 import { randomInputs } from '../../latency/inputs.ts';
-import { readKernelTimes } from '../../latency/kernel-times.ts';
+import { kernelTimesOf } from '../../latency/kernel-times.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { type Fusion, onnxGraphOf, readKernels } from '../../models/kernels.ts';
 import { type NetworkSpec, networkSpecSchema, parseNetworkSpec } from '../../models/spec.ts';
 import { applyMultipliers } from '../../scaling/apply.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
 import { networkModel } from '../../study/calibration-networks.ts';
-import { fileFolder } from '../cases/file-folder.ts';
 import { arbitrarySpec } from './arbitrary-spec.ts';
 import { blockKinds, endKinds, networkOf } from './block-kinds.ts';
 
-const folder = fileFolder();
-
 /** What the runtime itself says it ran. */
 async function ranKernels(model: Uint8Array, batch: number) {
-  const into = mkdtempSync(join(folder, 'profile-'));
-  const session = await onnxRuntimeAccelerator('cpu').open(model, { threads: 1, profilePrefix: join(into, 'p') });
-  await session.run(randomInputs(session.inputs, batch));
-  await session.close();
-  const text = readFileSync(join(into, readdirSync(into)[0] as string), 'utf8');
-  rmSync(into, { recursive: true });
-  return readKernelTimes(text, 0).map(({ key, count, ms }): [string, number, number] => [key, count, ms]);
+  const profile = await profiled(onnxRuntimeAccelerator('cpu'), model, { threads: 1 }, async (session) => {
+    await session.run(randomInputs(session.inputs, batch));
+  });
+  return kernelTimesOf(profile, 0).map(({ key, count, ms }): [string, number, number] => [key, count, ms]);
 }
 
 const programOf = (spec: NetworkSpec, batch: number, fusion: Fusion) =>

@@ -2,12 +2,15 @@ import { Random } from '../../core/random.ts';
 import type { Latency } from '../../latency/latency.ts';
 import type { NetworkCount } from '../../models/counts.ts';
 import { parseNetworkSpec, type NetworkSpec } from '../../models/spec.ts';
+import { deviceFront, deviceTransfer } from '../../search/regret.ts';
 import type {
+  AcrossTargets,
   ElasticitySummary,
   FamilySummary,
   MemberSummary,
   OverSeeds,
   PredictionSummary,
+  SharedMemberSummary,
   StudySummary,
   TargetSummary,
   TrialSummary,
@@ -108,6 +111,7 @@ export function member(
     divergedSeeds: 0,
     latency: latency(p50Ms),
     limitMet: null,
+    chosenFrom: [],
     ...overrides,
   };
 }
@@ -157,6 +161,7 @@ export function studySummary(options: FixtureOptions = {}): StudySummary {
     phaseS: finished ? { search: 74.1, scale: 31.6, allocate: 0.4, train: 41.7, deliver: 17.9 } : { search: 41.2 },
     trainS: finished ? 118.2 : 30.1,
     measureS: finished ? 36.5 : 8.2,
+    deviceHours: { spent: 0.043, budget: null, byPhase: { search: 0.043 } },
     data: {
       name: 'rendered-64',
       classes: 10,
@@ -182,7 +187,10 @@ export function studySummary(options: FixtureOptions = {}): StudySummary {
         }
       : null,
     trials,
+    rungs: [],
     targets: names.map((name, index) => (finished ? target(name, index, members, seeds, rules) : emptyTarget(name))),
+    proxyAudit: { proxies: [], seedSd: null, zeroCost: null },
+    acrossTargets: targets === 1 ? null : acrossTargets(names, trials, finished),
     warnings: finished
       ? [
           'cpu 4x: latency is unstable, its interval is 6.1 % wide',
@@ -190,6 +198,45 @@ export function studySummary(options: FixtureOptions = {}): StudySummary {
         ]
       : [],
     finished,
+  };
+}
+
+/** What the targets have in common: the search's trials, and one shared network. */
+function acrossTargets(names: readonly string[], trials: readonly TrialSummary[], finished: boolean): AcrossTargets {
+  const known = trials.flatMap(({ id, accuracy, latencyMs }) => {
+    const latencies = names.flatMap((name) => latencyMs[name] ?? []);
+    return accuracy !== undefined && latencies.length === names.length ? [{ id, accuracy, latencies }] : [];
+  });
+  return {
+    networks: known.length,
+    fronts: Object.fromEntries(
+      names.map((name, device) => [name, deviceFront(known, device).flatMap((index) => known[index]?.id ?? [])]),
+    ),
+    transfer: known.length > 0 ? deviceTransfer(known) : [],
+    shared: finished ? [sharedMember(names)] : [],
+    unshared: finished ? ['4x'] : [],
+  };
+}
+
+function sharedMember(names: readonly string[]): SharedMemberSummary {
+  return {
+    name: '2x',
+    spec: spec(24, 2, 48),
+    count: count(0.82),
+    testAccuracy: overSeeds(0.641, 0.652, 0.648),
+    holdoutAccuracy: overSeeds(0.65, 0.655, 0.651),
+    delivered: { seed: 2, testAccuracy: 0.652, holdoutAccuracy: 0.655 },
+    divergedSeeds: 0,
+    files: ['shared/2x/model.onnx'],
+    targets: names.map((target, index) => ({
+      target,
+      size: '2x',
+      targetMs: 0.82 * (index + 1),
+      latency: latency(0.79 * (index + 1)),
+      limitMet: index === 0 ? null : false,
+      regret: 0.012 * index,
+      ownTestAccuracy: 0.655 + 0.01 * index,
+    })),
   };
 }
 
@@ -224,7 +271,16 @@ export const elasticity: ElasticitySummary = {
 };
 
 function emptyTarget(name: string): TargetSummary {
-  return { name, device: 'cpu', ...unpredicted, batch: 1, threads: 1, limit: { percentile: 50, ms: 2 }, lines: [] };
+  return {
+    name,
+    device: 'cpu',
+    ...unpredicted,
+    batch: 1,
+    settings: [],
+    threads: 1,
+    limit: { percentile: 50, ms: 2 },
+    lines: [],
+  };
 }
 
 function target(name: string, index: number, members: 1 | 3, seeds: 1 | 3, rules: number): TargetSummary {
@@ -285,6 +341,7 @@ function target(name: string, index: number, members: 1 | 3, seeds: 1 | 3, rules
     device: index === 0 ? 'cpu' : 'cpu-2',
     ...unpredicted,
     batch: 1,
+    settings: [],
     threads: 1,
     limit: { percentile: 50, ms: 2 * slower },
     lines,

@@ -26,6 +26,27 @@ describe('closing table', () => {
     expect(summaryTable(studySummary({ finished: false }))).not.toContain('family/');
   });
 
+  it('says how many networks each rung of a search had, and how many went on', () => {
+    const rungs = [
+      {
+        examples: 2000,
+        trials: ['t0001', 't0002', 't0003'],
+        trained: 2,
+        promoted: ['t0001'],
+        trainS: 90,
+        rankCorrelation: 0.75,
+      },
+      { examples: 6000, trials: ['t0004'], trained: 1, promoted: [], trainS: 60, rankCorrelation: null },
+    ];
+    const text = summaryTable({ ...studySummary(), rungs });
+    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(90);
+    const flowing = text.replaceAll(/\s+/g, ' ');
+    expect(flowing).toContain(
+      "rung of 2 000 examples: 2 of 3 networks trained in 1 min 30 s, 1 went on; among these, its ranks correlate 0.75 with the next rung's",
+    );
+    expect(flowing).toMatch(/rung of 6 000 examples: 1 of 1 network trained in 1 min 00 s /);
+  });
+
   it('says where latencies are from, and how far prediction was off', () => {
     const summary = studySummary();
     const targets = summary.targets.map((target) => ({ ...target, prediction }));

@@ -30,4 +30,49 @@ describe('the accuracy surrogate', () => {
     expect(predict({ depth: 8, width: 5, resolution: 3 }).accuracy).toBeLessThanOrEqual(1);
     expect(fitAccuracy([{ multipliers: unseen, accuracy: 1 }]).predict(unseen).logit).toBeLessThan(8);
   });
+
+  test('predicts unseen scalings better with trainings at another fidelity than without them', () => {
+    const random = new Random('fidelity');
+    let [without, withThem] = [0, 0];
+    for (let draw = 0; draw < 20; draw++) {
+      const slopes = {
+        depth: 0.5 * random.uniform(),
+        width: 0.7 * random.uniform(),
+        resolution: 0.9 * random.uniform(),
+      };
+      const truth = ({ depth, width, resolution }: Multipliers) =>
+        0.3 +
+        slopes.depth * Math.log(depth) +
+        slopes.width * Math.log(width) +
+        slopes.resolution * Math.log(resolution);
+      const trained = (multipliers: Multipliers, level: number) =>
+        1 / (1 + Math.exp(-(truth(multipliers) + level + 0.05 * random.normal())));
+      const known = design.slice(0, 3).map((multipliers) => ({ multipliers, accuracy: trained(multipliers, 0) }));
+      const lower = design.map((multipliers) => ({
+        multipliers,
+        accuracy: trained(multipliers, -0.6),
+        examplesRatio: 0.3,
+      }));
+      const error = (observations: Parameters<typeof fitAccuracy>[0]) =>
+        design
+          .slice(3)
+          .reduce((sum, each) => sum + (fitAccuracy(observations).predict(each).logit - truth(each)) ** 2, 0);
+      without += error(known);
+      withThem += error([...known, ...lower]);
+    }
+    expect(withThem).toBeLessThan(0.5 * without);
+  });
+
+  test('learns from other networks how accuracy grows, not where it stands', () => {
+    const others = design.map((multipliers) => ({
+      multipliers,
+      accuracy: accuracyOf(multipliers) * 0.8,
+      isOther: true,
+    }));
+    const anchor = { multipliers: { depth: 1, width: 1, resolution: 1 }, accuracy: 0.6 };
+    const alone = fitAccuracy([anchor]);
+    const informed = fitAccuracy([anchor, ...others]);
+    expect(informed.predict(anchor.multipliers).accuracy).toBeCloseTo(0.6, 1);
+    expect(informed.predict(unseen).logitSd).toBeLessThan(alone.predict(unseen).logitSd);
+  });
 });

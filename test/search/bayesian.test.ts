@@ -65,15 +65,19 @@ const infeasible = (part: readonly ObservedTrial[]) => part.filter(({ status }) 
 const identity = (choices: Choices) => canonicalJson(tags.slice(0, 4).map((tag) => choices[tag] ?? null));
 
 describe('Bayesian search', () => {
-  test('finds in 40 trials a larger front than random search does in 120', () => {
-    for (const seed of [1, 2, 3])
-      expect(volume(search(new BayesianSearch({ space, seed, objectives }), 40, measured))).toBeGreaterThan(
+  test('finds in 40 trials a larger front than random search does in 120 (6 of 8 searches, false alarm below 1e-2)', () => {
+    // Were it random search, the larger front would be that of the 40 in one of four cases: P(at least 6 of 8) = 4e-3.
+    const wins = [1, 2, 3, 4, 5, 6, 7, 8].filter(
+      (seed) =>
+        volume(search(new BayesianSearch({ space, seed, objectives }), 40, measured)) >
         volume(search(new RandomSearch({ space, seed }), 120, measured)),
-      );
+    );
+    expect(wins.length).toBeGreaterThanOrEqual(6);
   });
 
   test('learns what is infeasible: a region that breaks a limit is left alone', () => {
     const trials = search(new BayesianSearch({ space, seed: 1 }), 40, limited);
+    // At random half of the last 15 would be: P(at most 2) = 4e-3.
     expect(infeasible(trials.slice(0, 10))).toBeGreaterThanOrEqual(3);
     expect(infeasible(trials.slice(25))).toBeLessThanOrEqual(2);
   });
@@ -98,6 +102,7 @@ describe('Bayesian search', () => {
       status: 'ok',
       metrics: { ...metricsOf(choices), bytes: Number(choices['x9']) },
     }));
+    // At random a quarter of the 20: P(more than half) = 4e-3.
     const late = trials.slice(10).map(({ metrics }) => metrics?.['bytes'] ?? 9);
     expect(late.filter((bytes) => bytes === 0).length).toBeGreaterThan(late.length / 2);
   });

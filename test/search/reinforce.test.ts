@@ -62,17 +62,20 @@ describe('REINFORCE', () => {
     expect(() => new Reinforce({ space, seed: 1, baselineDecay: 1 })).toThrow(RangeError);
   });
 
-  test('the policy settles on the best option of a noisy problem', () => {
-    const controller = new Reinforce({
-      space: { a: oneOf([0, 1, 2, 3], 'a'), b: oneOf([0, 1, 2, 3, 4, 5, 6, 7], 'b') },
-      seed: 3,
-    });
-    const noise = new Random('noise');
-    for (let id = 0; id < 150; id++) {
-      const [choices = {}] = controller.suggest(1);
-      const reward = (choices['a'] === 2 ? 1 : 0) + 0.3 * noise.normal();
-      controller.observe([{ id: `${id}`, status: 'ok', choices, fidelity, reward }]);
+  test('the policy settles on the best option of noisy problems (5 of 5, false alarm below 1e-3)', () => {
+    // Without a best option the policy settles too, on what noise favours: on this one in 10 of 60 searches, so in 5 of 5 with 1e-4.
+    for (const seed of [1, 2, 3, 4, 5]) {
+      const controller = new Reinforce({
+        space: { a: oneOf([0, 1, 2, 3], 'a'), b: oneOf([0, 1, 2, 3, 4, 5, 6, 7], 'b') },
+        seed,
+      });
+      const noise = new Random('noise').child(seed);
+      for (let id = 0; id < 150; id++) {
+        const [choices = {}] = controller.suggest(1);
+        const reward = (choices['a'] === 2 ? 1 : 0) + 0.3 * noise.normal();
+        controller.observe([{ id: `${id}`, status: 'ok', choices, fidelity, reward }]);
+      }
+      expect(policyOf(controller)['a']?.[2]).toBeGreaterThan(0.8);
     }
-    expect(policyOf(controller)['a']?.[2]).toBeGreaterThan(0.8);
   });
 });

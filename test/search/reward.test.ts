@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { rewardOf, rewardSchema } from '../../search/reward.ts';
+import { meanOverCosts, rewardOf, rewardSchema } from '../../search/reward.ts';
 
 const at = (kind: string, accuracy: number, latencyMs: number, extra: object = {}): number =>
   rewardOf(rewardSchema.parse({ kind, costs: [{ metric: 'latencyMs.cpu', target: 10, ...extra }] }), {
@@ -59,5 +59,27 @@ describe('rewards', () => {
   test('rewards for being slow are refused', () => {
     const costs = [{ metric: 'x', target: 1, weight: 0.1 }];
     expect(rewardSchema.safeParse({ kind: 'absolute', costs }).success).toBe(false);
+  });
+});
+
+describe('a reward over several targets', () => {
+  const metrics = { accuracy: 0.8, 'latencyMs.a': 7, 'latencyMs.b': 90, 'latencyMs.c': 2 };
+  const costs = ['a', 'b', 'c'].map((name) => ({ metric: `latencyMs.${name}`, target: 10 }));
+  const alone = (kind: string) => costs.map((cost) => rewardOf(rewardSchema.parse({ kind, costs: [cost] }), metrics));
+  const together = (kind: string) => rewardOf(meanOverCosts(rewardSchema.parse({ kind, costs })), metrics);
+
+  test.each(['product', 'hard-capped'])('%s: it is the geometric mean of the targets’ own', (kind) => {
+    expect(together(kind)).toBeCloseTo(alone(kind).reduce((all, one) => all * one, 1) ** (1 / 3), 12);
+  });
+
+  test.each(['absolute', 'one-sided'])('%s: it is the mean of the targets’ own', (kind) => {
+    expect(together(kind)).toBeCloseTo(alone(kind).reduce((all, one) => all + one, 0) / 3, 12);
+  });
+
+  test('with one target it is that target’s', () => {
+    for (const kind of ['product', 'hard-capped', 'absolute', 'one-sided']) {
+      const reward = rewardSchema.parse({ kind, costs: [{ metric: 'latencyMs.a', target: 10 }] });
+      expect(meanOverCosts(reward)).toEqual(reward);
+    }
   });
 });

@@ -62,6 +62,38 @@ describe('a table of results', () => {
     expect(identity(choices)).toBe(identity({ ...choices, edge01: 'none', edge13: 'none', edge03: 'skip_connect' }));
   });
 
+  test('a metric may be a number divided by a column', () => {
+    const metrics = { accuracy: 'top1', 'latencyMs.gpu': { column: 'ms', scale: 1000, inverse: true } };
+    expect(read('depth,op,top1,ms\n2,a,1,250\n', { metrics, cost: undefined }).rows[0]?.metrics).toEqual({
+      accuracy: 1,
+      'latencyMs.gpu': 4,
+    });
+    expect(() => read('depth,op,top1,ms\n2,a,1,0\n', { metrics, cost: undefined })).toThrow(/row 1: ms: .* got 0/);
+  });
+
+  test('rows of one key are refused, or averaged where each has a value', () => {
+    const text = 'depth,op,top1,ms,s\n2,a,50,1,2\n2,a,60,,4\n3,a,70,5,6\n';
+    expect(() => read(text)).toThrow(/row 2: expected every key once.*repeated: mean/);
+    const { rows } = read(text, { repeated: 'mean' });
+    expect(rows).toHaveLength(2);
+    expect(rows[0]?.costS).toBe(3);
+    expect(rows[0]?.metrics['accuracy']).toBeCloseTo(0.55, 12);
+    expect(rows[0]?.metrics['latencyMs.gpu']).toBe(1);
+  });
+
+  test('where the search is over the rows alone, its members are the points of the rows', () => {
+    expect(readTable(config, 'table', folder).members).toBeUndefined();
+    const { members } = readTable({ ...config, absent: 'nearest' }, 'table', folder);
+    expect(members?.list).toEqual([
+      { depth: 2, op: 'conv' },
+      { depth: 10, op: 'conv' },
+      { depth: 2, op: 'pool' },
+    ]);
+    expect(() => readTable({ ...config, key: 'depth', absent: 'nearest' }, 'nas-bench-201', folder)).toThrow(
+      /absent: expected infeasible with nas-bench-201/,
+    );
+  });
+
   test('says which column, row or file is wrong', () => {
     expect(() => read('depth,op,top1,ms,s\n2,conv,50,fast,1\n')).toThrow(/row 1: ms: expected a number, got "fast"/);
     expect(() => read('depth,op,top1,ms,s\n2,a,1,1,1\n2.0,a,2,2,2\n')).toThrow(InvalidFileError);

@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { EnvironmentError, InterruptedError } from '../../core/errors.ts';
 import type { EventOf, EventType, JournalEvent } from '../../study/events.ts';
+import { failuresOf } from '../../study/failure-logs.ts';
 import { journalPath } from '../../study/journal.ts';
+import { StudyRecord } from '../../study/record.ts';
 import { runStudy } from '../../study/study.ts';
 import { resolveStudy } from '../../study/study-file.ts';
 import { fileFolder } from '../cases/file-folder.ts';
@@ -118,6 +120,20 @@ describe('a study with the user’s own trainer', () => {
       't0002 3',
     ]);
     expect(outcomes[0]?.outcome).toMatchObject({ status: 'failed', code: 'command-exit', retry: true });
+    // It took its time, which is charged.
+    expect(outcomes[0]?.outcome).toMatchObject({ spentS: expect.any(Number) });
+    expect(StudyRecord.replay(eventsOf(folder)).spending.hours).toBeGreaterThan(0);
+
+    const failures = failuresOf(eventsOf(folder), folder, 't0002');
+    expect(failures.map(({ trial, attempt, code }) => `${trial} ${attempt} ${code}`)).toEqual([
+      't0002 1 command-exit',
+      't0002 2 command-exit',
+      't0002 3 command-exit',
+    ]);
+    expect(failures[0]?.logs.map(({ path }) => path)).toHaveLength(3);
+    for (const { path, text } of failures[0]?.logs ?? []) expect(readFileSync(path, 'utf8')).toBe(text);
+    expect(failuresOf(eventsOf(folder), folder)).toHaveLength(6);
+    expect(() => failuresOf(eventsOf(folder), folder, 't9')).toThrow(/expected a trial of the study .*got t9/);
   });
 });
 
@@ -173,7 +189,7 @@ describe('commands in a study file', () => {
     [{ targets: { a: { command: 'gpu' } } }, 'targets.a.command: expected a command among none, got "gpu"'],
     [{ targets: { a: { device: 'command:gpu' } } }, 'targets.a.device: expected a command among none, got "gpu"'],
     [{ targets: { a: { command: ['run'] } } }, '{request}'],
-    [{ targets: { a: { device: 'cpu', precision: 'fp16' } } }, 'targets.a.precision: expected fp32 on cpu, got fp16'],
+    [{ targets: { a: { device: 'cpu', precision: 'bf16' } } }, 'targets.a.precision: expected fp32 on cpu, got bf16'],
     [
       { trainer: { command: argv, learningRate: 1 } },
       'expected only params and parallel beside a command, got also learningRate',

@@ -9,6 +9,7 @@ import type { StudyContext } from '../../study/context.ts';
 import { evaluateAll } from '../../study/evaluate.ts';
 import { Journal, journalPath } from '../../study/journal.ts';
 import { StudyRecord } from '../../study/record.ts';
+import { systemClock } from '../../core/clock.ts';
 import { resolveStudy } from '../../study/study-file.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { tableSpec as spec } from '../jobs/chaos/table-evaluator.ts';
@@ -25,7 +26,7 @@ async function evaluateEight(evaluator: Pick<Evaluator, 'slots' | 'inFlight' | '
   const targets = { edge: { device: 'simulated' } };
   const config = resolveStudy({ study: 'x', targets, failures: { stopAfterFirst: 1 } }, 'x.yaml');
   const { signal } = new AbortController();
-  const context = { config, record, evaluator, signal, onProgress: () => {}, onNotice: () => {} };
+  const context = { config, record, evaluator, clock: systemClock, signal, onProgress: () => {}, onNotice: () => {} };
   const trials = Array.from({ length: 8 }, (_, index) =>
     record.issue({
       phase: 'search',

@@ -22,6 +22,8 @@ export interface FakeEvaluatorOptions {
   readonly data: DataDescription;
   readonly artefacts: FolderArtefacts;
   readonly slots?: number;
+  /** As a queue has it; without it there is none. */
+  readonly inFlight?: number;
   /** Moved on by the pretended training time. */
   readonly clock?: SimulatedClock;
   /** Answers instead, where it has an answer; `call` counts from 1. */
@@ -43,12 +45,14 @@ const scores = new Map<string, Promise<Score>>();
  */
 export class FakeEvaluator implements Evaluator {
   readonly slots: number;
+  readonly inFlight?: number;
   /** Ids of the trials it was asked about, in order. */
   readonly calls: string[] = [];
   readonly #options: FakeEvaluatorOptions;
 
   constructor(options: FakeEvaluatorOptions) {
     this.slots = options.slots ?? 1;
+    if (options.inFlight !== undefined) this.inFlight = options.inFlight;
     this.#options = options;
   }
 

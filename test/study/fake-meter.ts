@@ -1,22 +1,25 @@
 import type { Latency } from '../../latency/latency.ts';
+import type { ProtocolPreset } from '../../latency/protocol.ts';
 import { type NetworkSpec, specDigest } from '../../models/spec.ts';
 import type { LatencyMeter } from '../../study/context.ts';
 import type { TargetConfig } from '../../study/study-file.ts';
+
+/** Milliseconds of a network; `call` counts from 1, `protocol` is what was asked for. */
+type FakeLatency = (spec: NetworkSpec, call: number, target: TargetConfig, protocol?: ProtocolPreset) => number;
 
 /** A meter that measures nothing: the latency of a network is what a function says it is. */
 export class FakeMeter implements LatencyMeter {
   /** Digests of the networks it was asked about, in order. */
   readonly calls: string[] = [];
-  readonly #latencyMs: (spec: NetworkSpec, call: number) => number;
+  readonly #latencyMs: FakeLatency;
 
-  /** @param latencyMs `call` counts from 1. */
-  constructor(latencyMs: (spec: NetworkSpec, call: number) => number) {
+  constructor(latencyMs: FakeLatency) {
     this.#latencyMs = latencyMs;
   }
 
-  measureSpec(spec: NetworkSpec, target: TargetConfig): Promise<Latency> {
+  measureSpec(spec: NetworkSpec, target: TargetConfig, protocol?: ProtocolPreset): Promise<Latency> {
     this.calls.push(specDigest(spec));
-    return Promise.resolve(this.#record(this.#latencyMs(spec, this.calls.length), target));
+    return Promise.resolve(this.#record(this.#latencyMs(spec, this.calls.length, target, protocol), target));
   }
 
   measureFile(path: string, target: TargetConfig, spec: NetworkSpec | null): Promise<Latency> {

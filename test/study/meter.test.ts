@@ -104,3 +104,13 @@ it('computes what is simulated, and enters it nowhere', async () => {
   await expect(meter.measureSpec(spec, target('none'))).resolves.toMatchObject({ source: 'predicted' });
   expect([asked.length, ledger.entries.length]).toEqual([0, 0]);
 });
+
+describe('a network that is measured thoroughly', () => {
+  it('is known well enough by the percentile of the limit; in a search, and without a limit, by the median', async () => {
+    const { meter, asked } = meterOn(undefined);
+    await meter.measureSpec(spec, target('tail'), 'thorough');
+    await meter.measureSpec(spec, target('tail'));
+    await meter.measureSpec(spec, target('median'), 'thorough');
+    expect(asked.map(({ percentile }) => percentile)).toEqual([99, 50, 50]);
+  });
+});

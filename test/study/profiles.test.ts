@@ -102,7 +102,7 @@ describe('the profiles of a study', () => {
     [{ device: 'tpu-v5e', profile: 't4' }, /targets\.tpu\.profile: expected none, for tpu-v5e is a profile, got t4/],
     [{ device: 'cpu', allow: 'predicted' }, /targets\.tpu\.allow: expected a profile that it is for, got none/],
     [{ device: 'cpu', allow: 'everything' }, /targets\.tpu\.allow/],
-    [{ device: 'cpu', profile: 't4', precision: 'fp16' }, /targets\.tpu\.precision: expected fp32 on cpu, got fp16/],
+    [{ device: 'cpu', profile: 't4', precision: 'int8' }, /targets\.tpu\.precision: expected fp32 on cpu, got int8/],
   ])('have keys that agree with each other: %j', (target, message) => {
     expect(() => withTarget(target)).toThrow(message);
   });

@@ -1,4 +1,4 @@
-import { appendFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { SimulatedClock } from '../../core/clock.ts';
@@ -8,23 +8,7 @@ import type { EventPayload, JournalEvent } from '../../study/events.ts';
 import { Journal, journalPath } from '../../study/journal.ts';
 import { StudyBusyError } from '../../study/lease.ts';
 import type { StudyConfig } from '../../study/study-file.ts';
-import { eventsOf, newFolder, runFake, smallStudy, story } from './small-study.ts';
-
-/** A copy of a study's folder whose journal ends after `count` events, and in the middle of the next. */
-function killedAfter(folder: string, count: number): string {
-  const copy = newFolder();
-  cpSync(folder, copy, { recursive: true });
-  const lines = readFileSync(journalPath(folder), 'utf8').split('\n');
-  writeFileSync(
-    journalPath(copy),
-    lines
-      .slice(0, count)
-      .map((line) => `${line}\n`)
-      .join(''),
-  );
-  appendFileSync(journalPath(copy), lines[count]?.slice(0, Math.floor(lines[count].length / 2)) ?? '');
-  return copy;
-}
+import { eventsOf, killedAfter, newFolder, runFake, smallStudy, story } from './small-study.ts';
 
 /** Resumes, and stops where delivery begins: what comes before it takes no child process. */
 async function resumeUntilDelivery(config: StudyConfig, folder: string, slots: number): Promise<readonly string[]> {

@@ -5,7 +5,7 @@ import { stringify } from 'yaml';
 import { type NetworkSpec, specDigest } from '../../models/spec.ts';
 import { realisedMultipliers } from '../../scaling/apply.ts';
 import type { EventOf, JournalEvent } from '../../study/events.ts';
-import { elasticityId } from '../../study/scale-phase.ts';
+import { elasticityId } from '../../study/scalings.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { smallBase } from '../scaling/base.ts';
 import { FakeMeter } from './fake-meter.ts';
@@ -27,7 +27,7 @@ async function scaled(
     base: basePath,
     targets: { edge: { device: 'cpu' } },
     family: { edge: ['1x', ...grown] },
-    scale: { trials, round: 1, examples: 100, finalists: 1 },
+    scale: { trials, round: 1, examples: 100, finalists: 1, seeds: 1 },
     final: { examples: 200, seeds: 1, baselines: [] },
   });
   let isDesigned = false;

@@ -1,3 +1,4 @@
+import { appendFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InterruptedError } from '../../core/errors.ts';
@@ -89,4 +90,20 @@ export function story(events: readonly JournalEvent[]): object[] {
     if (event.type === 'study') return [];
     return [event.type === 'measured' ? { ...event, seconds: 0 } : event];
   });
+}
+
+/** A copy of a study's folder whose journal ends after `count` events, and in the middle of the next. */
+export function killedAfter(folder: string, count: number): string {
+  const copy = newFolder();
+  cpSync(folder, copy, { recursive: true });
+  const lines = readFileSync(journalPath(folder), 'utf8').split('\n');
+  writeFileSync(
+    journalPath(copy),
+    lines
+      .slice(0, count)
+      .map((line) => `${line}\n`)
+      .join(''),
+  );
+  appendFileSync(journalPath(copy), lines[count]?.slice(0, Math.floor(lines[count].length / 2)) ?? '');
+  return copy;
 }

@@ -43,7 +43,7 @@ describe('study file', () => {
       /within the limit of 1 ms, got 2ms/,
     ],
     [
-      { study: 'x', targets: { a: { device: 'cpu', precision: 'fp16' } } },
+      { study: 'x', targets: { a: { device: 'cpu', precision: 'int8' } } },
       /targets\.a\.precision: expected fp32 on cpu/,
     ],
     [

@@ -1,14 +1,16 @@
 import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
 import type { TensorValue } from '../../accelerators/accelerator.ts';
 import { Random } from '../../core/random.ts';
-import type {
-  Graph,
-  GraphNode,
-  OperatorAttributes,
-  Parameter,
-  ParameterRole,
-  Pads,
-  TensorType,
+import {
+  type DataType,
+  elements,
+  type Graph,
+  type GraphNode,
+  type OperatorAttributes,
+  type Parameter,
+  type ParameterRole,
+  type Pads,
+  type TensorType,
 } from '../../models/graph.ts';
 import { encodeOnnx } from '../../models/onnx.ts';
 import { samePads } from '../../models/shapes.ts';
@@ -189,7 +191,9 @@ export function draw(graph: Graph, random: Random): Drawn {
     const length = shape.reduce((product, extent) => product * extent, 1);
     values.set(name, { shape, data: Float64Array.from(Float32Array.from({ length }, value)) });
   };
-  for (const { name, shape } of graph.inputs) fill(name, shape as readonly number[], () => random.normal());
+  const tokens = graph.parameters.find(({ role }) => role === 'embedding')?.shape[0] ?? 0;
+  for (const { name, dtype, shape } of graph.inputs)
+    fill(name, shape as readonly number[], () => (dtype === 'int64' ? random.integer(tokens) : random.normal()));
   for (const { name, shape, role } of graph.parameters) {
     const base = role === 'scale' ? 1 : 0;
     fill(name, shape, () => base + 0.5 * random.normal());
@@ -197,8 +201,8 @@ export function draw(graph: Graph, random: Random): Drawn {
   for (const { name, shape, rate } of training.masks)
     fill(name, shape, () => (random.uniform() < rate ? 0 : 1 / (1 - rate)));
   const logits = training.tensors.get(graph.outputs[0] as string) as TensorType;
-  const [batch, classes] = logits.shape as readonly [number, number];
-  const labels = Array.from({ length: batch }, () => random.integer(classes));
+  const classes = logits.shape.at(-1) as number;
+  const labels = Array.from({ length: elements(logits.shape) / classes }, () => random.integer(classes));
   return { values, loss: { labels, classes, labelSmoothing: 0.1 } };
 }
 
@@ -219,23 +223,29 @@ export async function runLowered(
       [stepNames.parameters]: { dtype: 'float32', dims: [flat.length], data: parameters },
     };
     for (const { name, dtype, shape } of model.inputs)
-      if (dtype === 'float32' && feeds[name] === undefined)
-        feeds[name] = {
-          dtype,
-          dims: shape as number[],
-          data: Float32Array.from(values.get(name)?.data as Float64Array),
-        };
+      if (feeds[name] === undefined)
+        feeds[name] = fed(dtype as DataType, shape as number[], values.get(name)?.data as Float64Array);
     return await session.run(feeds);
   } finally {
     await session.close();
   }
 }
 
-/** One-hot rows. */
-export function targetFeed(labels: readonly number[], classes: number): TensorValue {
+function fed(dtype: DataType, dims: readonly number[], data: Float64Array): TensorValue {
+  return dtype === 'int64'
+    ? { dtype, dims, data: BigInt64Array.from(data, BigInt) }
+    : { dtype: 'float32', dims, data: Float32Array.from(data) };
+}
+
+/** One-hot rows. @param dims the logits' extents; `[labels, classes]` unless given. */
+export function targetFeed(
+  labels: readonly number[],
+  classes: number,
+  dims: readonly number[] = [labels.length, classes],
+): TensorValue {
   const data = new Float32Array(labels.length * classes);
   labels.forEach((label, row) => (data[row * classes + label] = 1));
-  return { dtype: 'float32', dims: [labels.length, classes], data };
+  return { dtype: 'float32', dims, data };
 }
 
 /** How far a lowering is from the reference. */
@@ -257,7 +267,9 @@ export async function loweredGradients(
   const { labels, classes, labelSmoothing } = loss;
   const training = differentiate(graph, { kind: 'softmax-cross-entropy', labelSmoothing, targets: 'target' });
   const lowered = lowerGradients(training, lowering);
-  const outputs = await runLowered(lowered, values, { target: targetFeed(labels, classes) });
+  const outputs = await runLowered(lowered, values, {
+    target: targetFeed(labels, classes, training.tensors.get('target')?.shape as readonly number[]),
+  });
   const gradients = unpackParameters(lowered.flat, outputs[stepNames.gradients]?.data as Float32Array);
   return { loss: outputs[stepNames.loss]?.data[0] as number, gradients };
 }

@@ -108,7 +108,22 @@ function forwardNode(node: GraphNode, inputs: Tensor64[], shape: readonly number
     case 'flatten':
       return { shape, data: x.data };
     case 'dense':
-      return dense(x, second, third);
+      return dense(x, second, third, shape, node.attributes.transposed ?? false);
+    case 'embedding': {
+      const width = shape.at(-1) as number;
+      const value = (index: number) => at(second, at(x, Math.floor(index / width)) * width + (index % width));
+      return { shape, data: Float64Array.from({ length: size(shape) }, (_, index) => value(index)) };
+    }
+    case 'add-positions':
+      return map(x, (value, index) => value + at(second, index % second.data.length));
+    case 'layer-norm':
+      return layerNorm(x, second, third, node.attributes);
+    case 'gelu':
+      return map(x, (value) => value * normalDistribution(value));
+    case 'multiply':
+      return map(x, (value, index) => value * at(second, index));
+    case 'causal-attention':
+      return attention(x, second, third, node.attributes.heads);
     case 'drop': {
       const mask = known.get(`${node.name}.mask`) as Tensor64;
       const each = x.data.length / mask.data.length;
@@ -229,22 +244,83 @@ export function batchStatistics(x: Tensor64) {
   return { means, variances, channelOf, count };
 }
 
-function dense(x: Tensor64, weight: Tensor64, bias: Tensor64): Tensor64 {
-  const [batch, inputs] = x.shape as [number, number];
-  const outputs = weight.shape[1] as number;
-  const data = Float64Array.from({ length: batch * outputs }, (_, index) => {
+function dense(
+  x: Tensor64,
+  weight: Tensor64,
+  bias: Tensor64 | undefined,
+  shape: readonly number[],
+  transposed: boolean,
+): Tensor64 {
+  const inputs = x.shape.at(-1) as number;
+  const outputs = shape.at(-1) as number;
+  const data = Float64Array.from({ length: size(shape) }, (_, index) => {
     const [row, column] = [Math.floor(index / outputs), index % outputs];
-    let sum = at(bias, column);
-    for (let i = 0; i < inputs; i++) sum += at(x, row * inputs + i) * at(weight, i * outputs + column);
+    let sum = bias ? at(bias, column) : 0;
+    for (let i = 0; i < inputs; i++)
+      sum += at(x, row * inputs + i) * at(weight, transposed ? column * inputs + i : i * outputs + column);
     return sum;
   });
-  return { shape: [batch, outputs], data };
+  return { shape, data };
+}
+
+function layerNorm(
+  x: Tensor64,
+  scale: Tensor64,
+  shift: Tensor64 | undefined,
+  { epsilon, centred }: OperatorAttributes['layer-norm'],
+): Tensor64 {
+  const width = scale.data.length;
+  const rows = Array.from({ length: x.data.length / width }, (_, row) => {
+    const values = x.data.subarray(row * width, (row + 1) * width);
+    const mean = centred ? values.reduce((sum, value) => sum + value, 0) / width : 0;
+    const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width;
+    return { mean, deviation: Math.sqrt(square + epsilon) };
+  });
+  return map(x, (value, index) => {
+    const { mean, deviation } = rows[Math.floor(index / width)] as { mean: number; deviation: number };
+    return ((value - mean) / deviation) * at(scale, index % width) + (shift ? at(shift, index % width) : 0);
+  });
+}
+
+/** Φ by its Taylor series at 0, which converges everywhere: Φ(x) = ½ + φ(x) · Σ x^(2k+1) ÷ (1 · 3 · … · (2k + 1)). */
+function normalDistribution(x: number): number {
+  let [term, sum] = [x, x];
+  for (let k = 1; Math.abs(term) > 1e-18; k++) {
+    term *= (x * x) / (2 * k + 1);
+    sum += term;
+  }
+  return 0.5 + (sum * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI);
+}
+
+/** One query at a time over the positions it sees. */
+function attention(q: Tensor64, k: Tensor64, v: Tensor64, heads: number): Tensor64 {
+  const [batch, positions, width] = q.shape as [number, number, number];
+  const part = width / heads;
+  const data = new Float64Array(q.data.length);
+  for (let n = 0; n < batch; n++)
+    for (let head = 0; head < heads; head++)
+      for (let position = 0; position < positions; position++) {
+        const offset = (place: number): number => (n * positions + place) * width + head * part;
+        const weights = Array.from({ length: position + 1 }, (_, seen) => {
+          let product = 0;
+          for (let i = 0; i < part; i++) product += at(q, offset(position) + i) * at(k, offset(seen) + i);
+          return Math.exp(product / Math.sqrt(part));
+        });
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        for (let i = 0; i < part; i++)
+          data[offset(position) + i] = weights.reduce(
+            (sum, weight, seen) => sum + (weight / total) * at(v, offset(seen) + i),
+            0,
+          );
+      }
+  return { shape: q.shape, data };
 }
 
 function crossEntropy({ shape, data }: Tensor64, { labels, labelSmoothing }: ReferenceLoss): number {
-  const [batch, classes] = shape as [number, number];
+  const classes = shape.at(-1) as number;
+  const rows = data.length / classes;
   let total = 0;
-  for (let row = 0; row < batch; row++) {
+  for (let row = 0; row < rows; row++) {
     const logits = data.subarray(row * classes, (row + 1) * classes);
     const logSum = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
     logits.forEach((logit, index) => {
@@ -252,7 +328,7 @@ function crossEntropy({ shape, data }: Tensor64, { labels, labelSmoothing }: Ref
       total -= target * (logit - logSum);
     });
   }
-  return total / batch;
+  return total / rows;
 }
 
 /** Gradient of the reference loss by one tensor, by central differences in double precision. */

@@ -45,10 +45,11 @@ export async function tfjsGradients(
     const lossOf = (...parameters: tf.Tensor[]): tf.Scalar => {
       const known = new Map([...fed, ...names.map((name, index) => [name, parameters[index] as tf.Tensor] as const)]);
       const logits = forward(graph, known).get(graph.outputs[0] as string) as tf.Tensor;
-      const [batch, classes] = logits.shape as [number, number];
-      const kept = tf.mul(tf.tensor(Float32Array.from(loss.targets), [batch, classes]), 1 - loss.labelSmoothing);
+      const classes = logits.shape.at(-1) as number;
+      const rows = logits.size / classes;
+      const kept = tf.mul(tf.tensor(Float32Array.from(loss.targets), logits.shape), 1 - loss.labelSmoothing);
       const smoothed = tf.add(kept, loss.labelSmoothing / classes);
-      return tf.div(tf.sum(tf.mul(smoothed, tf.logSoftmax(logits))), -batch);
+      return tf.div(tf.sum(tf.mul(smoothed, tf.logSoftmax(logits))), -rows);
     };
     const { value, grads } = tf.valueAndGrads(lossOf)(names.map((name) => fed.get(name) as tf.Tensor));
     const gradients = names.map((name, index) => [name, read(grads[index] as tf.Tensor)] as const);
@@ -190,13 +191,55 @@ function apply(node: GraphNode, get: (name: string) => tf.Tensor): tf.Tensor {
       return tf.mul(x, input(1));
     case 'flatten':
       return tf.squeeze(x, [1, 2]);
-    case 'dense':
-      return tf.add(tf.matMul(x as tf.Tensor, input(1)), input(2));
+    case 'dense': {
+      const rows = tf.reshape(x as tf.Tensor, [-1, x.shape.at(-1) as number]);
+      const product = tf.matMul(rows, input(1), false, node.attributes.transposed);
+      const y = tf.reshape(product, [...x.shape.slice(0, -1), product.shape[1] as number]);
+      return node.inputs.length === 3 ? tf.add(y, input(2)) : y;
+    }
+    case 'embedding':
+      return tf.gather(input(1), tf.cast(x, 'int32'));
+    case 'add-positions':
+      return tf.add(x, input(1));
+    case 'layer-norm': {
+      const moved = node.attributes.centred ? tf.sub(x, tf.mean(x, -1, true)) : x;
+      const deviation = tf.sqrt(tf.add(tf.mean(tf.square(moved), -1, true), node.attributes.epsilon));
+      const scaled = tf.mul(tf.div(moved, deviation), input(1));
+      return node.inputs.length === 3 ? tf.add(scaled, input(2)) : scaled;
+    }
+    case 'gelu':
+      return tf.mul(x, tf.mul(0.5, tf.add(1, tf.erf(tf.div(x, Math.SQRT2)))));
+    case 'multiply':
+      return tf.mul(x, input(1));
+    case 'causal-attention':
+      return attention(x as tf.Tensor, input(1), input(2), node.attributes.heads);
     case 'drop':
       return tf.mul(x, get(`${node.name}.mask`));
     default:
       return node satisfies never;
   }
+}
+
+/** Head by head, each a slice of the width; what may not be seen is left out of the sum by a 0 after the exponential. */
+function attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, heads: number): tf.Tensor {
+  const [batch, positions, width] = q.shape as [number, number, number];
+  const size = width / heads;
+  const sees = Float32Array.from({ length: positions ** 2 }, (_, index) =>
+    index % positions <= Math.floor(index / positions) ? 1 : 0,
+  );
+  const parts = Array.from({ length: heads }, (_, head) => {
+    const [a, b, c] = [q, k, v].map((x) => tf.slice(x, [0, 0, head * size], [batch, positions, size])) as [
+      tf.Tensor,
+      tf.Tensor,
+      tf.Tensor,
+    ];
+    const weights = tf.mul(
+      tf.exp(tf.div(tf.matMul(a, b, false, true), Math.sqrt(size))),
+      tf.tensor(sees, [1, positions, positions]),
+    );
+    return tf.matMul(tf.div(weights, tf.sum(weights, -1, true)), c);
+  });
+  return tf.concat(parts, 2);
 }
 
 const hardSigmoid = (x: tf.Tensor): tf.Tensor => tf.div(tf.relu6(tf.add(x, 3)), 6);

@@ -29,6 +29,11 @@ export const hardSwishGradient: GradientRule<'hard-swish'> = (node, dy, context)
   context.emit('hard-swish-gradient', `${node.name}.dx`, [dy, node.inputs[0] as string], {}, context.shape(dy)),
 ];
 
+/** y = x · Φ(x): dx = dy · (Φ(x) + x · φ(x)), φ the normal density. @see Hendrycks & Gimpel (2016), section 2. */
+export const geluGradient: GradientRule<'gelu'> = (node, dy, context) => [
+  context.emit('gelu-gradient', `${node.name}.dx`, [dy, node.inputs[0] as string], {}, context.shape(dy)),
+];
+
 /** dx = dy ÷ 6 where 0 < y < 1, else 0. */
 export const hardSigmoidGradient: GradientRule<'hard-sigmoid'> = (node, dy, context) => [
   context.emit('hard-sigmoid-gradient', `${node.name}.dx`, [dy, node.outputs[0] as string], {}, context.shape(dy)),

@@ -1,13 +1,14 @@
 import type { GradientRule } from './rule.ts';
 
-/** y = x · w + b: dx = dy · wᵀ, dw = xᵀ · dy, db = Σ dy over the batch. */
+/** y = x · w + b: dx = dy · wᵀ, dw = xᵀ · dy, db = Σ dy over the rows; of a transposed w, dx = dy · w and dw = dyᵀ · x. */
 export const denseGradient: GradientRule<'dense'> = (node, dy, context) => {
-  const [x, weight, bias] = node.inputs as [string, string, string];
+  const { attributes } = node;
+  const [x, weight, bias] = node.inputs as [string, string, string | undefined];
   return [
     context.wants(x)
-      ? context.emit('dense-input-gradient', `${node.name}.dx`, [dy, weight], {}, context.shape(x))
+      ? context.emit('dense-input-gradient', `${node.name}.dx`, [dy, weight], attributes, context.shape(x))
       : undefined,
-    context.emit('dense-weight-gradient', `${node.name}.dw`, [x, dy], {}, context.shape(weight)),
-    context.emit('dense-bias-gradient', `${node.name}.db`, [dy], {}, context.shape(bias)),
+    context.emit('dense-weight-gradient', `${node.name}.dw`, [x, dy], attributes, context.shape(weight)),
+    bias && context.emit('dense-bias-gradient', `${node.name}.db`, [dy], {}, context.shape(bias)),
   ];
 };

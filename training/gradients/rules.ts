@@ -1,5 +1,6 @@
 import type { TrainingNode, TrainingOperator } from '../training-graph.ts';
 import {
+  geluGradient,
   hardSigmoidGradient,
   hardSwishGradient,
   relu6Gradient,
@@ -12,12 +13,14 @@ import { convGradient } from './conv.ts';
 import { denseGradient } from './dense.ts';
 import { averagePoolGradient, globalAveragePoolGradient, maxPoolGradient } from './pool.ts';
 import type { GradientContext, GradientRule } from './rule.ts';
+import { addPositionsGradient, causalAttentionGradient, embeddingGradient, layerNormGradient } from './sequence.ts';
 import {
   addGradient,
   concatGradient,
   dropGradient,
   flattenGradient,
   gateGradient,
+  multiplyGradient,
   spaceToDepthGradient,
 } from './structure.ts';
 
@@ -40,6 +43,12 @@ const rules: { readonly [Op in TrainingOperator]?: GradientRule<Op> } = {
   gate: gateGradient,
   flatten: flattenGradient,
   dense: denseGradient,
+  embedding: embeddingGradient,
+  'add-positions': addPositionsGradient,
+  'layer-norm-training': layerNormGradient,
+  gelu: geluGradient,
+  multiply: multiplyGradient,
+  'causal-attention-training': causalAttentionGradient,
   'drop-training': dropGradient,
 };
 

@@ -15,6 +15,15 @@ export const spaceToDepthGradient: GradientRule<'space-to-depth'> = (node, dy, c
 /** y = a + b: both get dy. */
 export const addGradient: GradientRule<'add'> = (_node, dy) => [dy, dy];
 
+/** y = a · b, element by element: da = dy · b, db = dy · a. */
+export const multiplyGradient: GradientRule<'multiply'> = (node, dy, context) => {
+  const [a, b] = node.inputs as [string, string];
+  return [
+    context.emit('multiply', `${node.name}.da`, [dy, b], {}, context.shape(a)),
+    context.emit('multiply', `${node.name}.db`, [dy, a], {}, context.shape(b)),
+  ];
+};
+
 /** y = x · s, s constant over a plane: dx = dy · s, ds = Σ dy · x over the plane. */
 export const gateGradient: GradientRule<'gate'> = (node, dy, context) => {
   const [x, s] = node.inputs as [string, string];

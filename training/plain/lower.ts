@@ -44,6 +44,19 @@ import {
   lowerMaxPoolGradient,
   lowerPool,
 } from './pool.ts';
+import {
+  lowerAddPositions,
+  lowerAddPositionsGradient,
+  lowerAttention,
+  lowerAttentionGradient,
+  lowerEmbedding,
+  lowerEmbeddingGradient,
+  lowerGelu,
+  lowerGeluGradient,
+  lowerLayerNorm,
+  lowerLayerNormGradient,
+  lowerMultiply,
+} from './sequence.ts';
 import { lowerConcat, lowerConcatGradient, lowerSpaceToDepth, lowerSpaceToDepthGradient } from './structure.ts';
 
 /** The reference lowering: operators every onnxruntime has (opset 17 and `com.microsoft`), on any provider. */
@@ -148,6 +161,28 @@ export function lowerNode(node: TrainingNode, plain: PlainGraph): void {
       return lowerClassifierInputGradient(node, plain);
     case 'dense-weight-gradient':
       return lowerClassifierWeightGradient(node, plain);
+    case 'embedding':
+      return lowerEmbedding(node, plain);
+    case 'embedding-gradient':
+      return lowerEmbeddingGradient(node, plain);
+    case 'add-positions':
+      return lowerAddPositions(node, plain);
+    case 'add-positions-gradient':
+      return lowerAddPositionsGradient(node, plain);
+    case 'layer-norm-training':
+      return lowerLayerNorm(node, plain);
+    case 'layer-norm-gradient':
+      return lowerLayerNormGradient(node, plain);
+    case 'gelu':
+      return lowerGelu(node, plain);
+    case 'gelu-gradient':
+      return lowerGeluGradient(node, plain);
+    case 'multiply':
+      return lowerMultiply(node, plain);
+    case 'causal-attention-training':
+      return lowerAttention(node, plain);
+    case 'causal-attention-gradient':
+      return lowerAttentionGradient(node, plain);
     case 'drop-training':
       return lowerDrop(node, plain);
     case 'softmax-cross-entropy':

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemClock } from '../../../core/clock.ts';
 import { canonicalJson, digestBytes } from '../../../core/digest.ts';
 import type { Evaluator } from '../../../search/evaluator.ts';
 import { FolderArtefacts } from '../../../study/artefacts.ts';
@@ -15,8 +16,8 @@ import { tableSpec } from './table-evaluator.ts';
 const noLimit = { failures: { stopAfterFirst: 1000, maxShare: '100%' } };
 const config = resolveStudy({ study: 'chaos', targets: { edge: { device: 'simulated' } }, ...noLimit }, 'chaos.yaml');
 
-/** Trials proposed at once. */
-const round = 250;
+/** Trials proposed at once, unless more are asked for. */
+const smallRound = 250;
 
 /**
  * The evaluating part of a study: trials are issued in rounds, evaluated and journalled by the code that studies use.
@@ -27,6 +28,7 @@ export async function runTableStudy(
   trials: number,
   evaluatorOf: (study: OpenStudy) => Promise<Evaluator>,
   onAnswer: (answered: number) => void = () => {},
+  round = smallRound,
 ): Promise<void> {
   const release = takeLease(folder);
   let evaluator: Evaluator | undefined;
@@ -48,6 +50,7 @@ export async function runTableStudy(
     artefacts,
     signal,
     onNotice: console.error,
+    answer: () => Promise.resolve({ done: false, text: 'nobody asks' }),
   });
   const context = {
     config,
@@ -56,6 +59,7 @@ export async function runTableStudy(
     record,
     evaluator,
     artefacts,
+    clock: systemClock,
     signal,
     onProgress: () => {},
     onNotice: () => {},

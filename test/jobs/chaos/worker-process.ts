@@ -5,7 +5,7 @@ import { redisPlace } from '../../../jobs/connection.ts';
 import { builtInTrainer } from '../../../jobs/contract.ts';
 import { trainService } from '../../../jobs/services.ts';
 import { FleetWorker } from '../../../jobs/worker.ts';
-import { FolderArtefacts } from '../../../study/artefacts.ts';
+import { folderStore } from '../../../jobs/store.ts';
 import { TableEvaluator } from './table-evaluator.ts';
 
 const [url = '', folder = '', slots = '', ms = '', lockMs = ''] = process.argv.slice(2);
@@ -13,7 +13,7 @@ const evaluator = new TableEvaluator({ slots: Number(slots), ms: Number(ms) });
 const worker = `worker-${process.pid}`;
 const service = trainService(builtInTrainer, {
   slots: Number(slots),
-  store: new FolderArtefacts(folder),
+  store: folderStore(folder),
   worker,
   evaluatorOf: () => evaluator,
 });

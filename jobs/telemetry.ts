@@ -1,0 +1,20 @@
+import type { RidgepointError } from '../core/errors.ts';
+
+/** What a worker tells of its jobs and of Redis, for logs and metrics. */
+export type WorkerEvent =
+  | { readonly type: 'begun'; readonly queue: string; readonly job: string; readonly waitedMs: number }
+  | {
+      readonly type: 'ended';
+      readonly queue: string;
+      readonly job: string;
+      /** `given-back` jobs are done by others, or later. */
+      readonly how: 'completed' | 'failed' | 'given-back';
+      readonly tookMs: number;
+      readonly error?: Pick<RidgepointError, 'code' | 'message'>;
+    }
+  | { readonly type: 'redis'; readonly up: boolean };
+
+/** Key of the study that a job is of. */
+export function studyOfJob(id: string): string {
+  return id.split('.').slice(0, -2).join('.');
+}

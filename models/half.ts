@@ -1,0 +1,75 @@
+import type { OnnxModel, OnnxNode, OnnxTensor } from './onnx.ts';
+
+const scratch = new DataView(new ArrayBuffer(4));
+
+/** Bits of the IEEE 754 binary16 number nearest to a float32, ties to even; what is too large becomes an infinity. */
+export function halfBits(value: number): number {
+  scratch.setFloat32(0, value);
+  const bits = scratch.getUint32(0);
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00;
+  // 65520 and above round to what binary16 has no number for.
+  if (magnitude >= 0x477ff000) return sign | 0x7c00;
+  const exponent = (magnitude >>> 23) - 112;
+  const mantissa = magnitude & 0x7fffff;
+  if (exponent > 0) return sign | roundedShift((exponent << 23) | mantissa, 13);
+  // Subnormal: the leading one becomes part of the mantissa. Below half of the least, zero.
+  return exponent < -10 ? sign : sign | roundedShift(0x800000 | mantissa, 14 - exponent);
+}
+
+/** A right shift that rounds to nearest, ties to even. */
+function roundedShift(value: number, count: number): number {
+  const kept = value >>> count;
+  const rest = value & ((1 << count) - 1);
+  const half = 1 << (count - 1);
+  return rest > half || (rest === half && (kept & 1) === 1) ? kept + 1 : kept;
+}
+
+/**
+ * The same network computing in fp16: weights rounded, inputs cast on their way in and outputs on their way out, so
+ * that callers feed and read float32 as before. Latency and memory are fp16's; range is, too: activations above 65504 are lost.
+ * @param model all of its floats are float32.
+ */
+export function inHalfPrecision(model: OnnxModel): OnnxModel {
+  const outside = new Set([...model.inputs, ...model.outputs].map(({ name }) => name));
+  const renamed = (name: string): string => (outside.has(name) ? inner(name) : name);
+  return {
+    ...model,
+    name: `${model.name}-fp16`,
+    nodes: [
+      ...model.inputs.map(({ name }) => cast(`${name}.half`, name, inner(name), float16Type)),
+      ...model.nodes.map((node) => ({
+        ...halfConstant(node),
+        inputs: node.inputs.map(renamed),
+        outputs: node.outputs.map(renamed),
+      })),
+      ...model.outputs.map(({ name }) => cast(`${name}.single`, inner(name), name, float32Type)),
+    ],
+    initializers: model.initializers.map(halfTensor),
+  };
+}
+
+// Of the ONNX enumeration of data types.
+const float32Type = 1;
+const float16Type = 10;
+
+function halfTensor(tensor: OnnxTensor): OnnxTensor {
+  return tensor.data instanceof Float32Array ? { ...tensor, data: Uint16Array.from(tensor.data, halfBits) } : tensor;
+}
+
+/** A constant of an operator is of the operator's type. */
+function halfConstant(node: OnnxNode): OnnxNode {
+  const value = node.attributes?.['value_float'];
+  if (!value || !('float' in value)) return node;
+  return { ...node, attributes: { value: { tensor: { dims: [], data: Uint16Array.of(halfBits(value.float)) } } } };
+}
+
+/** What an input or output is called inside. */
+function inner(name: string): string {
+  return `${name}.fp16`;
+}
+
+function cast(name: string, from: string, to: string, type: number): OnnxNode {
+  return { opType: 'Cast', name, inputs: [from], outputs: [to], attributes: { to: { int: type } } };
+}
