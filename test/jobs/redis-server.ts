@@ -5,9 +5,17 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
 
 /** Whether this host has a redis-server; tests that need one are skipped without it, and say so. */
 export const hasRedis = spawnSync('redis-server', ['--version']).status === 0;
+
+/** How a server of ours differs from the usual one: redis.conf by lines of a command line. */
+export interface RedisServerOptions {
+  readonly settings?: readonly string[];
+  /** Speaks TLS only, with these files. */
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly authority: string };
+}
 
 const settings = ['--bind', '127.0.0.1', '--appendonly', 'yes', '--save', '', '--maxmemory-policy', 'noeviction'];
 
@@ -17,24 +25,37 @@ export class RedisServer {
   readonly #folder = mkdtempSync(join(tmpdir(), 'ridgepoint-redis-'));
   #process: ChildProcess | undefined;
 
-  private constructor(port: number) {
+  readonly #options: RedisServerOptions;
+
+  private constructor(port: number, options: RedisServerOptions) {
     this.#port = port;
+    this.#options = options;
   }
 
   /** Starts one with an append-only file that is synchronised every second. */
-  static async start(): Promise<RedisServer> {
-    const server = new RedisServer(await freePort());
+  static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), options);
     await server.up();
     return server;
   }
 
   get url(): string {
-    return `redis://127.0.0.1:${this.#port}`;
+    return `${this.#options.tls ? 'rediss' : 'redis'}://127.0.0.1:${this.#port}`;
   }
 
   /** Starts it, after a kill with what its file holds. */
   async up(): Promise<void> {
-    const child = spawn('redis-server', ['--port', String(this.#port), '--dir', this.#folder, ...settings], {
+    const { tls, settings: own = [] } = this.#options;
+    const port = String(this.#port);
+    const listening = tls
+      ? ['--port', '0', '--tls-port', port, '--tls-cert-file', tls.certificate, '--tls-key-file', tls.key].concat([
+          '--tls-ca-cert-file',
+          tls.authority,
+          '--tls-auth-clients',
+          'no',
+        ])
+      : ['--port', port];
+    const child = spawn('redis-server', [...listening, '--dir', this.#folder, ...settings, ...own], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     this.#process = child;
@@ -52,9 +73,16 @@ export class RedisServer {
     await gone;
   }
 
+  /** Kills it and removes its folder, once the child that may be writing its file anew has ended too. */
   async remove(): Promise<void> {
     await this.kill();
-    rmSync(this.#folder, { recursive: true, force: true });
+    for (let tries = 100; ; tries--)
+      try {
+        return rmSync(this.#folder, { recursive: true, force: true });
+      } catch (error) {
+        if (tries === 0) throw error;
+        await setTimeout(100);
+      }
   }
 }
 
