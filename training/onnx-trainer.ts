@@ -6,20 +6,20 @@ import type { Cost } from '../core/trial.ts';
 import { countGraph } from '../models/counts.ts';
 import type { Graph, Weights } from '../models/graph.ts';
 import { Checkpoint, type TrainingState } from './checkpoint.ts';
-import { type ChosenLowering, chooseLowering } from './choose-lowering.ts';
+import type { ChosenLowering } from './choose-lowering.ts';
 import { differentiate } from './differentiate.ts';
-import type { Lowering } from './lowering.ts';
+import type { Engine } from './engine.ts';
 import { drawMasks } from './masks.ts';
+import { onnxEngine } from './onnx-engine.ts';
 import { updateScalars } from './optimizer.ts';
 import { microBatchSize, updatesOf } from './recipe.ts';
 import { identityOf } from './run-identity.ts';
-import { estimateRunningStatistics } from './running-statistics.ts';
 import { learningRateAt } from './schedule.ts';
-import { feedsOf, scoreGraph } from './scoring.ts';
+import { feedsOf } from './scoring.ts';
 import type { Batch, Trainer, TrainingRequest, TrainingResult } from './trainer.ts';
 import type { TrainingGraph } from './training-graph.ts';
 import { TrainingRun } from './training-run.ts';
-import { openUpdater, type Updater } from './updater.ts';
+import type { Updater } from './updater.ts';
 
 /** Training examples over which running statistics are re-estimated after training. */
 const statisticsExamples = 1024;
@@ -33,30 +33,34 @@ export const onnxTrainer: Trainer = onnxTrainerOn(onnxRuntimeAccelerator('cpu'))
  * @param chosen the lowering, where it is known; the accelerator is asked when absent.
  */
 export function onnxTrainerOn(accelerator: Accelerator, chosen?: ChosenLowering): Trainer {
-  return { id: `onnx-${accelerator.id}`, train: (request) => train(accelerator, chosen, request) };
+  return trainerBy(`onnx-${accelerator.id}`, () => onnxEngine(accelerator, chosen));
+}
+
+/** A trainer whose steps an engine computes. @param open gives the engine for one run. */
+export function trainerBy(id: string, open: (request: TrainingRequest) => Promise<Engine>): Trainer {
+  return { id, train: (request) => train(open, request) };
 }
 
 async function train(
-  accelerator: Accelerator,
-  chosen: ChosenLowering | undefined,
+  open: (request: TrainingRequest) => Promise<Engine>,
   request: TrainingRequest,
 ): Promise<TrainingResult> {
   const startMs = performance.now();
   const { graph, task, recipe, seed, threads, signal } = request;
   expectBatch(graph, microBatchSize(recipe));
-  const { lowering, notice } = chosen ?? (await chooseLowering(accelerator));
-  if (notice !== undefined) request.onNotice?.(notice);
+  const engine = await open(request);
+  if (engine.notice !== undefined) request.onNotice?.(engine.notice);
   const training = differentiate(graph, {
     ...task.loss,
     labelSmoothing: recipe.labelSmoothing,
     targets: targetName(task),
   });
-  const checkpoint = openCheckpoint(request, training, lowering);
+  const checkpoint = openCheckpoint(request, training, engine);
   const saved = await continued(checkpoint, request);
-  const updater = await openUpdater(accelerator, training, { recipe, lowering, threads });
+  const updater = await engine.openUpdater(graph, training, { recipe, threads });
   const run = new TrainingRun(request, updater.flat, startMs, saved);
   const batches = task.trainingBatches(microBatchSize(recipe), seed, run.microBatchesDone);
-  const account = () => ({ curve: run.curve.points, cost: costOf(request, run), lowering: lowering.id });
+  const account = () => ({ curve: run.curve.points, cost: costOf(request, run), lowering: engine.lowering });
   const diverged = (): TrainingResult => {
     return { status: 'diverged', atExamples: run.updates * recipe.batchSize, ...account() };
   };
@@ -67,10 +71,10 @@ async function train(
     await checkpoint?.save(run.state); // What follows may be killed, too.
     const learned = run.weights;
     const following = statisticsBatches(request, batches, run);
-    const statistics = await estimateRunningStatistics(accelerator, graph, learned, following, { threads, lowering });
+    const statistics = await engine.estimateStatistics(graph, learned, following, { threads });
     const weights: Weights = new Map([...learned, ...statistics]);
     const batchSize = microBatchSize(recipe);
-    const score = await scoreGraph(accelerator, graph, weights, task, { batchSize, threads, signal });
+    const score = await engine.score(graph, weights, task, { batchSize, threads, signal });
     const { accuracy, crossEntropy } = score;
     // Weights may overflow in the last steps, after the last loss that was looked at.
     if (!Number.isFinite(crossEntropy)) return diverged();
@@ -117,10 +121,10 @@ async function runUpdates(updater: Updater, { request, training, run, batches, c
 function openCheckpoint(
   request: TrainingRequest,
   { parameters }: TrainingGraph,
-  lowering: Lowering,
+  { means }: Engine,
 ): Checkpoint | undefined {
   const { checkpoint, onNotice } = request;
-  return checkpoint && new Checkpoint(checkpoint, { identity: identityOf(request, lowering), parameters, onNotice });
+  return checkpoint && new Checkpoint(checkpoint, { identity: identityOf(request, means), parameters, onNotice });
 }
 
 /** Where the run stood when it was saved, telling so; undefined for one that begins. */

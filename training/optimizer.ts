@@ -26,10 +26,9 @@ export const optimizerSlots = {
   ],
 } as const satisfies Record<Recipe['optimizer'], readonly Slot[]>;
 
-const adamBeta2 = 0.999;
-const adamEpsilon = 1e-8;
-const rmsDecay = 0.9;
-const rmsEpsilon = 1e-3;
+/** What recipes leave as it is. */
+export const optimizerConstants = { adamBeta2: 0.999, adamEpsilon: 1e-8, rmsDecay: 0.9, rmsEpsilon: 1e-3 } as const;
+const { adamBeta2, adamEpsilon, rmsDecay, rmsEpsilon } = optimizerConstants;
 
 /**
  * Scalars an update is fed, by name. Adam's bias corrections are among them, since 1 − β₂ᵗ in single
@@ -182,19 +181,22 @@ function withPenalty(
 /** decay · w where a parameter decays, 0 elsewhere. */
 function decayedParameters(
   weightDecay: number,
-  { parameters, length }: FlatParameters,
+  flat: FlatParameters,
   vector: string,
   builder: OnnxBuilder,
 ): string | undefined {
   if (weightDecay === 0) return undefined;
-  const decay = builder.floats('weight decay', [length], () => {
-    const values = new Float32Array(length);
-    let offset = 0;
-    for (const { parameter, size } of parameters) {
-      if (parameter.role === 'weight') values.fill(weightDecay, offset, offset + size);
-      offset += size;
-    }
-    return values;
-  });
+  const decay = builder.floats('weight decay', [flat.length], () => decayVector(weightDecay, flat));
   return builder.op('Mul', [vector, decay]);
+}
+
+/** The decay of every stored value: `weightDecay` in weights, 0 in norms' parameters, biases and embeddings. */
+export function decayVector(weightDecay: number, { parameters, length }: FlatParameters): Float32Array {
+  const values = new Float32Array(length);
+  let offset = 0;
+  for (const { parameter, size } of parameters) {
+    if (parameter.role === 'weight') values.fill(weightDecay, offset, offset + size);
+    offset += size;
+  }
+  return values;
 }

@@ -1,14 +1,11 @@
-import { cpus } from 'node:os';
-import { runtimeVersion } from '../accelerators/onnxruntime.ts';
 import { canonicalJson, digestBytes, digestJson } from '../core/digest.ts';
 import { ridgepointVersion } from '../core/version.ts';
 import type { Weights } from '../models/graph.ts';
 import type { RunIdentity } from './checkpoint.ts';
-import type { Lowering } from './lowering.ts';
 import type { TrainingRequest } from './trainer.ts';
 
-/** What a checkpoint of this request belongs to. */
-export function identityOf(request: TrainingRequest, lowering: Lowering): RunIdentity {
+/** What a checkpoint of this request belongs to. @param means of its engine. */
+export function identityOf(request: TrainingRequest, means: RunIdentity['means']): RunIdentity {
   const { graph, recipe, examples, seed, weights, threads, checkpoint } = request;
   const { inputs, outputs, parameters, nodes } = graph;
   const settings = Object.entries(recipe).filter(([, value]) => value !== undefined);
@@ -21,14 +18,7 @@ export function identityOf(request: TrainingRequest, lowering: Lowering): RunIde
       start: weights ? digestOf(weights) : 'drawn',
       ...checkpoint?.task,
     },
-    means: {
-      lowering: lowering.id,
-      threads: String(threads),
-      ridgepoint: ridgepointVersion(),
-      runtime: runtimeVersion(),
-      // Its vector registers choose the runtime's kernels.
-      cpu: cpus()[0]?.model ?? 'unknown',
-    },
+    means: { threads: String(threads), ridgepoint: ridgepointVersion(), ...means },
   };
 }
 

@@ -8,6 +8,7 @@ import { feedsOf } from './scoring.ts';
 import { lowerStatistics } from './step.ts';
 import { stepNames } from './step-names.ts';
 import type { Batch } from './trainer.ts';
+import type { BatchStatistics } from './training-graph.ts';
 
 /**
  * Running means and variances of every batch norm, estimated afresh with the final weights: the plain
@@ -31,23 +32,38 @@ export async function estimateRunningStatistics(
   try {
     const data = packParameters(flat, weights);
     const parameters: TensorValue = { dtype: 'float32', dims: [data.length], data };
-    let [sum, count] = [new Float64Array(), 0];
-    for (const batch of batches) {
+    return await averagedStatistics(forward.statistics, batches, async (batch) => {
       const feeds = { ...feedsOf(batch, forward.inputs), [stepNames.parameters]: parameters };
-      const observed = (await session.run(feeds))[stepNames.statistics]?.data as Float32Array;
-      sum = Float64Array.from(observed, (value, index) => value + (sum[index] ?? 0));
-      count += 1;
-    }
-    return split(
-      forward,
-      sum.map((total) => total / count),
-    );
+      return (await session.run(feeds))[stepNames.statistics]?.data as Float32Array;
+    });
   } finally {
     await session.close();
   }
 }
 
-function split({ statistics }: ReturnType<typeof statisticsGraph>, averages: Float64Array): Map<string, Float32Array> {
+/**
+ * Running statistics as the average over batches of what is observed in each.
+ * @param observe of every batch norm in order its batch means, then its biased batch variances.
+ * @returns values by parameter name, variances unbiased.
+ */
+export async function averagedStatistics(
+  statistics: readonly BatchStatistics[],
+  batches: Iterable<Batch>,
+  observe: (batch: Batch) => Promise<Float32Array>,
+): Promise<Map<string, Float32Array>> {
+  let [sum, count] = [new Float64Array(), 0];
+  for (const batch of batches) {
+    const observed = await observe(batch);
+    sum = Float64Array.from(observed, (value, index) => value + (sum[index] ?? 0));
+    count += 1;
+  }
+  return split(
+    statistics,
+    sum.map((total) => total / count),
+  );
+}
+
+function split(statistics: readonly BatchStatistics[], averages: Float64Array): Map<string, Float32Array> {
   const values = new Map<string, Float32Array>();
   let offset = 0;
   for (const { runningMean, runningVariance, channels, count } of statistics) {

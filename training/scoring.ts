@@ -1,4 +1,4 @@
-import type { Accelerator, Session, TensorValue } from '../accelerators/accelerator.ts';
+import type { Accelerator, TensorValue } from '../accelerators/accelerator.ts';
 import { InterruptedError } from '../core/errors.ts';
 import { foldForInference } from '../models/fold.ts';
 import type { Graph, Shape, Weights } from '../models/graph.ts';
@@ -14,6 +14,12 @@ export interface Score {
   readonly crossEntropy: number;
 }
 
+/** How examples are run through while they are scored. */
+export interface ScoringOptions {
+  readonly batchSize: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Scores a network with its final weights by an optimised inference session, batch norm folded.
  * @throws {InterruptedError} after the batch under way, once the signal has aborted.
@@ -23,28 +29,35 @@ export async function scoreGraph(
   graph: Graph,
   weights: Weights,
   task: TrainingTask,
-  { batchSize, threads, signal }: { batchSize: number; threads: number; signal?: AbortSignal | undefined },
+  { threads, ...options }: ScoringOptions & { threads: number },
 ): Promise<Score> {
   const session = await accelerator.open(inferenceModel(graph, weights), { threads });
+  const logitsOf = async (batch: Batch) => {
+    const outputs = await session.run(feedsOf(batch, graph.inputs));
+    return outputs[graph.outputs[0] as string]?.data as Float32Array;
+  };
   try {
-    return await scoreSession(session, graph, task, { batchSize, signal });
+    return await scoreBatches(task, logitsOf, options);
   } finally {
     await session.close();
   }
 }
 
-async function scoreSession(
-  session: Session,
-  graph: Graph,
+/**
+ * The score of whatever gives logits, over all scoring batches of a task.
+ * @param logitsOf `[…, classes]` of one batch, row-major.
+ * @throws {InterruptedError} after the batch under way, once the signal has aborted.
+ */
+export async function scoreBatches(
   task: TrainingTask,
-  { batchSize, signal }: { batchSize: number; signal: AbortSignal | undefined },
+  logitsOf: (batch: Batch) => Promise<Float32Array>,
+  { batchSize, signal }: ScoringOptions,
 ): Promise<Score> {
   const targetName = task.targets[0]?.name as string;
   let [count, correct, sum] = [0, 0, 0];
   for (const batch of task.scoringBatches(batchSize)) {
-    const outputs = await session.run(feedsOf(batch, graph.inputs));
+    const logits = await logitsOf(batch);
     if (signal?.aborted) throw new InterruptedError('training: interrupted while the network was scored');
-    const logits = outputs[graph.outputs[0] as string]?.data as Float32Array;
     const tally = tallyScores(logits, batch[targetName] as BatchTensor);
     sum += tally.nats;
     correct += tally.right;
