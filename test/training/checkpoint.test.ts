@@ -2,7 +2,6 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, InterruptedError, InvalidFileError } from '../../core/errors.ts';
-import { Random } from '../../core/random.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { readSafetensors } from '../../models/safetensors.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
@@ -48,30 +47,7 @@ function content(result: TrainingResult): object {
   return { ...rest, examples: cost.examples };
 }
 
-const recipes: readonly [string, Partial<Recipe>][] = [
-  ['SGD with momentum', {}],
-  ['AdamW, averaged', { optimizer: 'adamw', emaDecay: 0.99 }],
-  ['RMSprop on micro-batches, clipped', { optimizer: 'rmsprop', microBatches: 2, clipNorm: 1 }],
-];
-
 describe('a training that is interrupted and resumed', () => {
-  it.each(recipes)('ends bit for bit as if nothing had happened (%s)', async (name, recipe) => {
-    const file = join(fileFolder(), 'checkpoint');
-    const request = requestOf(recipe, { threads: 2 });
-    const uninterrupted = await onnxTrainer.train(request);
-    const random = new Random(name);
-    const perUpdate = recipe.microBatches ?? 1;
-    // Anywhere in the run, the second time in the statistics after it.
-    const stops = [1 + random.integer(updates - 1), updates - 1 - random.integer(3), updates + random.integer(4)];
-    const notices: string[] = [];
-    const resumable = { ...request, checkpoint: checkpointAt(file), onNotice: (text: string) => notices.push(text) };
-    for (const stop of stops.toSorted((a, b) => a - b)) await interruptedAt(stop * perUpdate, resumable);
-    const resumed = await onnxTrainer.train(resumable);
-    expect(content(resumed)).toEqual(content(uninterrupted));
-    expect(notices).toHaveLength(stops.length);
-    expect(notices.at(-1)).toBe(`training goes on after ${8 * updates} of ${8 * updates} examples`);
-  });
-
   it('ends the same when it was interrupted while it was scored', async () => {
     const file = join(fileFolder(), 'checkpoint');
     const request = requestOf({}, { checkpoint: checkpointAt(file) });

@@ -117,9 +117,11 @@ function attention(tf: TensorFlow, queryKeyValue: readonly tfc.Tensor[], heads: 
     index % positions <= Math.floor(index / positions) ? 1 : 0,
   );
   const parts = Array.from({ length: heads }, (_, head) => {
-    const [q, k, v] = queryKeyValue.map((x) =>
-      tf.slice(x, [0, 0, head * size], [batch, positions, size]),
-    ) as [tfc.Tensor, tfc.Tensor, tfc.Tensor];
+    const [q, k, v] = queryKeyValue.map((x) => tf.slice(x, [0, 0, head * size], [batch, positions, size])) as [
+      tfc.Tensor,
+      tfc.Tensor,
+      tfc.Tensor,
+    ];
     const scores = tf.div(tf.matMul(q, k, false, true), Math.sqrt(size));
     // Softmax does not change by what is taken off a row; without it the exponential may overflow.
     const shifted = tf.sub(scores, tf.max(scores, -1, true));

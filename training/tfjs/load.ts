@@ -72,7 +72,8 @@ async function loadFirst(threads: number): Promise<LoadedTensorFlow> {
     try {
       const tf = await start(candidate);
       const { version } = resolver(`${name}/package.json`) as { version: string };
-      const slow = backend === 'cpu' ? [`${name} computes in plain JavaScript, about an image of 32 pixels a second`] : [];
+      const slow =
+        backend === 'cpu' ? [`${name} computes in plain JavaScript, about an image of 32 pixels a second`] : [];
       const notice = [...failures, ...slow].join('; ');
       return { tf, version: `${name} ${version}`, backend, ...(notice && { notice: `trainer tfjs: ${notice}` }) };
     } catch (error) {

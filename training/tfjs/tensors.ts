@@ -18,9 +18,7 @@ export function fedTensors(tf: TensorFlow, feeds: Readonly<Record<string, Tensor
 
 /** Parameters as they are stored. */
 export function parameterTensors(tf: TensorFlow, parameters: readonly Parameter[], weights: Weights): Known {
-  return new Map(
-    parameters.map(({ name, shape }) => [name, tf.tensor(weights.get(name) as Float32Array, [...shape])]),
-  );
+  return new Map(parameters.map(({ name, shape }) => [name, tf.tensor(weights.get(name) as Float32Array, [...shape])]));
 }
 
 /** Values of a float32 tensor, row-major in its own layout. */
