@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { parse as parseYaml } from 'yaml';
 import { type Precision, precisions } from '../accelerators/device-profile.ts';
 import { ConfigError } from '../core/errors.ts';
+import { type TrainerKind, trainerKinds } from '../training/trainer.ts';
 
 /** A flag's whole number of at least `min`. @throws {ConfigError} naming the flag. */
 export function numberArgument(flag: string, text: string, min = 0): number {
@@ -92,4 +93,11 @@ export function precisionArgument(text: string): Precision {
   const precision = precisions.find((known) => known === text);
   if (!precision) throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${JSON.stringify(text)}`);
   return precision;
+}
+
+/** `--trainer`. @throws {ConfigError} naming the trainers there are. */
+export function trainerArgument(text: string): TrainerKind {
+  const kind = trainerKinds.find((known) => known === text);
+  if (!kind) throw new ConfigError(`--trainer: expected ${trainerKinds.join(' or ')}, got ${JSON.stringify(text)}`);
+  return kind;
 }

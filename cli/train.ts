@@ -8,7 +8,7 @@ import { isTransformer, type TransformerSpec } from '../models/transformer.ts';
 import { readRecipeFile } from '../study/recipe.ts';
 import { type TrainedLanguageModel, trainLanguageModel } from '../study/train-language-model.ts';
 import { type TrainedNetwork, trainNetwork, type TrainNetworkRequest } from '../study/train-network.ts';
-import { dataArgument, numberArgument, positiveArgument } from './arguments.ts';
+import { dataArgument, numberArgument, positiveArgument, trainerArgument } from './arguments.ts';
 import { modelArgument } from './network-argument.ts';
 import { interruptible, openReporter } from './progress.ts';
 
@@ -28,6 +28,10 @@ export const command = defineCommand({
     examples: { type: 'string', description: 'training examples; of text, sequences', default: '20000' },
     seed: { type: 'string', description: 'seed of weights, data order and augmentation', default: '0' },
     threads: { type: 'string', description: 'threads of the trainer', default: '1' },
+    trainer: {
+      type: 'string',
+      description: 'what trains: onnx (the default) or tfjs (TensorFlow.js, where it is installed)',
+    },
     recipe: { type: 'string', description: 'YAML file with keys of a study’s trainer section' },
     'learning-rate': { type: 'string', description: 'peak learning rate (default: the recipe’s)' },
     'batch-size': { type: 'string', description: 'examples an update (default: the recipe’s)' },
@@ -44,6 +48,7 @@ export const command = defineCommand({
       baseDirectory: process.cwd(),
       trainer: {
         ...(args.recipe ? readRecipeFile(args.recipe) : {}),
+        ...(args.trainer ? { kind: trainerArgument(args.trainer) } : {}),
         ...(args['learning-rate'] ? { learningRate: positiveArgument('--learning-rate', args['learning-rate']) } : {}),
         ...(args['batch-size'] ? { batchSize: numberArgument('--batch-size', args['batch-size'], 1) } : {}),
       },

@@ -8,14 +8,15 @@ import type { Augmentation } from '../data/augment.ts';
 import { withHostLock } from '../latency/host-lock.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
-import { type StoredTrainingResult, trainInChild } from '../training/isolate.ts';
-import type { Recipe } from '../training/trainer.ts';
+import { expectTrainer, type StoredTrainingResult, trainInChild } from '../training/isolate.ts';
+import type { Recipe, TrainerKind } from '../training/trainer.ts';
 import type { FolderArtefacts } from './artefacts.ts';
 import { infeasibleOutcome } from './evaluate.ts';
 
 export interface LocalEvaluatorOptions {
   /** Prepared data-set file. */
   readonly dataFile: string;
+  readonly trainer: TrainerKind;
   readonly recipe: Recipe;
   readonly augmentation: Augmentation;
   readonly artefacts: FolderArtefacts;
@@ -45,7 +46,9 @@ export class LocalEvaluator implements Evaluator {
   readonly slots: number;
   readonly #options: LocalEvaluatorOptions;
 
+  /** @throws {EnvironmentError} when the trainer's package is not installed. */
   constructor(options: LocalEvaluatorOptions) {
+    expectTrainer(options.trainer);
     this.slots = options.slots;
     this.#options = options;
   }
@@ -101,7 +104,7 @@ export class LocalEvaluator implements Evaluator {
     request: EvaluationRequest,
     weightsFile: string,
   ): Promise<Outcome> {
-    const { dataFile, recipe, augmentation, artefacts, checkpoints } = this.#options;
+    const { dataFile, trainer, recipe, augmentation, artefacts, checkpoints } = this.#options;
     if (request.fidelity.resolution !== undefined && request.fidelity.resolution !== spec.input.resolution)
       throw new ConfigError(
         `expected to train at the network's own resolution of ${spec.input.resolution} px, got ${request.fidelity.resolution}`,
@@ -110,6 +113,7 @@ export class LocalEvaluator implements Evaluator {
     const result = await trainInChild({
       spec,
       data: { file: dataFile, augmentation, scoredSplit: 'holdout' },
+      trainer,
       recipe,
       fidelity: request.fidelity,
       threads: 1,

@@ -5,7 +5,7 @@ import { ConfigError } from '../core/errors.ts';
 import { type Augmentation, augmentationSchema, defaultAugmentation } from '../data/augment.ts';
 import { defaultRecipe, microBatchSize } from '../training/recipe.ts';
 import { scheduleSchema } from '../training/schedule.ts';
-import type { Recipe } from '../training/trainer.ts';
+import { type Recipe, type TrainerKind, trainerKinds } from '../training/trainer.ts';
 
 /** What a study file or a recipe file may say about training; everything else is the default recipe's. */
 export const recipeSchema = z.strictObject({
@@ -32,16 +32,19 @@ export const recipeSchema = z.strictObject({
 
 /** The `trainer` section of a study file. */
 export const trainerSchema = recipeSchema.extend({
+  /** What trains: ONNX Runtime (`onnx`, the default) or TensorFlow.js (`tfjs`), which is installed beside Ridgepoint. */
+  kind: z.enum(trainerKinds).optional(),
   /** Candidates trained at once, one thread each; by default the number of cores. */
   parallel: z.int().min(1).max(256).optional(),
 });
 export type TrainerConfig = z.output<typeof trainerSchema>;
 
 /**
- * The whole recipe and augmentation that a trainer section stands for.
+ * The trainer, the whole recipe and the augmentation that a trainer section stands for.
  * @throws {ConfigError} when its settings contradict each other.
  */
-export function resolveRecipe({ augmentation, parallel: _slots, ...overrides }: TrainerConfig): {
+export function resolveRecipe({ kind = 'onnx', augmentation, parallel: _slots, ...overrides }: TrainerConfig): {
+  readonly trainer: TrainerKind;
   readonly recipe: Recipe;
   readonly augmentation: Augmentation;
 } {
@@ -52,7 +55,7 @@ export function resolveRecipe({ augmentation, parallel: _slots, ...overrides }: 
     throw new ConfigError(
       'augmentation: expected at least 2 examples in a batch that is mixed (batchSize ÷ microBatches), got 1',
     );
-  return { recipe, augmentation: augmentation ?? defaultAugmentation };
+  return { trainer: kind, recipe, augmentation: augmentation ?? defaultAugmentation };
 }
 
 /**

@@ -277,8 +277,8 @@ function localEvaluator(
   data: DataDescription,
   artefacts: FolderArtefacts,
 ): Evaluator {
-  const { recipe, augmentation } = resolveRecipe(trainer);
+  const means = resolveRecipe(trainer);
   const slots = trainer.parallel ?? availableParallelism();
   const checkpoints = { folder: join(folder, checkpointsFolder), dataDigest: data.digest };
-  return new LocalEvaluator({ dataFile: data.file, recipe, augmentation, artefacts, checkpoints, slots });
+  return new LocalEvaluator({ ...means, dataFile: data.file, artefacts, checkpoints, slots });
 }

@@ -10,7 +10,7 @@ import { countGraph } from '../models/counts.ts';
 import { exportOnnx } from '../models/export.ts';
 import { readSafetensors } from '../models/safetensors.ts';
 import type { TransformerSpec } from '../models/transformer.ts';
-import { trainInChild } from '../training/isolate.ts';
+import { expectTrainer, trainInChild } from '../training/isolate.ts';
 import { textTask } from '../training/text-task.ts';
 import type { CurvePoint } from '../training/trainer.ts';
 import type { TrainNetworkRequest } from './train-network.ts';
@@ -55,6 +55,7 @@ export const languageModelRecipe: TrainerConfig = {
 export async function trainLanguageModel(request: TrainLanguageModelRequest): Promise<TrainedLanguageModel> {
   const { network, folder, signal } = request;
   expectFree(folder);
+  expectTrainer(resolveRecipe(request.trainer).trainer);
   const data = absoluteSource(request.data, request.baseDirectory);
   const text = await loadText(data, '');
   textTask(text, network); // Refuses what does not fit.
@@ -71,7 +72,7 @@ async function trainInto(
   {
     network,
     data,
-    trainer,
+    trainer: config,
     fidelity,
     threads,
     checkpointEveryS,
@@ -81,7 +82,7 @@ async function trainInto(
   }: TrainLanguageModelRequest,
   text: Text,
 ): Promise<TrainedLanguageModel> {
-  const { recipe } = resolveRecipe({ ...languageModelRecipe, ...trainer });
+  const { trainer, recipe } = resolveRecipe({ ...languageModelRecipe, ...config });
   const weightsFile = join(work, 'weights.safetensors');
   const result = await withHostLock(
     'shared',
@@ -89,6 +90,7 @@ async function trainInto(
       trainInChild({
         spec: network,
         data,
+        trainer,
         recipe,
         fidelity,
         threads: Math.min(threads, availableParallelism()),

@@ -12,7 +12,7 @@ import { readSafetensors } from '../models/safetensors.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import { withHostLock } from '../latency/host-lock.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
-import { trainInChild } from '../training/isolate.ts';
+import { expectTrainer, trainInChild } from '../training/isolate.ts';
 import type { CurvePoint } from '../training/trainer.ts';
 import type { StudyProgress } from './context.ts';
 import { preprocessingOf } from './deliver-phase.ts';
@@ -59,11 +59,13 @@ export interface TrainedNetwork {
  * Interrupted or killed, the same request goes on from its last checkpoint and ends as if nothing had happened.
  * @throws {ConfigError} when the spec does not fit the data, the folder exists, the one beside it holds other things,
  * another training was begun for it, or training diverged.
+ * @throws {EnvironmentError} when the trainer's package is not installed.
  * @throws {InterruptedError} when aborted. @throws {StudyBusyError} while another process trains for this folder.
  */
 export async function trainNetwork(request: TrainNetworkRequest): Promise<TrainedNetwork> {
   const { network, folder, signal, onProgress } = request;
   expectFree(folder);
+  expectTrainer(resolveRecipe(request.trainer).trainer);
   if (typeof network === 'string') loadNetwork(network); // A name or file that is wrong need not wait for the data.
   onProgress?.({ phase: 'prepare', text: 'preparing the data' });
   const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal });
@@ -90,7 +92,7 @@ async function trainInto(
   const dataFile = join(work, dataFileName);
   await writeDatasetFile(dataset, dataFile);
   const data = describeData(dataset, request.data);
-  const { recipe, augmentation } = resolveRecipe(request.trainer);
+  const { trainer, recipe, augmentation } = resolveRecipe(request.trainer);
   const weightsFile = join(work, 'weights.safetensors');
   const result = await withHostLock(
     'shared',
@@ -98,6 +100,7 @@ async function trainInto(
       trainInChild({
         spec,
         data: { file: dataFile, augmentation, scoredSplit: 'holdout' },
+        trainer,
         recipe,
         fidelity,
         threads: Math.min(request.threads, availableParallelism()),

@@ -4,7 +4,8 @@ import type { Augmentation } from '../data/augment.ts';
 import type { TextSource } from '../data/text.ts';
 import type { ModelSpec } from '../models/transformer.ts';
 import type { FoundLowering } from './choose-lowering.ts';
-import type { CheckpointOptions, CurvePoint, Recipe, TrainingRequest, TrainingResult } from './trainer.ts';
+import { installedTensorFlow } from './tfjs/load.ts';
+import type { CheckpointOptions, CurvePoint, Recipe, TrainerKind, TrainingRequest, TrainingResult } from './trainer.ts';
 
 /** A prepared data set, and how it is shown. */
 export interface ImageData {
@@ -21,6 +22,8 @@ export interface TrainingAssignment {
   readonly spec: ModelSpec;
   /** Pictures for a convolution network; text, by an absolute path where it has one, for a transformer. */
   readonly data: ImageData | TextSource;
+  /** ONNX Runtime when absent. */
+  readonly trainer?: TrainerKind;
   readonly recipe: Recipe;
   readonly fidelity: Fidelity;
   readonly threads: number;
@@ -57,6 +60,11 @@ let found: FoundLowering | undefined;
 export type StoredTrainingResult =
   | Extract<TrainingResult, { status: 'diverged' }>
   | Omit<Extract<TrainingResult, { status: 'trained' }>, 'weights'>;
+
+/** @throws {EnvironmentError} when a trainer cannot run here for want of a package, saying how to install it. */
+export function expectTrainer(kind: TrainerKind): void {
+  if (kind === 'tfjs') installedTensorFlow();
+}
 
 /**
  * Trains in a process of its own, which survives native crashes and does not block this event loop.

@@ -16,7 +16,7 @@ import { imageTask } from './image-task.ts';
 import { onnxTrainerOn } from './onnx-trainer.ts';
 import { microBatchSize } from './recipe.ts';
 import { textTask } from './text-task.ts';
-import type { CheckpointOptions, TrainingTask } from './trainer.ts';
+import type { CheckpointOptions, Trainer, TrainingTask } from './trainer.ts';
 
 const cpu = onnxRuntimeAccelerator('cpu');
 
@@ -25,8 +25,8 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
   const { graph, task, identity } = await subjectOf(assignment);
   const start = assignment.initialWeightsFile;
 
-  const chosen = await loweringFor(assignment, (found) => emit({ type: 'lowering', found }));
-  const result = await onnxTrainerOn(cpu, chosen).train({
+  const trainer = await trainerFor(assignment, (found) => emit({ type: 'lowering', found }));
+  const result = await trainer.train({
     graph,
     task,
     recipe,
@@ -69,6 +69,18 @@ async function subjectOf({ spec, data, recipe, fidelity }: TrainingAssignment): 
   const { augmentation, scoredSplit } = data;
   const task = imageTask(dataset, { resolution, augmentation, scoredSplit });
   return { graph, task, identity: { augmentation: canonicalJson(augmentation) } };
+}
+
+async function trainerFor(assignment: TrainingAssignment, tell: (found: FoundLowering) => void): Promise<Trainer> {
+  const { trainer = 'onnx' } = assignment;
+  switch (trainer) {
+    case 'onnx':
+      return onnxTrainerOn(cpu, await loweringFor(assignment, tell));
+    case 'tfjs':
+      return (await import('./tfjs-trainer.ts')).tfjsTrainer;
+    default:
+      return trainer satisfies never;
+  }
 }
 
 /** The lowering the assignment names, or else the one that is chosen here and told. */

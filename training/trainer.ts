@@ -122,6 +122,10 @@ interface TrainingAccount {
   readonly lowering: string;
 }
 
+/** The trainers there are: `onnx-trainer.ts`, the default, and `tfjs-trainer.ts`. */
+export const trainerKinds = ['onnx', 'tfjs'] as const;
+export type TrainerKind = (typeof trainerKinds)[number];
+
 /** Fits a graph's weights to a task. Equal requests give equal weights on one machine, interrupted or not. */
 export interface Trainer {
   readonly id: string;

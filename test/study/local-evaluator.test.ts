@@ -28,6 +28,7 @@ async function evaluatorIn(folder: string, overrides: Partial<LocalEvaluatorOpti
   const data = await smallData(folder);
   return new LocalEvaluator({
     dataFile: data.file,
+    trainer: 'onnx',
     recipe: defaultRecipe({ batchSize: 8 }),
     augmentation: noAugmentation,
     artefacts: new FolderArtefacts(join(folder, 'artefacts')),
