@@ -7,6 +7,9 @@ import { summaryTable } from '../report/terminal.ts';
 import { journalPath, readJournal } from '../study/journal.ts';
 import { describePlan } from '../study/plan.ts';
 import type { StudyMetrics } from '../jobs/metrics.ts';
+import type { RunLog } from '../report/run-log/run-log.ts';
+import { openRunLog } from '../report/run-log/place.ts';
+import { logTrials } from '../study/run-logging.ts';
 import { runStudy, type StudyOptions } from '../study/study.ts';
 import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
 import { interruptible, openReporter } from './progress.ts';
@@ -34,6 +37,10 @@ export const command = defineCommand({
       type: 'string',
       description: 'serve /metrics, /health and /ready while it runs: a port of this host, or host:port',
     },
+    log: {
+      type: 'string',
+      description: 'also tell of every trial: tensorboard:<folder>, or mlflow:<address of a tracking server>',
+    },
     json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
   },
   async run({ args }) {
@@ -43,6 +50,7 @@ export const command = defineCommand({
     if (args['dry-run']) return console.log(await describePlan(config, { json: args.json ?? false }));
     const folder = join(args.runs, config.study);
     const metrics = args['metrics-port'] === undefined ? undefined : await metricsAt(args['metrics-port'], folder);
+    const log = args.log === undefined ? undefined : openRunLog(args.log);
     const cache = join(args.runs, 'store');
     const stores = { store: args.store ?? cache, cache };
     try {
@@ -52,6 +60,7 @@ export const command = defineCommand({
         again: againCommand(args),
         fleet: args.redis === undefined ? undefined : await fleetAt(args.redis, stores, metrics?.watch),
         onEvent: metrics?.watch.event,
+        log,
       });
     } finally {
       await metrics?.close();
@@ -65,9 +74,10 @@ function againCommand(args: {
   readonly runs: string;
   readonly redis?: string | undefined;
   readonly store?: string | undefined;
+  readonly log?: string | undefined;
 }): string {
-  const { study, runs, redis, store } = args;
-  const flags = { runs: runs === defaultRuns ? undefined : runs, redis, store };
+  const { study, runs, redis, store, log } = args;
+  const flags = { runs: runs === defaultRuns ? undefined : runs, redis, store, log };
   const given = Object.entries(flags).flatMap(([name, value]) => (value === undefined ? [] : [` --${name} ${value}`]));
   return `ridgepoint search ${study}${given.join('')}`;
 }
@@ -104,10 +114,18 @@ async function metricsAt(port: string, folder: string) {
 /** Runs a study with a progress display and prints its result. */
 export async function runWithProgress(
   config: StudyConfig,
-  options: { folder: string; json: boolean; again: string } & Pick<StudyOptions, 'fleet' | 'onEvent'>,
+  options: { folder: string; json: boolean; again: string; log?: RunLog | undefined } & Pick<
+    StudyOptions,
+    'fleet' | 'onEvent'
+  >,
 ): Promise<void> {
   const reporter = openReporter(options);
   const signal = interruptible(reporter, `run "${options.again}" again to go on from here`);
+  const onNotice = (text: string): void => {
+    reporter.finish();
+    reporter.notice(text);
+  };
+  const trials = options.log && logTrials(options.log, config, options.folder, onNotice);
   try {
     const summary = await runStudy(config, {
       folder: options.folder,
@@ -116,12 +134,10 @@ export async function runWithProgress(
       signal,
       fleet: options.fleet,
       onProgress: reporter.progress,
-      onNotice: (text) => {
-        reporter.finish();
-        reporter.notice(text);
-      },
+      onNotice,
       onEvent: (event) => {
         reporter.event(event);
+        trials?.event(event);
         options.onEvent?.(event);
       },
     });
@@ -130,5 +146,6 @@ export async function runWithProgress(
     else console.log(summaryTable(summary, options.folder));
   } finally {
     reporter.finish();
+    await trials?.settled();
   }
 }

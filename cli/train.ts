@@ -5,6 +5,7 @@ import { ConfigError } from '../core/errors.ts';
 import { dataSourceSchema } from '../data/source.ts';
 import { textSourceSchema } from '../data/text.ts';
 import { isTransformer, type TransformerSpec } from '../models/transformer.ts';
+import { openRunLog } from '../report/run-log/place.ts';
 import { readRecipeFile } from '../study/recipe.ts';
 import { type TrainedLanguageModel, trainLanguageModel } from '../study/train-language-model.ts';
 import { type TrainedNetwork, trainNetwork, type TrainNetworkRequest } from '../study/train-network.ts';
@@ -40,6 +41,10 @@ export const command = defineCommand({
       description: 'new folder for model.onnx, weights.safetensors, metrics.json',
       default: 'trained',
     },
+    log: {
+      type: 'string',
+      description: 'also tell of the run: tensorboard:<folder>, or mlflow:<address of a tracking server>',
+    },
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
   async run({ args }) {
@@ -55,6 +60,7 @@ export const command = defineCommand({
       fidelity: { examples: numberArgument('--examples', args.examples, 1), seed: numberArgument('--seed', args.seed) },
       threads: numberArgument('--threads', args.threads, 1),
       folder: resolve(args.out),
+      ...(args.log ? { log: openRunLog(args.log) } : {}),
       onProgress: reporter.progress,
       onNotice: (text: string) => {
         reporter.finish();

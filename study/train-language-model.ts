@@ -1,6 +1,6 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
 import type { Cost, Fidelity, Metrics } from '../core/trial.ts';
 import { loadText, type Text, type TextSource } from '../data/text.ts';
@@ -10,11 +10,12 @@ import { countGraph } from '../models/counts.ts';
 import { exportOnnx } from '../models/export.ts';
 import { readSafetensors } from '../models/safetensors.ts';
 import type { TransformerSpec } from '../models/transformer.ts';
-import { expectTrainer, trainInChild } from '../training/isolate.ts';
+import { expectTrainer, trainInChild, type TrainingProgress } from '../training/isolate.ts';
 import { textTask } from '../training/text-task.ts';
 import type { CurvePoint } from '../training/trainer.ts';
 import type { TrainNetworkRequest } from './train-network.ts';
 import { resolveRecipe, type TrainerConfig } from './recipe.ts';
+import { whileLogged } from './run-logging.ts';
 import { expectFree, intoFolder, type WorkPlace } from './training-folder.ts';
 
 export interface TrainLanguageModelRequest extends Omit<TrainNetworkRequest, 'network' | 'data'> {
@@ -59,7 +60,23 @@ export async function trainLanguageModel(request: TrainLanguageModelRequest): Pr
   const data = absoluteSource(request.data, request.baseDirectory);
   const text = await loadText(data, '');
   textTask(text, network); // Refuses what does not fit.
-  return intoFolder(folder, signal, (place) => trainInto(place, { ...request, data }, text));
+  return intoFolder(folder, signal, (place) => trainLogged(place, { ...request, data }, text));
+}
+
+function trainLogged(place: WorkPlace, request: TrainLanguageModelRequest, text: Text): Promise<TrainedLanguageModel> {
+  const { fidelity, folder, onNotice } = request;
+  const { trainer, recipe } = resolveRecipe({ ...languageModelRecipe, ...request.trainer });
+  const parameters = { trainer, data: text.name };
+  const goesOn = existsSync(place.checkpointFile);
+  return whileLogged(
+    request.log,
+    { name: basename(folder), recipe, fidelity, parameters, goesOn, onNotice },
+    (onPoint) => trainInto(place, { ...request, onPoint }, text),
+    ({ accuracy, crossEntropyNats }) => ({
+      'holdout/accuracy': accuracy,
+      'holdout/cross-entropy': crossEntropyNats,
+    }),
+  );
 }
 
 /** What a child process can open wherever it runs. */
@@ -78,8 +95,9 @@ async function trainInto(
     checkpointEveryS,
     signal,
     onProgress,
+    onPoint,
     onNotice,
-  }: TrainLanguageModelRequest,
+  }: TrainLanguageModelRequest & { readonly onPoint: (point: TrainingProgress) => void },
   text: Text,
 ): Promise<TrainedLanguageModel> {
   const { trainer, recipe } = resolveRecipe({ ...languageModelRecipe, ...config });
@@ -97,11 +115,14 @@ async function trainInto(
         weightsFile,
         checkpoint: { file: checkpointFile, dataDigest: text.digest, everyS: checkpointEveryS },
         signal,
-        onProgress: ({ examples, loss, imagesPerS }) =>
+        onProgress: (point) => {
+          const { examples, loss, imagesPerS } = point;
+          onPoint(point);
           onProgress?.({
             phase: 'train',
             text: `${examples}/${fidelity.examples} sequences, loss ${loss.toFixed(3)}, ${Math.round(imagesPerS * network.context)} tokens/s`,
-          }),
+          });
+        },
         onNotice,
       }),
     { signal },

@@ -1,6 +1,7 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { shortDigest } from '../core/digest.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { Cost, Fidelity } from '../core/trial.ts';
 import { writeDatasetFile } from '../data/cache.ts';
@@ -9,16 +10,18 @@ import { loadDataset } from '../data/load.ts';
 import type { DataSource } from '../data/source.ts';
 import { exportOnnx } from '../models/export.ts';
 import { readSafetensors } from '../models/safetensors.ts';
-import type { NetworkSpec } from '../models/spec.ts';
+import { type NetworkSpec, specDigest } from '../models/spec.ts';
 import { withHostLock } from '../latency/host-lock.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
-import { expectTrainer, trainInChild } from '../training/isolate.ts';
+import type { RunLog } from '../report/run-log/run-log.ts';
+import { expectTrainer, trainInChild, type TrainingProgress } from '../training/isolate.ts';
 import type { CurvePoint } from '../training/trainer.ts';
 import type { StudyProgress } from './context.ts';
 import { preprocessingOf } from './deliver-phase.ts';
 import { describeData } from './prepare.ts';
 import { resolveRecipe, type TrainerConfig } from './recipe.ts';
 import { type Score, scoreFile } from './score.ts';
+import { whileLogged } from './run-logging.ts';
 import { expectFree, intoFolder, type WorkPlace } from './training-folder.ts';
 
 export interface TrainNetworkRequest {
@@ -40,6 +43,8 @@ export interface TrainNetworkRequest {
   readonly checkpointEveryS?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StudyProgress) => void;
+  /** Hears of the run as it goes, under the folder's name; see `openRunLog`. What it cannot take is a notice. */
+  readonly log?: RunLog;
   /** Hears what a person should know, e.g. that an interrupted training goes on. */
   readonly onNotice?: (text: string) => void;
 }
@@ -78,7 +83,27 @@ export async function trainNetwork(request: TrainNetworkRequest): Promise<Traine
     throw new ConfigError(
       `spec: expected ${classes} classes and ${channels} channels as in ${dataset.name}, got ${spec.classes} and ${spec.input.channels}`,
     );
-  return intoFolder(folder, signal, (place) => trainInto(place, { ...request, spec, dataset }));
+  return intoFolder(folder, signal, (place) => trainLogged(place, { ...request, spec, dataset }));
+}
+
+type PreparedRequest = TrainNetworkRequest & { readonly spec: NetworkSpec; readonly dataset: Dataset };
+
+function trainLogged(place: WorkPlace, request: PreparedRequest): Promise<TrainedNetwork> {
+  const { spec, dataset, fidelity, folder, onNotice } = request;
+  const { trainer, recipe } = resolveRecipe(request.trainer);
+  const parameters = { trainer, data: dataset.name, network: shortDigest(specDigest(spec)) };
+  const goesOn = existsSync(place.checkpointFile);
+  return whileLogged(
+    request.log,
+    { name: basename(folder), recipe, fidelity, parameters, goesOn, onNotice },
+    (onPoint) => trainInto(place, { ...request, onPoint }),
+    ({ holdout, test }) => ({
+      'holdout/accuracy': holdout.accuracy,
+      'holdout/cross-entropy': holdout.crossEntropy,
+      'test/accuracy': test.accuracy,
+      'test/cross-entropy': test.crossEntropy,
+    }),
+  );
 }
 
 const dataFileName = 'data.bin';
@@ -86,7 +111,7 @@ const dataFileName = 'data.bin';
 /** Trains, exports and scores, leaving every file in a folder that exists. */
 async function trainInto(
   { work, checkpointFile }: WorkPlace,
-  { spec, dataset, ...request }: TrainNetworkRequest & { readonly spec: NetworkSpec; readonly dataset: Dataset },
+  { spec, dataset, onPoint, ...request }: PreparedRequest & { readonly onPoint: (point: TrainingProgress) => void },
 ): Promise<TrainedNetwork> {
   const { fidelity, signal, onProgress, onNotice } = request;
   const dataFile = join(work, dataFileName);
@@ -107,11 +132,14 @@ async function trainInto(
         weightsFile,
         checkpoint: { file: checkpointFile, dataDigest: data.digest, everyS: request.checkpointEveryS },
         signal,
-        onProgress: ({ examples, loss, imagesPerS }) =>
+        onProgress: (point) => {
+          const { examples, loss, imagesPerS } = point;
+          onPoint(point);
           onProgress?.({
             phase: 'train',
             text: `${examples}/${fidelity.examples} examples, loss ${loss.toFixed(3)}, ${Math.round(imagesPerS)} images/s`,
-          }),
+          });
+        },
         onNotice,
       }),
     { signal },

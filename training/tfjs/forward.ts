@@ -101,7 +101,7 @@ function apply(tf: TensorFlow, node: GraphNode, get: (name: string) => tfc.Tenso
     case 'multiply':
       return tf.mul(x, input(1));
     case 'causal-attention':
-      return attention(tf, [x, input(1), input(2)], node.attributes.heads);
+      return attention(tf, { q: x, k: input(1), v: input(2) }, node.attributes.heads);
     case 'drop':
       return mode.drops ? tf.mul(x, get(`${node.name}.mask`)) : x;
     default:
@@ -110,23 +110,23 @@ function apply(tf: TensorFlow, node: GraphNode, get: (name: string) => tfc.Tenso
 }
 
 /** Head by head, each a slice of the width; what may not be seen is left out of the sum by a 0 after the exponential. */
-function attention(tf: TensorFlow, queryKeyValue: readonly tfc.Tensor[], heads: number): tfc.Tensor {
-  const [batch, positions, width] = queryKeyValue[0]?.shape as [number, number, number];
+function attention(
+  tf: TensorFlow,
+  { q, k, v }: Readonly<Record<'q' | 'k' | 'v', tfc.Tensor>>,
+  heads: number,
+): tfc.Tensor {
+  const [batch, positions, width] = q.shape as [number, number, number];
   const size = width / heads;
   const sees = Float32Array.from({ length: positions ** 2 }, (_, index) =>
     index % positions <= Math.floor(index / positions) ? 1 : 0,
   );
   const parts = Array.from({ length: heads }, (_, head) => {
-    const [q, k, v] = queryKeyValue.map((x) => tf.slice(x, [0, 0, head * size], [batch, positions, size])) as [
-      tfc.Tensor,
-      tfc.Tensor,
-      tfc.Tensor,
-    ];
-    const scores = tf.div(tf.matMul(q, k, false, true), Math.sqrt(size));
+    const part = (x: tfc.Tensor): tfc.Tensor => tf.slice(x, [0, 0, head * size], [batch, positions, size]);
+    const scores = tf.div(tf.matMul(part(q), part(k), false, true), Math.sqrt(size));
     // Softmax does not change by what is taken off a row; without it the exponential may overflow.
     const shifted = tf.sub(scores, tf.max(scores, -1, true));
     const weights = tf.mul(tf.exp(shifted), tf.tensor(sees, [1, positions, positions]));
-    return tf.matMul(tf.div(weights, tf.sum(weights, -1, true)), v);
+    return tf.matMul(tf.div(weights, tf.sum(weights, -1, true)), part(v));
   });
   return tf.concat(parts, 2);
 }
