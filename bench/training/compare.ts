@@ -1,4 +1,4 @@
-import { type ContendedTurn, Contender } from './contender.ts';
+import { type ContendedTurn, Contender, type ContenderCommand } from './contender.ts';
 import { ours, pytorch, tensorflow } from './contenders.ts';
 import { interleave, medianMs, type RoundsMs, speedup, type Speedup, type Turns } from './interleave.ts';
 import { loweringIds } from './lowerings.ts';
@@ -61,19 +61,55 @@ export interface ComparisonOptions {
   readonly turns: Turns;
 }
 
-/**
- * Opens every contender on one problem, checks that all train the same network, and lets them take turns.
- * @throws {Error} when parameter counts or losses disagree.
- */
+/** Compares both lowerings with PyTorch's variants. @throws {Error} when parameter counts or losses disagree. */
 export async function compare(
-  { folder, problem }: StoredProblem,
+  stored: StoredProblem,
   { threads, python, turns }: ComparisonOptions,
 ): Promise<Comparison> {
+  const { folder, problem } = stored;
   const own = loweringIds.map((id) => ours(folder, threads, id));
   const peers = python === undefined ? [] : pytorch(python, folder, threads, problem);
+  const { sides, load, leftOut } = await contend(stored, [...own, ...peers], { threads, turns });
+  const { name: network, recipe, parameterCount } = problem;
+  const [ourSides, theirs] = [sides.slice(0, own.length), sides.slice(own.length)];
+  const what = { network, batchSize: recipe.batchSize, threads, parameterCount };
+  return { ...what, ours: ourSides, theirs, speedup: against(ourSides, theirs), load, leftOut };
+}
+
+/** The trainer by ONNX Runtime beside the trainer by TensorFlow.js, on one network and its whole batch. */
+export interface TrainerComparison {
+  readonly network: string;
+  readonly batchSize: number;
+  readonly threads: number;
+  readonly onnx: Side;
+  readonly tensorflow: Side;
+  readonly speedup: Speedup;
+  readonly load?: Load;
+}
+
+/** Compares both trainers, the chosen lowering for ours. @throws {Error} when parameter counts or losses disagree. */
+export async function compareTrainers(
+  stored: StoredProblem,
+  { threads, turns }: Omit<ComparisonOptions, 'python'>,
+): Promise<TrainerComparison> {
+  const { folder, problem } = stored;
+  const commands = [ours(folder, threads, 'chosen'), tensorflow(folder, threads, problem)];
+  const { sides, load } = await contend(stored, commands, { threads, turns });
+  const [onnx, other] = sides as [Side, Side];
+  const { name: network, recipe } = problem;
+  const what = { network, batchSize: recipe.batchSize, threads, onnx, tensorflow: other, load };
+  return { ...what, speedup: speedup(onnx.roundsMs, other.roundsMs) };
+}
+
+/** Opens contenders on one problem, checks that all train the same network, and lets them take turns. */
+async function contend(
+  { problem }: StoredProblem,
+  commands: readonly ContenderCommand[],
+  { threads, turns }: Omit<ComparisonOptions, 'python'>,
+): Promise<{ readonly sides: readonly Side[]; readonly load?: Load; readonly leftOut: number }> {
   const contenders: Contender[] = [];
   try {
-    for (const command of [...own, ...peers]) contenders.push(await Contender.open(command));
+    for (const command of commands) contenders.push(await Contender.open(command));
     const losses = new Map<Contender, Side['losses']>();
     for (const contender of contenders) losses.set(contender, (await contender.run(2)).losses as [number, number]);
     expectSameNetwork(losses, problem);
@@ -97,10 +133,7 @@ export async function compare(
         ...memory,
       };
     });
-    const { name: network, recipe, parameterCount } = problem;
-    const [ourSides, theirs] = [sides.slice(0, own.length), sides.slice(own.length)];
-    const what = { network, batchSize: recipe.batchSize, threads, parameterCount };
-    return { ...what, ours: ourSides, theirs, speedup: against(ourSides, theirs), load, leftOut };
+    return { sides, load, leftOut };
   } finally {
     for (const contender of contenders) await contender.close();
   }
@@ -109,7 +142,7 @@ export async function compare(
 /** One step of TensorFlow.js on the first images of the batch, after a step to warm up; it takes about a second an image. */
 export async function sampleTensorFlow({ folder, problem }: StoredProblem): Promise<Comparison['tensorflow']> {
   const images = 2;
-  const contender = await Contender.open(tensorflow(folder, images));
+  const contender = await Contender.open(tensorflow(folder, 1, problem, images));
   try {
     await contender.run(1);
     const { stepsMs } = await contender.run(1);

@@ -45,7 +45,13 @@ export function pytorch(python: string, folder: string, threads: number, { graph
   );
 }
 
-/** TensorFlow.js on the first images of a problem, one thread. */
-export function tensorflow(folder: string, images: number): ContenderCommand {
-  return { name: 'TensorFlow.js', exact: false, ...node('tensorflow-child.ts', folder, String(images)) };
+/** TensorFlow.js, whichever of its packages is installed. @param images fewer than a problem's whole batch are another function. */
+export function tensorflow(
+  folder: string,
+  threads: number,
+  { recipe }: Problem,
+  images: number = recipe.batchSize,
+): ContenderCommand {
+  const args = [folder, String(threads), String(images)];
+  return { name: 'TensorFlow.js', exact: images === recipe.batchSize, ...node('tensorflow-child.ts', ...args) };
 }

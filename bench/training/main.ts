@@ -2,9 +2,16 @@ import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Comparison, compare, sampleTensorFlow, type StoredProblem } from './compare.ts';
+import {
+  type Comparison,
+  compare,
+  compareTrainers,
+  sampleTensorFlow,
+  type StoredProblem,
+  type TrainerComparison,
+} from './compare.ts';
 import { loweringIds } from './lowerings.ts';
-import { twentyBlocks, workloads, type Workload } from './networks.ts';
+import { tiny, twentyBlocks, workloads, type Workload } from './networks.ts';
 import type { LimitId } from './limits.ts';
 import {
   compareLimitSplit,
@@ -19,8 +26,8 @@ import { writeProblem } from './problem.ts';
 import { profileStep } from './profile.ts';
 import { profileTables, report, type Results } from './report.ts';
 
-/** `steps` brings the one of making batches. */
-const tableIds = ['steps', 'trainers', 'opening'] as const;
+/** `steps` brings the one of making batches; `tfjs` has a network of its own unless `--only` names some. */
+const tableIds = ['steps', 'trainers', 'opening', 'tfjs'] as const;
 
 const usage = `usage: npx tsx bench/training/main.ts [--rounds 5] [--threads 1,2] [--only name,name] [--json file]
        [--tables ${tableIds.join()}]   some of them
@@ -87,6 +94,10 @@ async function bench(selected: readonly Workload[]): Promise<void> {
     const [blocks] = (await store([twentyBlocks])) as [StoredProblem];
     for (const lowering of loweringIds) openings.push(await timeOpening(blocks, lowering, freshProcesses));
   }
+  const besideTensorFlow: TrainerComparison[] = [];
+  if (tables.has('tfjs'))
+    for (const problem of options.only === undefined ? await store([tiny]) : stored)
+      for (const threads of threadCounts) besideTensorFlow.push(await compareTrainers(problem, { threads, turns }));
   const fed = tables.has('steps') ? selected : [];
   const feedings = fed.map(({ name, spec, batchSize }): Feeding => {
     const batchMs = timeBatches(spec, batchSize, timedBatches);
@@ -95,7 +106,8 @@ async function bench(selected: readonly Workload[]): Promise<void> {
 
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length };
   const date = new Date().toISOString();
-  const results: Results = { schema: 1, date, machine, turns, comparisons, splits, limitSplits, openings, feedings };
+  const tableRows = { comparisons, splits, limitSplits, openings, feedings, besideTensorFlow };
+  const results: Results = { schema: 1, date, machine, turns, ...tableRows };
   console.log(report(results));
   if (options.json !== undefined) await writeFile(options.json, JSON.stringify(results, undefined, 1));
 }

@@ -65,6 +65,31 @@ export const workloads: readonly Workload[] = [
   resnet20,
 ];
 
+/** Small enough for plain JavaScript: a step of its batch takes a second or two there. */
+export const tiny: Workload = {
+  name: 'tiny',
+  spec: parseNetworkSpec(
+    {
+      input: { resolution: 16 },
+      classes: 10,
+      stem: { kernel: 3, stride: 2, width: 8, activation: 'silu' },
+      stages: [8, 16].map((width) => ({
+        operator: 'mbconv',
+        kernel: 3,
+        stride: width === 8 ? 1 : 2,
+        expansion: 4,
+        width,
+        repeats: 1,
+        squeezeExcite: 0.25,
+        activation: 'silu',
+      })),
+      head: { width: 64, activation: 'silu' },
+    },
+    'tiny',
+  ),
+  batchSize: 16,
+};
+
 /** Twenty blocks, to time how long a training takes to start. */
 export const twentyBlocks: Workload = {
   name: 'twenty-blocks',

@@ -1,4 +1,4 @@
-import { type Comparison, fastest, type Side } from './compare.ts';
+import { type Comparison, fastest, type Side, type TrainerComparison } from './compare.ts';
 import { memoryFormats } from './contenders.ts';
 import { geometricMean, type Turns } from './interleave.ts';
 import type { Feeding, Opening, CoreSplit } from './overheads.ts';
@@ -19,11 +19,12 @@ export interface Results {
   readonly limitSplits: readonly CoreSplit[];
   readonly openings: readonly Opening[];
   readonly feedings: readonly Feeding[];
+  readonly besideTensorFlow: readonly TrainerComparison[];
 }
 
 /** A run for people. */
 export function report({ date, machine, turns, ...results }: Results): string {
-  const { comparisons, splits, limitSplits, openings, feedings } = results;
+  const { comparisons, splits, limitSplits, openings, feedings, besideTensorFlow } = results;
   const sides = comparisons.flatMap(({ ours, theirs }) => [...ours, ...theirs]);
   const runtimes = new Set(sides.map(({ runtime }) => runtime));
   return [
@@ -33,6 +34,7 @@ export function report({ date, machine, turns, ...results }: Results): string {
     ...section(splits, '## Two trainers or two threads', splitTable(splits, limitSplits)),
     ...section(openings, '## From spec to session', openingTable(openings)),
     ...section(feedings, '## Feeding data', feedingTable(feedings)),
+    ...section(besideTensorFlow, '## Beside the TensorFlow.js trainer', tensorFlowTable(besideTensorFlow)),
   ].join('\n\n');
 }
 
@@ -191,6 +193,32 @@ function feedingTable(rows: readonly Feeding[]): string {
       ms(stepMs),
       share(usual, stepMs),
       share(everything, stepMs),
+    ]),
+  );
+}
+
+/** Both trainers on the same network, weights and batch. */
+function tensorFlowTable(rows: readonly TrainerComparison[]): string {
+  return table(
+    [
+      'network',
+      'batch',
+      'threads',
+      'TensorFlow.js',
+      'ONNX ms',
+      'TensorFlow.js ms',
+      'ratio (rounds)',
+      'other load, cores',
+    ],
+    ...rows.map(({ network, batchSize, threads, onnx, tensorflow, speedup, load }) => [
+      network,
+      String(batchSize),
+      String(threads),
+      tensorflow.runtime,
+      time(onnx),
+      time(tensorflow),
+      `**${times(speedup.ratio)}** (${speedup.range.map((value) => value.toFixed(1)).join('–')})`,
+      load ? load.others.toFixed(2) : '–',
     ]),
   );
 }

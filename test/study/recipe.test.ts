@@ -57,6 +57,7 @@ describe('the trainer section', () => {
     [{ clipNorm: 0 }, /trainer\.clipNorm/],
     [{ emaDecay: 1 }, /trainer\.emaDecay/],
     [{ optimizer: 'lion' }, /trainer\.optimizer/],
+    [{ kind: 'torch' }, /trainer\.kind/],
   ])('names what is wrong in %j', (trainer, message) => {
     expect(() => trainerOf(trainer)).toThrow(ConfigError);
     expect(() => trainerOf(trainer)).toThrow(message);

@@ -113,6 +113,16 @@ describe('training in a child process', () => {
     expect(second.news).toContainEqual({ type: 'notice', text: 'for a reason' });
   });
 
+  it('trains by TensorFlow.js when told to, with the same losses', async () => {
+    const ours = await trainTelling({});
+    const theirs = await trainTelling({ trainer: 'tfjs' });
+    expect(theirs.output.lowering).toMatch(/^tfjs-/);
+    expect(theirs.output.curve[0]?.loss).toBeCloseTo(ours.output.curve[0]?.loss as number, 5);
+    expect(theirs.found).toEqual([]);
+    const { weights } = await readSafetensors(join(folder, 'brief'));
+    expect(weights.size).toBe(buildNetwork(spec, 'batch').parameters.length);
+  });
+
   it('refuses weights of another network, naming the file', async () => {
     const initialWeightsFile = join(folder, 'garbage');
     await writeFile(initialWeightsFile, 'garbage!garbage!');

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
-import { InterruptedError } from '../../core/errors.ts';
-import { loadTensorFlow } from '../../training/tfjs/load.ts';
+import { EnvironmentError, InterruptedError } from '../../core/errors.ts';
+import { installedTensorFlow, loadTensorFlow } from '../../training/tfjs/load.ts';
 import { tfjsEngine } from '../../training/tfjs/engine.ts';
 import { onnxEngine } from '../../training/onnx-engine.ts';
 import { onnxTrainer } from '../../training/onnx-trainer.ts';
@@ -68,6 +68,25 @@ describe('TensorFlow.js beside the ONNX trainer', () => {
     expect(notices.join('\n')).toMatch(/it was begun by other means \(lowering \S+ instead of tfjs-\w+; runtime /);
     expect(mixed.curve).toHaveLength(whole.curve.length);
     mixed.curve.forEach(({ loss }, index) => expect(loss).toBeCloseTo(whole.curve[index]?.loss as number, 4));
+  });
+});
+
+const core = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu', '@tensorflow/tfjs-layers'];
+
+describe('the package of TensorFlow.js', () => {
+  it.each([
+    [['@tensorflow/tfjs-node', '@tensorflow/tfjs', ...core], '@tensorflow/tfjs-node'],
+    [['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'], '@tensorflow/tfjs-node-gpu'],
+    [['@tensorflow/tfjs', ...core], '@tensorflow/tfjs'],
+    [core, '@tensorflow/tfjs-core'],
+  ])('of %j is %s', (installed, expected) => {
+    expect(installedTensorFlow((name) => installed.includes(name))[0]?.name).toBe(expected);
+  });
+
+  it.each([[[]], [core.slice(0, 2)]])('is asked for where only %j are installed', (installed: readonly string[]) => {
+    const find = () => installedTensorFlow((name) => installed.includes(name));
+    expect(find).toThrow(EnvironmentError);
+    expect(find).toThrow(/got none; install it by npm install @tensorflow\/tfjs-node-gpu \(with CUDA\)/);
   });
 });
 

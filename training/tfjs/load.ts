@@ -41,9 +41,12 @@ const resolver = createRequire(import.meta.url);
 
 /**
  * Packages that are installed, the fastest first.
+ * @param isInstalled whether a package can be resolved from here.
  * @throws {EnvironmentError} when there are none, saying how to install one.
  */
-export function installedTensorFlow(): readonly TensorFlowPackage[] {
+export function installedTensorFlow(
+  isInstalled: (name: string) => boolean = isResolvable,
+): readonly TensorFlowPackage[] {
   const found = packages.filter(({ name, beside }) => [name, ...beside].every(isInstalled));
   if (found.length > 0) return found;
   throw new EnvironmentError(
@@ -101,7 +104,7 @@ function prepareEnvironment(threads: number): void {
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '1';
 }
 
-function isInstalled(name: string): boolean {
+function isResolvable(name: string): boolean {
   try {
     resolver.resolve(name);
     return true;
