@@ -136,6 +136,7 @@ export { type CommandTarget, openCommandTarget } from './commands/target.ts';
 export { type CommandTrainer, openCommandTrainer } from './commands/trainer.ts';
 
 export type { Recipe, Trainer, TrainingTask } from './training/trainer.ts';
+export { tfjsTrainer } from './training/tfjs-trainer.ts';
 
 export { type Clause, conform } from './study/conform.ts';
 export { type Instantiated, instantiate } from './study/instantiate.ts';
@@ -152,7 +153,10 @@ export {
   type UntrainedNetwork,
   type UntrainedNetworkRequest,
 } from './study/untrained-network.ts';
+export { logTrials } from './study/run-logging.ts';
 export { scoreStudy } from './study/zero-cost.ts';
 export { renderReport } from './report/html.ts';
+export { openRunLog } from './report/run-log/place.ts';
+export type { OpenRun, RunEnd, RunLog, RunPoint, RunStart, WholeRun } from './report/run-log/run-log.ts';
 export { Runs } from './dashboard/runs.ts';
 export { Dashboard, type DashboardOptions } from './dashboard/server.ts';

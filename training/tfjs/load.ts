@@ -92,7 +92,17 @@ async function start({ name, beside, backend }: TensorFlowPackage): Promise<Tens
   // Spares every run a notice that recommends another package.
   tf.env().set('IS_TEST', true);
   if (!(await tf.setBackend(backend))) throw new Error(`its backend ${backend} did not start`);
+  differentiateSomething(tf);
   return tf;
+}
+
+/** What loads may not compute: on Node 23 and newer `tfjs-node` 4.22 lacks functions that its kernels call. */
+function differentiateSomething(tf: TensorFlow): void {
+  tf.tidy(() => {
+    const slope = tf.grad((x) => tf.sum(tf.square(x)))(tf.tensor([1, 2]));
+    const [first, second] = slope.dataSync();
+    if (first !== 2 || second !== 4) throw new Error(`it has ${first}, ${second} for the slopes 2, 4 of x²`);
+  });
 }
 
 /** What libtensorflow reads when it starts; whoever set a variable knows better. */
