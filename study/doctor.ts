@@ -2,6 +2,7 @@ import { accessSync, constants } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { detectAccelerators } from '../accelerators/detect.ts';
 import { emulated } from '../accelerators/software-driver.ts';
+import { loadTensorFlow } from '../training/tfjs/load.ts';
 
 /** One thing a study needs or can use. */
 export interface Diagnosis {
@@ -15,7 +16,7 @@ export interface Diagnosis {
 
 const leastNode = [20, 19] as const;
 
-/** Checks the runtime, folders and every execution provider, by using them. */
+/** Checks the runtime, folders, every execution provider and the second trainer, by using them. */
 export async function diagnose(): Promise<readonly Diagnosis[]> {
   const accelerators = await detectAccelerators();
   return [
@@ -31,7 +32,20 @@ export async function diagnose(): Promise<readonly Diagnosis[]> {
         : (reason ?? 'unknown'),
       ...(fix ? { fix } : {}),
     })),
+    await tensorFlow(),
   ];
+}
+
+async function tensorFlow(): Promise<Diagnosis> {
+  const name = 'trainer tfjs';
+  try {
+    const { version, backend, notice } = await loadTensorFlow(1);
+    const reservations = notice === undefined ? '' : `; ${notice.replace(`${name}: `, '')}`;
+    return { name, ok: true, required: false, detail: `${version} differentiates on ${backend}${reservations}` };
+  } catch (error) {
+    const [detail = '', fix] = (error as Error).message.replace(`${name}: `, '').split('; install it by ');
+    return { name, ok: false, required: false, detail, ...(fix && { fix }) };
+  }
 }
 
 function node(): Diagnosis {
