@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { z } from 'zod';
 
@@ -57,11 +57,7 @@ export class MlflowServer {
   readonly #server: Server;
 
   private constructor() {
-    this.#server = createServer((request, response) => {
-      void this.#answer(request).then(({ status, body }) => {
-        response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-      });
-    });
+    this.#server = createServer((request, response) => void this.#serve(request, response));
   }
 
   static async open(): Promise<MlflowServer> {
@@ -79,6 +75,11 @@ export class MlflowServer {
     await new Promise((closed) => this.#server.close(closed));
   }
 
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { status, body } = await this.#answer(request);
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  }
+
   async #answer(request: IncomingMessage): Promise<{ status: number; body: unknown }> {
     this.authorizations.add(request.headers.authorization);
     const chunks: Buffer[] = [];
@@ -90,7 +91,7 @@ export class MlflowServer {
     if (!schema) return refusal(404, 'ENDPOINT_NOT_FOUND', path);
     const parsed = schema.safeParse(JSON.parse(Buffer.concat(chunks).toString()));
     if (!parsed.success) return refusal(400, 'INVALID_PARAMETER_VALUE', z.prettifyError(parsed.error));
-    return this.#serve(path, parsed.data);
+    return this.#does(path, parsed.data);
   }
 
   #experiment(name: string) {
@@ -99,7 +100,7 @@ export class MlflowServer {
     return { status: 200, body: { experiment: { experiment_id: String(id), name } } };
   }
 
-  #serve(path: string, data: unknown): { status: number; body: unknown } {
+  #does(path: string, data: unknown): { status: number; body: unknown } {
     const body = data as never;
     switch (path) {
       case 'experiments/create':

@@ -5,6 +5,7 @@ import { MlflowServer } from './mlflow-server.ts';
 const start = { name: 'study/t0001', startedMs: 1000, parameters: { rate: 0.1, 'choice.a:b': 'x'.repeat(9000) } };
 const point = (step: number) => ({ step, atMs: 1500.4, values: { 'train/loss': 1 / step, nothing: Number.NaN } });
 const end = { status: 'finished', endedMs: 2000 } as const;
+const named = (startedMs: number) => ({ ...start, name: 'trained', startedMs });
 
 let server: MlflowServer;
 beforeEach(async () => {
@@ -37,7 +38,6 @@ describe('runs on an MLflow server', () => {
 
   it('that were interrupted go on; others of their name are new', async () => {
     const log = mlflowLog(server.address);
-    const named = (startedMs: number) => ({ ...start, name: 'trained', startedMs });
     await (await log.open(named(1), false)).end({ status: 'killed', endedMs: 2 });
     const second = await log.open(named(3), true);
     expect(server.runs.map(({ status }) => status)).toEqual(['RUNNING']);
