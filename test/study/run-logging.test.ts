@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, InterruptedError } from '../../core/errors.ts';
@@ -7,8 +6,9 @@ import { parseNetworkSpec } from '../../models/spec.ts';
 import { openRunLog } from '../../report/run-log/place.ts';
 import type { RunEnd, RunLog, RunPoint, RunStart, WholeRun } from '../../report/run-log/run-log.ts';
 import { journalPath, readJournal } from '../../study/journal.ts';
-import { logTrials } from '../../study/run-logging.ts';
+import { logTrials, whileLogged } from '../../study/run-logging.ts';
 import { trainNetwork, type TrainNetworkRequest } from '../../study/train-network.ts';
+import { defaultRecipe } from '../../training/recipe.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { newFolder, runFake, smallStudy } from './small-study.ts';
 
@@ -104,13 +104,18 @@ describe('a training with a run log', () => {
 
   it('ends as if there were none when that fails, saying so once', async () => {
     const notices: string[] = [];
-    const onNotice = (text: string) => notices.push(text);
-    const request = requestFor(new RememberingLog({ fails: true }), { onNotice });
-    await trainNetwork(request);
-    expect(existsSync(join(request.folder, 'model.onnx'))).toBe(true);
-    expect(notices.filter((text) => text.startsWith('--log'))).toEqual([
-      '--log: disk full; nothing more is recorded there',
-    ]);
+    const training = { name: 'mine', recipe: defaultRecipe(), fidelity: { examples: 64, seed: 1 }, parameters: {} };
+    const result = await whileLogged(
+      new RememberingLog({ fails: true }),
+      { ...training, goesOn: false, onNotice: (text) => notices.push(text) },
+      async (onPoint) => {
+        for (const examples of [32, 64]) onPoint({ examples, loss: 1, imagesPerS: 10 });
+        return 'trained';
+      },
+      () => ({ 'test/accuracy': 1 }),
+    );
+    expect(result).toBe('trained');
+    expect(notices).toEqual(['--log: disk full; nothing more is recorded there']);
   });
 });
 

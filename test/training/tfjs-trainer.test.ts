@@ -2,11 +2,16 @@ import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
 import { EnvironmentError, InterruptedError } from '../../core/errors.ts';
-import { installedTensorFlow, loadTensorFlow } from '../../training/tfjs/load.ts';
-import { tfjsEngine } from '../../training/tfjs/engine.ts';
+import { loadText, textSourceSchema } from '../../data/text.ts';
+import { buildNetwork } from '../../models/build.ts';
+import { parseTransformerSpec } from '../../models/transformer.ts';
 import { onnxEngine } from '../../training/onnx-engine.ts';
 import { onnxTrainer } from '../../training/onnx-trainer.ts';
+import { defaultRecipe } from '../../training/recipe.ts';
+import { textTask } from '../../training/text-task.ts';
 import { tfjsTrainer } from '../../training/tfjs-trainer.ts';
+import { tfjsEngine } from '../../training/tfjs/engine.ts';
+import { installedTensorFlow, loadTensorFlow } from '../../training/tfjs/load.ts';
 import type { Recipe, Trainer, TrainingRequest } from '../../training/trainer.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { describeTrainer, smallRequest, trained } from '../cases/trainer.case.ts';
@@ -40,6 +45,22 @@ describe('TensorFlow.js beside the ONNX trainer', () => {
     for (const [name, values] of ours?.weights ?? [])
       values.forEach((value, index) => expect(theirs?.weights.get(name)?.[index], name).toBeCloseTo(value, 4));
     expect(theirs?.metrics['accuracy']).toBe(ours?.metrics['accuracy']);
+    expect(theirs?.metrics['crossEntropy']).toBeCloseTo(ours?.metrics['crossEntropy'] as number, 5);
+  });
+
+  it('has the same losses of a language model', async () => {
+    const network = { vocabulary: 8, context: 6, layers: 1, width: 8, heads: 2, feedForward: 8 };
+    const spec = parseTransformerSpec({ kind: 'transformer', ...network }, 'test');
+    const text = await loadText(textSourceSchema.parse({ format: 'grammar', symbols: 8, scored: 16 }), '');
+    const recipe = defaultRecipe({ optimizer: 'adamw', batchSize: 4, clipNorm: 1 });
+    const graph = buildNetwork(spec, 4);
+    const request = { graph, task: textTask(text, spec), recipe, examples: 4 * 12, seed: 5, threads: 1 };
+    const [ours, theirs] = [await onnxTrainer.train(request), await tfjsTrainer.train(request)].map(trained);
+    expect(theirs?.curve).toHaveLength(12);
+    theirs?.curve.forEach(({ loss, accuracy }, update) => {
+      expect(Math.abs(loss / (ours?.curve[update]?.loss as number) - 1)).toBeLessThan(1e-5);
+      expect(accuracy).toBe(ours?.curve[update]?.accuracy);
+    });
     expect(theirs?.metrics['crossEntropy']).toBeCloseTo(ours?.metrics['crossEntropy'] as number, 5);
   });
 
