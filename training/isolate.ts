@@ -4,7 +4,7 @@ import type { Augmentation } from '../data/augment.ts';
 import type { TextSource } from '../data/text.ts';
 import type { ModelSpec } from '../models/transformer.ts';
 import type { FoundLowering } from './choose-lowering.ts';
-import type { CheckpointOptions, CurvePoint, Recipe, TrainingRequest, TrainingResult } from './trainer.ts';
+import type { CheckpointOptions, CurvePoint, Pace, Recipe, TrainingRequest, TrainingResult } from './trainer.ts';
 
 /** A prepared data set, and how it is shown. */
 export interface ImageData {
@@ -37,8 +37,8 @@ export interface TrainingAssignment {
   };
 }
 
-/** Training seen from outside: a point of the curve and the speed so far, steps and batches included. */
-export type TrainingProgress = CurvePoint & { readonly imagesPerS: number };
+/** Training seen from outside: a point of the curve and the pace so far. */
+export type TrainingProgress = CurvePoint & Pace;
 
 /** What the child tells while it trains. */
 export type TrainingNews =

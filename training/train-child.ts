@@ -36,7 +36,7 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
     threads,
     ...(assignment.checkpoint && { checkpoint: checkpointOf(assignment.checkpoint, identity) }),
     signal,
-    onProgress: (point, imagesPerS) => emit({ type: 'progress', progress: { ...point, imagesPerS } }),
+    onProgress: (point, pace) => emit({ type: 'progress', progress: { ...point, ...pace } }),
     onNotice: (text) => emit({ type: 'notice', text }),
   });
   if (result.status === 'diverged') return result;
