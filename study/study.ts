@@ -272,7 +272,7 @@ function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function localEvaluator(
-  { trainer }: StudyConfig,
+  { trainer, final: { schedule } }: StudyConfig,
   folder: string,
   data: DataDescription,
   artefacts: FolderArtefacts,
@@ -280,5 +280,5 @@ function localEvaluator(
   const { recipe, augmentation } = resolveRecipe(trainer);
   const slots = trainer.parallel ?? availableParallelism();
   const checkpoints = { folder: join(folder, checkpointsFolder), dataDigest: data.digest };
-  return new LocalEvaluator({ dataFile: data.file, recipe, augmentation, artefacts, checkpoints, slots });
+  return new LocalEvaluator({ dataFile: data.file, recipe, augmentation, schedule, artefacts, checkpoints, slots });
 }

@@ -73,6 +73,7 @@ async function trainInto(
     data,
     trainer,
     fidelity,
+    schedule,
     threads,
     checkpointEveryS,
     signal,
@@ -91,14 +92,16 @@ async function trainInto(
         data,
         recipe,
         fidelity,
+        ...(schedule && { schedule }),
         threads: Math.min(threads, availableParallelism()),
         weightsFile,
         checkpoint: { file: checkpointFile, dataDigest: text.digest, everyS: checkpointEveryS },
         signal,
-        onProgress: ({ examples, loss, imagesPerS }) =>
+        onProgress: ({ examples, loss, imagesPerS, remainingS }) =>
           onProgress?.({
             phase: 'train',
             text: `${examples}/${fidelity.examples} sequences, loss ${loss.toFixed(3)}, ${Math.round(imagesPerS * network.context)} tokens/s`,
+            etaMs: 1000 * remainingS,
           }),
         onNotice,
       }),
@@ -115,7 +118,7 @@ async function trainInto(
   const trained = languageModelResult(network, text, result.metrics, result);
   writeFileSync(
     join(work, 'metrics.json'),
-    `${JSON.stringify({ schema: 1, text: text.name, fidelity, recipe, ...trained }, null, 2)}\n`,
+    `${JSON.stringify({ schema: 1, text: text.name, fidelity, recipe, ...(schedule && { schedule }), ...trained }, null, 2)}\n`,
   );
   return trained;
 }

@@ -12,6 +12,7 @@ import { readSafetensors } from '../models/safetensors.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import { withHostLock } from '../latency/host-lock.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
+import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
 import { trainInChild } from '../training/isolate.ts';
 import type { CurvePoint } from '../training/trainer.ts';
 import type { StudyProgress } from './context.ts';
@@ -29,6 +30,8 @@ export interface TrainNetworkRequest {
   readonly baseDirectory: string;
   readonly trainer: TrainerConfig;
   readonly fidelity: Fidelity;
+  /** How settings change as the training goes on; they stay when absent. Every file that a schedule needs is read already. */
+  readonly schedule?: ScheduleChoice | undefined;
   readonly threads: number;
   /**
    * New folder for `model.onnx`, `weights.safetensors` and `metrics.json`; appears whole or not at all. Until then the
@@ -86,11 +89,12 @@ async function trainInto(
   { work, checkpointFile }: WorkPlace,
   { spec, dataset, ...request }: TrainNetworkRequest & { readonly spec: NetworkSpec; readonly dataset: Dataset },
 ): Promise<TrainedNetwork> {
-  const { fidelity, signal, onProgress, onNotice } = request;
+  const { fidelity, schedule, signal, onProgress, onNotice } = request;
   const dataFile = join(work, dataFileName);
   await writeDatasetFile(dataset, dataFile);
   const data = describeData(dataset, request.data);
   const { recipe, augmentation } = resolveRecipe(request.trainer);
+  const threads = Math.min(request.threads, availableParallelism());
   const weightsFile = join(work, 'weights.safetensors');
   const result = await withHostLock(
     'shared',
@@ -100,14 +104,16 @@ async function trainInto(
         data: { file: dataFile, augmentation, scoredSplit: 'holdout' },
         recipe,
         fidelity,
-        threads: Math.min(request.threads, availableParallelism()),
+        ...(schedule && { schedule }),
+        threads,
         weightsFile,
         checkpoint: { file: checkpointFile, dataDigest: data.digest, everyS: request.checkpointEveryS },
         signal,
-        onProgress: ({ examples, loss, imagesPerS }) =>
+        onProgress: ({ examples, loss, imagesPerS, remainingS }) =>
           onProgress?.({
             phase: 'train',
             text: `${examples}/${fidelity.examples} examples, loss ${loss.toFixed(3)}, ${Math.round(imagesPerS)} images/s`,
+            etaMs: 1000 * remainingS,
           }),
         onNotice,
       }),
@@ -132,7 +138,7 @@ async function trainInto(
   };
   writeFileSync(
     join(work, 'metrics.json'),
-    `${JSON.stringify({ schema: 1, fidelity, recipe, ...trained }, null, 2)}\n`,
+    `${JSON.stringify({ schema: 1, fidelity, recipe, ...(schedule && { schedule }), ...trained }, null, 2)}\n`,
   );
   return trained;
 }

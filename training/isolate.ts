@@ -4,6 +4,7 @@ import type { Augmentation } from '../data/augment.ts';
 import type { TextSource } from '../data/text.ts';
 import type { ModelSpec } from '../models/transformer.ts';
 import type { FoundLowering } from './choose-lowering.ts';
+import type { ScheduleChoice } from './heuristic-schedules.ts';
 import type { CheckpointOptions, CurvePoint, Pace, Recipe, TrainingRequest, TrainingResult } from './trainer.ts';
 
 /** A prepared data set, and how it is shown. */
@@ -23,6 +24,8 @@ export interface TrainingAssignment {
   readonly data: ImageData | TextSource;
   readonly recipe: Recipe;
   readonly fidelity: Fidelity;
+  /** How settings change as the training goes on; they stay when absent. */
+  readonly schedule?: ScheduleChoice;
   readonly threads: number;
   /** The lowering to train by; what the first child of this process found, when absent. */
   readonly lowering?: FoundLowering;
