@@ -8,10 +8,18 @@ import { heuristicNames, type HeuristicName, type ScheduleChoice } from '../trai
 import { type TrainingSchedule, trainingScheduleSchema } from '../training/training-schedule.ts';
 
 /** A training schedule as people name it: a heuristic, the path of a file, or stages. */
-export const scheduleReferenceSchema = z.union(
-  [z.enum(heuristicNames), z.string().regex(/\.ya?ml$/), trainingScheduleSchema],
-  { error: ({ input }) => (typeof input === 'string' ? expectedName(input) : undefined) },
-);
+export const scheduleReferenceSchema = z.union([
+  z.string().refine((text) => isHeuristic(text) || isPath(text), { error: ({ input }) => expectedName(String(input)) }),
+  trainingScheduleSchema,
+]);
+
+function isHeuristic(text: string): text is HeuristicName {
+  return heuristicNames.some((name) => name === text);
+}
+
+function isPath(text: string): boolean {
+  return /\.ya?ml$/.test(text);
+}
 
 function expectedName(got: string): string {
   return `expected ${heuristicNames.join(', ')} or a .yaml file with stages, got ${JSON.stringify(got)}`;
@@ -24,8 +32,8 @@ function expectedName(got: string): string {
  */
 export function loadSchedule(reference: string | TrainingSchedule, directory: string): ScheduleChoice {
   if (typeof reference !== 'string') return reference;
-  if (heuristicNames.some((name) => name === reference)) return reference as HeuristicName;
-  if (!/\.ya?ml$/.test(reference)) throw new ConfigError(expectedName(reference));
+  if (isHeuristic(reference)) return reference;
+  if (!isPath(reference)) throw new ConfigError(expectedName(reference));
   return readScheduleFile(resolve(directory, reference));
 }
 
