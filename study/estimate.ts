@@ -33,7 +33,8 @@ export function remainingMs(context: StudyContext): number | undefined {
   const issued: Partial<Record<PhaseName, number>> = {};
   for (const trial of record.trials) {
     const outcome = record.outcome(trial.id);
-    const counted = trial.fidelity.schedule === undefined ? countSpec(trial.spec).macs : finalMacsPerExample(config, trial.spec);
+    const counted =
+      trial.fidelity.schedule === undefined ? countSpec(trial.spec).macs : finalMacsPerExample(config, trial.spec);
     const macs = outcome === undefined || outcome.status === 'ok' ? counted : 0;
     if (outcome?.status === 'ok') {
       baseMacs ||= macs;
@@ -56,7 +57,9 @@ export function remainingWorkMs(config: StudyConfig, workload: Workload, elapsed
   // Final trainings are all issued at once, so what is issued is what there is.
   const toCome = (['search', 'scale', 'train'] as const).reduce((sum, phase) => {
     const isSettled = hasFinished(phase) || (phase === 'train' && issued.train !== undefined);
-    return isSettled ? sum : sum + Math.max(0, planned[phase] * baseMacs * (phase === 'train' ? finalShare : 1) - (issued[phase] ?? 0));
+    return isSettled
+      ? sum
+      : sum + Math.max(0, planned[phase] * baseMacs * (phase === 'train' ? finalShare : 1) - (issued[phase] ?? 0));
   }, 0);
   return (elapsed * (open + toCome)) / done + planned.deliveries * deliveryMsPerNetwork;
 }

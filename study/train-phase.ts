@@ -51,7 +51,9 @@ export async function allocate(context: StudyContext, sizes: readonly SizedScali
     if (seconds === 0 || hours === 0)
       return { value: configured, because: 'final.examples: no trial tells how fast training is' };
     const networks = new Map(
-      sizes.flatMap(({ finalists }) => finalists.map(({ spec, digest }) => [digest, finalMacsPerExample(config, spec)] as const)),
+      sizes.flatMap(({ finalists }) =>
+        finalists.map(({ spec, digest }) => [digest, finalMacsPerExample(config, spec)] as const),
+      ),
     );
     const macsPerExample = config.final.seeds * [...networks.values()].reduce((sum, macs) => sum + macs, 0);
     const what = `${networks.size} networks × ${config.final.seeds} seeds`;

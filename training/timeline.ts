@@ -66,7 +66,11 @@ export class Timeline {
   learningRateAt(updates: number): number {
     const { batchSize } = this.#recipe;
     const { recipe } = this.stageAt(updates);
-    return learningRateAt(recipe, this.examplesAfter(updates) / batchSize, this.examplesAfter(this.updates) / batchSize);
+    return learningRateAt(
+      recipe,
+      this.examplesAfter(updates) / batchSize,
+      this.examplesAfter(this.updates) / batchSize,
+    );
   }
 }
 

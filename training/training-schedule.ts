@@ -54,4 +54,9 @@ export const trainingScheduleSchema = z.strictObject({
 export type TrainingSchedule = z.output<typeof trainingScheduleSchema>;
 
 /** Keys of a stage that only pictures have. */
-export const pictureKeys = ['resolution', 'survival', 'dropout', 'augmentation'] as const satisfies readonly (keyof ScheduleStage)[];
+export const pictureKeys = [
+  'resolution',
+  'survival',
+  'dropout',
+  'augmentation',
+] as const satisfies readonly (keyof ScheduleStage)[];

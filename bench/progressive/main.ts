@@ -120,7 +120,9 @@ try {
     for (let seed = 0; seed < Number(options.seeds); seed++)
       for (const arm of arms) {
         const schedule = loadSchedule(arm.schedule, process.cwd());
-        const id = shortDigest(digestJson({ task, seed, spec, recipe, augmentation, schedule, examples: arm.examples }));
+        const id = shortDigest(
+          digestJson({ task, seed, spec, recipe, augmentation, schedule, examples: arm.examples }),
+        );
         if (runsIn(options.out).some((run) => run.id === id)) continue;
         const before = childrenCpuS();
         const result = await trainInChild({

@@ -20,7 +20,14 @@ export interface Run extends Arm {
 /** A table for each task: accuracy over seeds, and times and work against training without a schedule, seed by seed. */
 export function report(runs: readonly Run[]): string {
   const tasks = [...new Set(runs.map(({ task }) => task))];
-  return tasks.map((task) => tableOf(task, runs.filter((run) => run.task === task))).join('\n\n');
+  return tasks
+    .map((task) =>
+      tableOf(
+        task,
+        runs.filter((run) => run.task === task),
+      ),
+    )
+    .join('\n\n');
 }
 
 function tableOf(task: string, runs: readonly Run[]): string {
@@ -45,7 +52,16 @@ function tableOf(task: string, runs: readonly Run[]): string {
       `${ratio(({ trainS }) => trainS).toFixed(2)}×`,
     ];
   });
-  const head = ['schedule', 'equal', 'examples', 'test % by seed', 'points', 'fewer FLOPs', 'less CPU', 'less wall time'];
+  const head = [
+    'schedule',
+    'equal',
+    'examples',
+    'test % by seed',
+    'points',
+    'fewer FLOPs',
+    'less CPU',
+    'less wall time',
+  ];
   return [`${task} (${fixed.length} seeds)`, ...[head, ...rows].map((row) => `| ${row.join(' | ')} |`)].join('\n');
 }
 

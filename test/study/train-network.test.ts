@@ -59,7 +59,10 @@ describe('training one network', () => {
 
   it('leaves nothing behind when it diverged', async () => {
     const folder = join(fileFolder(), 'trained');
-    const absurd = networkRequest(folder, { trainer: { batchSize: 8, learningRate: 1e9, warmup: 0 }, checkpointEveryS: 0 });
+    const absurd = networkRequest(folder, {
+      trainer: { batchSize: 8, learningRate: 1e9, warmup: 0 },
+      checkpointEveryS: 0,
+    });
     await expect(trainNetwork(absurd)).rejects.toThrow(/training diverged after \d+ examples/);
     expect(filesOf(dirname(folder))).toEqual([]);
   });

@@ -84,7 +84,10 @@ describe('final.schedule of a study', () => {
     [{ final: { schedule: 'progressive' } }, /final\.schedule/],
     [{ final: { schedule: 'progressive' } }, /expected fixed, efficientnetv2, .* got "progressive"/],
     [{ final: { schedule: 'gone.yaml' } }, /final\.schedule: \/somewhere\/gone\.yaml: .*ENOENT/],
-    [{ final: { schedule: { stages: [{ share: 1, microBatches: 5 }] } } }, /final\.schedule: stages\[0\]: microBatches/],
+    [
+      { final: { schedule: { stages: [{ share: 1, microBatches: 5 }] } } },
+      /final\.schedule: stages\[0\]: microBatches/,
+    ],
     [{ final: { schedule: { stages: [{ share: 1, threads: 2 }] } } }, /stages\[0\]\.threads: expected none in a study/],
     [
       { final: { schedule: 'fixed' }, trainer: { command: ['trainer', '{request}'] } },

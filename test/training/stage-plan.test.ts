@@ -30,6 +30,9 @@ const run = (changes: Partial<RunSettings<typeof spec>> = {}): RunSettings<typeo
 const plan = (stages: readonly object[], changes: Partial<RunSettings<typeof spec>> = {}) =>
   planStages(trainingScheduleSchema.parse({ stages }), run(changes));
 
+const macs = (resolution: number): number =>
+  countGraph(buildNetwork({ ...spec, input: { ...spec.input, resolution } }, 1)).macs;
+
 describe('the plan of a schedule', () => {
   it('divides the examples by share, to whole updates that never drift from the shares', () => {
     const updates = plan([{ share: 1 }, { share: 1 }, { share: 1 }], { examples: 3200 }).map((stage) => stage.updates);
@@ -40,13 +43,15 @@ describe('the plan of a schedule', () => {
 
   it('leaves stages without an update out of a short run, never the last', () => {
     const stages = [{ share: 1, batchSize: 256 }, { share: 1, batchSize: 64 }, { share: 1 }];
-    expect(plan(stages, { examples: 40 }).map(({ recipe, updates }) => [recipe.batchSize, updates])).toEqual([
-      [32, 2],
-    ]);
+    expect(plan(stages, { examples: 40 }).map(({ recipe, updates }) => [recipe.batchSize, updates])).toEqual([[32, 2]]);
   });
 
   it('takes resolutions as shares or pixels', () => {
-    const sides = plan([{ share: 1, resolution: 0.4 }, { share: 1, resolution: 24 }, { share: 1, resolution: 1 }]);
+    const sides = plan([
+      { share: 1, resolution: 0.4 },
+      { share: 1, resolution: 24 },
+      { share: 1, resolution: 1 },
+    ]);
     expect(sides.map((stage) => stage.spec.input.resolution)).toEqual([13, 24, 32]);
   });
 
@@ -83,7 +88,14 @@ describe('the plan of a schedule', () => {
     const augmentation = { ...defaultAugmentation, mixup: 0.2 };
     const [first, second] = plan(
       [
-        { share: 1, batchSize: 64, weightDecay: 0, survival: 0.8, dropout: 0.3, augmentation: { mixup: 0, cutout: 0.5 } },
+        {
+          share: 1,
+          batchSize: 64,
+          weightDecay: 0,
+          survival: 0.8,
+          dropout: 0.3,
+          augmentation: { mixup: 0, cutout: 0.5 },
+        },
         { share: 1, learningRateScale: 0.5, labelSmoothing: 0, microBatches: 4, threads: 2, graphOptimization: 'all' },
       ],
       { augmentation },
@@ -109,8 +121,6 @@ describe('the plan of a schedule', () => {
 
   it('costs the multiply-adds of its own resolutions', () => {
     const plans = plan([{ share: 1, resolution: 0.5 }, { share: 1 }]);
-    const macs = (resolution: number) =>
-      countGraph(buildNetwork({ ...spec, input: { ...spec.input, resolution } }, 1)).macs;
     expect(plannedMacs(plans)).toBe(1600 * (macs(16) + macs(32)));
   });
 });
@@ -146,7 +156,10 @@ describe('the plan of a transformer’s training', () => {
   const text = { ...run(), spec: transformer };
 
   it('has stages of what text has', () => {
-    const stages = [{ share: 1, batchSize: 64 }, { share: 1, weightDecay: 0 }];
+    const stages = [
+      { share: 1, batchSize: 64 },
+      { share: 1, weightDecay: 0 },
+    ];
     const plans = planStages({ stages }, text);
     expect(plans.map(({ recipe, updates }) => [recipe.batchSize, recipe.weightDecay, updates])).toEqual([
       [64, 5e-4, 25],
@@ -156,7 +169,9 @@ describe('the plan of a transformer’s training', () => {
   });
 
   it('refuses pictures’ settings, naming them', () => {
-    expect(() => planStages('multigrid', text)).toThrow(/expected fixed or stages of your own for a transformer, got multigrid/);
+    expect(() => planStages('multigrid', text)).toThrow(
+      /expected fixed or stages of your own for a transformer, got multigrid/,
+    );
     expect(() => planStages({ stages: [{ share: 1, resolution: 0.5 }] }, text)).toThrow(
       /stages\[0\]\.resolution: expected no setting of pictures for a transformer/,
     );

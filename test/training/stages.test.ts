@@ -7,12 +7,12 @@ import { dataSourceSchema } from '../../data/source.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph } from '../../models/counts.ts';
 import { type NetworkSpec, parseNetworkSpec } from '../../models/spec.ts';
-import { imageTask } from '../../training/image-task.ts';
+import { imageTask, targetInput } from '../../training/image-task.ts';
 import { onnxTrainer } from '../../training/onnx-trainer.ts';
 import { defaultRecipe, microBatchSize } from '../../training/recipe.ts';
 import { planStages } from '../../training/stage-plan.ts';
 import { Timeline } from '../../training/timeline.ts';
-import type { CurvePoint, Pace, Recipe, TrainingRequest, TrainingResult } from '../../training/trainer.ts';
+import type { Batch, CurvePoint, Pace, Recipe, TrainingRequest, TrainingResult } from '../../training/trainer.ts';
 import type { ScheduleStage } from '../../training/training-schedule.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { beforeBatch } from './synthetic-task.ts';
@@ -97,6 +97,21 @@ const recipes: readonly [string, Partial<Recipe>][] = [
   ['AdamW', { optimizer: 'adamw' }],
 ];
 
+const macsAt = (resolution: number): number =>
+  countGraph(buildNetwork({ ...spec, input: { ...spec.input, resolution } }, 1)).macs;
+
+/** A cosine from .1 over 120 examples. */
+const cosine = (seen: number): number => (0.1 * (1 + Math.cos((Math.PI * seen) / 120))) / 2;
+
+/** Labels in the order that a task shows them: they tell the order of examples. */
+function labels(task: TrainingRequest['task'], size: number, skip: number, count: number): number[] {
+  const batches = task.trainingBatches(size, 3, skip);
+  return Array.from({ length: count }, () => {
+    const values = [...((batches.next().value as Batch)[targetInput]?.data ?? [])].map(Number);
+    return Array.from({ length: size }, (_, row) => values.slice(3 * row, 3 * row + 3).indexOf(1));
+  }).flat();
+}
+
 describe('a training in stages', () => {
   it.each(recipes)('of one stage is bit for bit the training without (%s)', async (_name, recipe) => {
     const plain = await onnxTrainer.train(requestOf(undefined, recipe));
@@ -124,8 +139,6 @@ describe('a training in stages', () => {
     const told: { readonly point: CurvePoint; readonly pace: Pace }[] = [];
     const request = requestOf(threeStages, {}, { onProgress: (point, pace) => told.push({ point, pace }) });
     const { cost, curve } = await onnxTrainer.train(request);
-    const macsAt = (resolution: number) =>
-      countGraph(buildNetwork({ ...spec, input: { ...spec.input, resolution } }, 1)).macs;
     expect(cost.examples).toBe(120);
     expect(cost.flops).toBe(6 * (32 * macsAt(8) + 48 * macsAt(11) + 40 * macsAt(16)));
     expect(curve.map((point) => point.examples)).toEqual([8, 16, 24, 32, 48, 64, 80, 88, 96, 104, 112, 120]);
@@ -139,7 +152,6 @@ describe('a training in stages', () => {
   it('moves along one learning-rate curve, by examples, to the peak of each stage', () => {
     const timeline = new Timeline(requestOf(threeStages, { warmup: 0, learningRate: 0.1 }));
     expect(timeline.updates).toBe(updates);
-    const cosine = (seen: number) => (0.1 * (1 + Math.cos((Math.PI * seen) / 120))) / 2;
     expect(timeline.learningRateAt(0)).toBeCloseTo(0.1, 12);
     expect(timeline.learningRateAt(3)).toBeCloseTo(cosine(24), 12);
     // Twice the batch at twice the rate.
@@ -150,17 +162,6 @@ describe('a training in stages', () => {
   it('shows each example once an epoch, whatever the batches', () => {
     const request = requestOf(threeStages);
     const timeline = new Timeline(request);
-    // Labels in the order seen tell the order; the same seed without stages has the same.
-    const labels = (task: TrainingRequest['task'], size: number, skip: number, count: number) => {
-      const batches = task.trainingBatches(size, 3, skip);
-      return Array.from({ length: count }, () => {
-        const { target } = batches.next().value;
-        return Array.from({ length: size }, (_, row) => {
-          const rowValues = [...(target?.data ?? [])].slice(3 * row, 3 * row + 3).map(Number);
-          return rowValues.indexOf(Math.max(...rowValues));
-        });
-      }).flat();
-    };
     const plain = { ...augmentation, mixup: 0 };
     const seen = timeline.stages.flatMap(({ recipe, start, endUpdate }) =>
       labels(taskOf(spec, plain), recipe.batchSize, start.examples, endUpdate - start.updates),
