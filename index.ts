@@ -150,6 +150,12 @@ export { type RequestAnswer, requestOf, type StudyRequest } from './study/reques
 export { runStudy, type StudyOptions } from './study/study.ts';
 export { type TrainedLanguageModel, trainLanguageModel } from './study/train-language-model.ts';
 export { trainNetwork } from './study/train-network.ts';
+export {
+  type JudgedSchedule,
+  searchSchedule,
+  type ScheduleSearchRequest,
+  type ScheduleSearchResult,
+} from './study/schedule-search.ts';
 export { loadSchedule } from './study/training-schedule.ts';
 export {
   scoreUntrainedNetwork,

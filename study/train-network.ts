@@ -16,6 +16,7 @@ import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
 import { trainInChild } from '../training/isolate.ts';
 import type { CurvePoint } from '../training/trainer.ts';
 import type { StudyProgress } from './context.ts';
+import { differencesOf, schedulePair } from './found-schedules.ts';
 import { preprocessingOf } from './deliver-phase.ts';
 import { describeData } from './prepare.ts';
 import { resolveRecipe, type TrainerConfig } from './recipe.ts';
@@ -82,6 +83,12 @@ export async function trainNetwork(request: TrainNetworkRequest): Promise<Traine
   return intoFolder(folder, signal, (place) => trainInto(place, { ...request, spec, dataset }));
 }
 
+/** Why a schedule that was searched for may not suit this network and device. */
+function doubtsAbout(schedule: ScheduleChoice | undefined, spec: NetworkSpec): readonly string[] {
+  if (typeof schedule !== 'object' || !schedule.found) return [];
+  return differencesOf(schedule.found, schedulePair(spec));
+}
+
 const dataFileName = 'data.bin';
 
 /** Trains, exports and scores, leaving every file in a folder that exists. */
@@ -95,6 +102,8 @@ async function trainInto(
   const data = describeData(dataset, request.data);
   const { recipe, augmentation } = resolveRecipe(request.trainer);
   const threads = Math.min(request.threads, availableParallelism());
+  const doubts = doubtsAbout(schedule, spec);
+  if (doubts.length > 0) onNotice?.(`the schedule was found for another pair of network and device (${doubts.join('; ')})`);
   const weightsFile = join(work, 'weights.safetensors');
   const result = await withHostLock(
     'shared',

@@ -39,7 +39,7 @@ export function loadSchedule(reference: string | TrainingSchedule, directory: st
 
 /** What a schedule is called where it is spoken of: a heuristic's name, or `stages-` and a digest. */
 export function scheduleName(choice: ScheduleChoice): string {
-  return typeof choice === 'string' ? choice : `stages-${shortDigest(digestJson(choice))}`;
+  return typeof choice === 'string' ? choice : `stages-${shortDigest(digestJson(choice.stages))}`;
 }
 
 /** A schedule in words, for people: what it is called, or what its stages change. */
@@ -53,7 +53,8 @@ export function describeSchedule(choice: ScheduleChoice): string {
   return `stages of ${stages.join('; ')}`;
 }
 
-function readScheduleFile(path: string): TrainingSchedule {
+/** @throws {ConfigError} naming the file and each offending key. */
+export function readScheduleFile(path: string): TrainingSchedule {
   let data: unknown;
   try {
     data = parseYaml(readFileSync(path, 'utf8'));

@@ -43,6 +43,27 @@ export const scheduleStageSchema = z.strictObject({
 });
 export type ScheduleStage = z.output<typeof scheduleStageSchema>;
 
+/** For which network, on which device and how a schedule was found. It says whom it may suit; nothing is computed from it. */
+export const foundScheduleSchema = z.strictObject({
+  network: z.strictObject({
+    /** Multiply-adds of one example at the end, forward. */
+    macs: z.number().positive(),
+    resolution: z.int().positive(),
+    /** Operators of its stages, sorted. */
+    operators: z.array(z.string()),
+  }),
+  device: z.strictObject({ cpu: z.string(), cores: z.int().positive(), runtime: z.string(), provider: z.string() }),
+  data: z.string(),
+  /** Of the probes: examples of a whole run, and how many schedules were tried. */
+  probeExamples: z.int().positive(),
+  tried: z.int().positive(),
+  /** Time without a schedule over time with, predicted: at as many examples, and to the accuracy reached without. */
+  speedUp: z.strictObject({ perExample: z.number().positive(), toAccuracy: z.number().positive() }),
+  /** Hold-out accuracy of the probes, mean over seeds, by the schedule and without. */
+  accuracy: z.strictObject({ scheduled: z.number(), fixed: z.number(), seeds: z.int().positive() }),
+});
+export type FoundSchedule = z.output<typeof foundScheduleSchema>;
+
 /**
  * A training schedule as data: which settings, of the hardware and of the model, hold for which part of a training. (The
  * curve of the learning rate within the recipe is the *learning-rate schedule*.)
@@ -50,6 +71,8 @@ export type ScheduleStage = z.output<typeof scheduleStageSchema>;
  */
 export const trainingScheduleSchema = z.strictObject({
   stages: z.array(scheduleStageSchema).min(1).max(64),
+  /** Of one that was searched for. */
+  found: foundScheduleSchema.optional(),
 });
 export type TrainingSchedule = z.output<typeof trainingScheduleSchema>;
 
