@@ -31,7 +31,9 @@ export function differencesOf(found: SchedulePair, here: SchedulePair): readonly
   const operators = [found, here].map(({ network }) => network.operators.join(' and '));
   return [
     ...device,
-    ...(Math.max(ratio, 1 / ratio) > similarFactor ? [`a network of ${ratio.toPrecision(2)} times the multiply-adds`] : []),
+    ...(Math.max(ratio, 1 / ratio) > similarFactor
+      ? [`a network of ${ratio.toPrecision(2)} times the multiply-adds`]
+      : []),
     ...(operators[0] === operators[1] ? [] : [`${operators[0]} instead of ${operators[1]}`]),
   ];
 }

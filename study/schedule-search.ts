@@ -7,7 +7,7 @@ import type { Choices } from '../core/trial.ts';
 import { writeDatasetFile } from '../data/cache.ts';
 import { loadDataset } from '../data/load.ts';
 import type { DataSource } from '../data/source.ts';
-import { withHostLock } from '../latency/host-lock.ts';
+import { type HostLockOptions, withHostLock } from '../latency/host-lock.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
 import type { ObservedTrial } from '../search/controller.ts';
@@ -45,6 +45,8 @@ export interface ScheduleSearchRequest {
   readonly cores: number;
   /** The schedule's file. Until it is there the work is in a folder beside it that ends in `.part`, from which the same request goes on. */
   readonly file: string;
+  /** Of the host's lock; the one all share when absent. */
+  readonly lockDirectory?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StudyProgress) => void;
 }
@@ -158,7 +160,9 @@ function observed(
 ): ObservedTrial {
   const known = { id, choices, fidelity: { examples: request.probeExamples, seed: request.seed } };
   // Twice the time is as bad wherever it is.
-  return answer ? { ...known, status: 'ok', reward: -Math.log(answer.toAccuracyS) } : { ...known, status: 'infeasible' };
+  return answer
+    ? { ...known, status: 'ok', reward: -Math.log(answer.toAccuracyS) }
+    : { ...known, status: 'infeasible' };
 }
 
 interface ProbesOptions {
@@ -237,7 +241,7 @@ class Probes {
                 text: `${seen}/${examples} examples, loss ${loss.toFixed(2)}, this one ends in ${Math.round(remainingS)} s`,
               }),
           }),
-        { signal },
+        this.#lock,
       );
       rmSync(checkpoint, { force: true });
       return result.status === 'trained' ? (result.metrics['accuracy'] ?? 0) : 0;
@@ -251,8 +255,13 @@ class Probes {
     const { batchSize, microBatches, optimizer } = recipe;
     const id = `step ${shortDigest(digestJson({ spec, batchSize, microBatches, optimizer, threads, optimization }))}`;
     return answers.once<{ stepMs: number; peakRssBytes: number }>(id, () =>
-      withHostLock('exclusive', () => stepCost({ setting, steps: timedSteps }, signal), { signal }),
+      withHostLock('exclusive', () => stepCost({ setting, steps: timedSteps }, signal), this.#lock),
     );
+  }
+
+  get #lock(): HostLockOptions {
+    const { signal, request } = this.#options;
+    return { signal, ...(request.lockDirectory !== undefined && { directory: request.lockDirectory }) };
   }
 
   #plansOf(schedule: TrainingSchedule, examples: number): readonly StagePlan<NetworkSpec>[] {
@@ -277,12 +286,21 @@ function fittedNetwork(
 
 /** What decides the answers; another number of trials or seeds only asks for more of them. */
 function identityOf({ trainer }: ScheduleSearchRequest, spec: NetworkSpec, data: string): string {
-  return canonicalJson({ spec: digestJson(spec), data, trainer: digestJson(trainer), device: schedulePair(spec).device });
+  return canonicalJson({
+    spec: digestJson(spec),
+    data,
+    trainer: digestJson(trainer),
+    device: schedulePair(spec).device,
+  });
 }
 
 function withEvidence(
   { best, fixed, tried }: ScheduleSearchResult,
-  { request, spec, data }: { readonly request: ScheduleSearchRequest; readonly spec: NetworkSpec; readonly data: string },
+  {
+    request,
+    spec,
+    data,
+  }: { readonly request: ScheduleSearchRequest; readonly spec: NetworkSpec; readonly data: string },
 ): TrainingSchedule {
   const found: FoundSchedule = {
     ...schedulePair(spec),

@@ -30,7 +30,13 @@ export function scheduleSpace(cores: number = availableParallelism()): SpaceNode
 }
 
 /** Choices that stand for training as it is without a schedule. */
-export const fixedChoices = { stages: 1, 'last.share': 0.5, 'first.resolution': 1, 'first.batch': 1, 'first.regularisation': 1 };
+export const fixedChoices = {
+  stages: 1,
+  'last.share': 0.5,
+  'first.resolution': 1,
+  'first.batch': 1,
+  'first.regularisation': 1,
+};
 
 /**
  * The schedule that choices of {@link scheduleSpace} stand for. Between the first stage and the last, resolution and regularisation

@@ -103,7 +103,8 @@ async function trainInto(
   const { recipe, augmentation } = resolveRecipe(request.trainer);
   const threads = Math.min(request.threads, availableParallelism());
   const doubts = doubtsAbout(schedule, spec);
-  if (doubts.length > 0) onNotice?.(`the schedule was found for another pair of network and device (${doubts.join('; ')})`);
+  if (doubts.length > 0)
+    onNotice?.(`the schedule was found for another pair of network and device (${doubts.join('; ')})`);
   const weightsFile = join(work, 'weights.safetensors');
   const result = await withHostLock(
     'shared',
