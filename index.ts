@@ -135,8 +135,11 @@ export { type CommandProtocol, commandProtocols } from './commands/sampling.ts';
 export { type CommandTarget, openCommandTarget } from './commands/target.ts';
 export { type CommandTrainer, openCommandTrainer } from './commands/trainer.ts';
 
-export type { Recipe, Trainer, TrainingTask } from './training/trainer.ts';
 export { tfjsTrainer } from './training/tfjs-trainer.ts';
+export { heuristicNames, type ScheduleChoice } from './training/heuristic-schedules.ts';
+export { plannedMacs, planStages, type StagePlan } from './training/stage-plan.ts';
+export type { Recipe, Trainer, TrainingStage, TrainingTask } from './training/trainer.ts';
+export { type TrainingSchedule, trainingScheduleSchema } from './training/training-schedule.ts';
 
 export { type Clause, conform } from './study/conform.ts';
 export { type Instantiated, instantiate } from './study/instantiate.ts';
@@ -148,6 +151,13 @@ export { type RequestAnswer, requestOf, type StudyRequest } from './study/reques
 export { runStudy, type StudyOptions } from './study/study.ts';
 export { type TrainedLanguageModel, trainLanguageModel } from './study/train-language-model.ts';
 export { trainNetwork } from './study/train-network.ts';
+export {
+  type JudgedSchedule,
+  searchSchedule,
+  type ScheduleSearchRequest,
+  type ScheduleSearchResult,
+} from './study/schedule-search.ts';
+export { loadSchedule } from './study/training-schedule.ts';
 export {
   scoreUntrainedNetwork,
   type UntrainedNetwork,

@@ -6,7 +6,9 @@ import { dataSourceSchema } from '../data/source.ts';
 import { textSourceSchema } from '../data/text.ts';
 import { isTransformer, type TransformerSpec } from '../models/transformer.ts';
 import { openRunLog } from '../report/run-log/place.ts';
+import { heuristicNames, type ScheduleChoice } from '../training/heuristic-schedules.ts';
 import { readRecipeFile } from '../study/recipe.ts';
+import { loadSchedule } from '../study/training-schedule.ts';
 import { type TrainedLanguageModel, trainLanguageModel } from '../study/train-language-model.ts';
 import { type TrainedNetwork, trainNetwork, type TrainNetworkRequest } from '../study/train-network.ts';
 import { dataArgument, numberArgument, positiveArgument, trainerArgument } from './arguments.ts';
@@ -33,6 +35,10 @@ export const command = defineCommand({
       type: 'string',
       description: 'what trains: onnx (the default) or tfjs (TensorFlow.js, where it is installed)',
     },
+    schedule: {
+      type: 'string',
+      description: `training schedule, how settings change in stages: ${heuristicNames.join(', ')} or a YAML file (default: they do not)`,
+    },
     recipe: { type: 'string', description: 'YAML file with keys of a study’s trainer section' },
     'learning-rate': { type: 'string', description: 'peak learning rate (default: the recipe’s)' },
     'batch-size': { type: 'string', description: 'examples an update (default: the recipe’s)' },
@@ -58,6 +64,7 @@ export const command = defineCommand({
         ...(args['batch-size'] ? { batchSize: numberArgument('--batch-size', args['batch-size'], 1) } : {}),
       },
       fidelity: { examples: numberArgument('--examples', args.examples, 1), seed: numberArgument('--seed', args.seed) },
+      ...(args.schedule ? { schedule: scheduleArgument(args.schedule) } : {}),
       threads: numberArgument('--threads', args.threads, 1),
       folder: resolve(args.out),
       ...(args.log ? { log: openRunLog(args.log) } : {}),
@@ -104,6 +111,14 @@ function textTraining(network: TransformerSpec, dataText: string, request: Reque
     const speed = `${params} parameters trained on ${tokens} tokens in ${cost.trainS.toFixed(1)} s`;
     return { result, text: `${scores}; ${speed}` };
   };
+}
+
+function scheduleArgument(text: string): ScheduleChoice {
+  try {
+    return loadSchedule(text, process.cwd());
+  } catch (cause) {
+    throw new ConfigError(`--schedule: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function parsed<Schema extends z.ZodType>(schema: Schema, text: string): z.output<Schema> {

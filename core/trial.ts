@@ -9,6 +9,8 @@ export const fidelitySchema = z.strictObject({
   examples: z.int().positive(),
   /** Training and scoring resolution in pixels when it differs from the network's own. */
   resolution: z.int().positive().optional(),
+  /** Name of the training schedule whose stages change its settings as it goes on; they stay when absent. */
+  schedule: z.string().optional(),
   /** Seeds initial weights, data order and augmentation. */
   seed: z.int().nonnegative(),
 });
@@ -21,10 +23,10 @@ export const costSchema = z.strictObject({
   waitS: z.number().nonnegative().optional(),
   measureS: z.number().nonnegative(),
   examples: z.int().nonnegative(),
-  /** Median wall-clock time of one training step. */
+  /** Median wall-clock time of one training step; of a run in stages, of its last one, as `imagesPerS`. */
   stepMs: z.number().nonnegative().optional(),
   imagesPerS: z.number().nonnegative().optional(),
-  /** Floating-point operations of the training run: 2 × MACs × 3 (forward, and backward twice) × examples. */
+  /** Floating-point operations of the training run: 2 × MACs × 3 (forward, and backward twice) × examples, each at the resolution it was seen at. */
   flops: z.number().nonnegative(),
   peakRssBytes: z.number().nonnegative(),
   deviceHours: z.number().nonnegative().optional(),

@@ -40,7 +40,7 @@ export function parseDurationMs(text: string): number {
 }
 
 /** Bytes in a text like `80GB` or `512MiB`. @throws {ConfigError} without a known unit. */
-function parseBytes(text: string): number {
+export function parseBytes(text: string): number {
   return parse(text, sizeBytes, 'a size', '80GB or 512MiB');
 }
 

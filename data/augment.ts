@@ -9,6 +9,21 @@ import { WindowResizer } from './resize.ts';
 /** Largest shift unless a crop places the image already. */
 const defaultShift = 0.125;
 
+const keys = {
+  /** Mirror left to right half of the time; leave off where the mirror image is another class (digits, signs). */
+  flip: z.boolean(),
+  /** Largest shift along each axis, as a share of the side; what enters is the channel's mean. */
+  shift: z.number().min(0).max(0.5),
+  crop: cropSchema,
+  randAugment: randAugmentSchema,
+  /** Side of a square set to the channel's mean, as a share of the side (DeVries & Taylor 2017); 0 for none. */
+  cutout: z.number().min(0).max(1),
+  /** α of mixup's Beta(α, α) (Zhang et al. 2018, who use 0.2 to 1); 0 for none. */
+  mixup: z.number().min(0).max(64),
+  /** α of CutMix's Beta(α, α) (Yun et al. 2019, who use 1); 0 for none. With mixup, a batch takes either by a fair coin. */
+  cutmix: z.number().min(0).max(64),
+};
+
 /**
  * Random changes of training images. Those of an example are drawn from its own stream and those of a batch from the
  * batch's, so a resumed run repeats them. In this order: crop, RandAugment, mirror and shift, cutout; then mixup or
@@ -16,18 +31,15 @@ const defaultShift = 0.125;
  */
 export const augmentationSchema = z
   .strictObject({
-    /** Mirror left to right half of the time; leave off where the mirror image is another class (digits, signs). */
-    flip: z.boolean().default(true),
-    /** Largest shift along each axis, as a share of the side; what enters is the channel's mean. 0.125, with a crop 0. */
-    shift: z.number().min(0).max(0.5).optional(),
-    crop: cropSchema.optional(),
-    randAugment: randAugmentSchema.optional(),
-    /** Side of a square set to the channel's mean, as a share of the side (DeVries & Taylor 2017); 0 for none. */
-    cutout: z.number().min(0).max(1).default(0),
-    /** α of mixup's Beta(α, α) (Zhang et al. 2018, who use 0.2 to 1); 0 for none. */
-    mixup: z.number().min(0).max(64).optional(),
-    /** α of CutMix's Beta(α, α) (Yun et al. 2019, who use 1); 0 for none. With mixup, a batch takes either by a fair coin. */
-    cutmix: z.number().min(0).max(64).optional(),
+    ...keys,
+    flip: keys.flip.default(true),
+    /** 0.125 unless given, with a crop 0. */
+    shift: keys.shift.optional(),
+    crop: keys.crop.optional(),
+    randAugment: keys.randAugment.optional(),
+    cutout: keys.cutout.default(0),
+    mixup: keys.mixup.optional(),
+    cutmix: keys.cutmix.optional(),
   })
   .refine(({ crop, shift = 0 }) => crop === undefined || shift === 0, {
     path: ['shift'],
@@ -35,6 +47,19 @@ export const augmentationSchema = z
   })
   .transform(({ shift, ...rest }) => ({ ...rest, shift: shift ?? (rest.crop ? 0 : defaultShift) }));
 export type Augmentation = z.output<typeof augmentationSchema>;
+
+/** Some of its keys, to be given instead of an augmentation's own. */
+export const augmentationChangeSchema = z.strictObject(keys).partial();
+export type AugmentationChange = z.output<typeof augmentationChangeSchema>;
+
+/**
+ * An augmentation with some keys replaced; a crop that is given takes the place of the shift.
+ * @throws {z.ZodError} when crop and shift are both asked for.
+ */
+export function changedAugmentation(augmentation: Augmentation, change: AugmentationChange): Augmentation {
+  const placed = change.crop ? { shift: 0 } : {};
+  return augmentationSchema.parse({ ...augmentation, ...placed, ...change });
+}
 
 export const defaultAugmentation: Augmentation = { flip: true, shift: defaultShift, cutout: 0 };
 export const noAugmentation: Augmentation = { flip: false, shift: 0, cutout: 0 };

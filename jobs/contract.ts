@@ -5,6 +5,8 @@ import { latencySchema, percentiles } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
 import { networkSpecSchema } from '../models/spec.ts';
 import { trainerSchema } from '../study/recipe.ts';
+import { heuristicNames } from '../training/heuristic-schedules.ts';
+import { trainingScheduleSchema } from '../training/training-schedule.ts';
 
 // All that those who ask and those who work share. Data only: programs are named here and declared where they
 // run, files are named by digest. Each side checks what it receives.
@@ -65,6 +67,8 @@ export const trainTaskSchema = z.strictObject({
     trainerSchema,
     z.strictObject({ command: offeredNameSchema, params: z.record(z.string(), z.json()) }),
   ]),
+  /** Of trainings whose fidelity names one. */
+  schedule: z.union([z.enum(heuristicNames), trainingScheduleSchema]).optional(),
 });
 export type TrainTask = z.infer<typeof trainTaskSchema>;
 

@@ -17,6 +17,7 @@ export interface FleetEvaluatorOptions {
   readonly study: string;
   readonly data: DataDescription;
   readonly trainer: TrainTask['trainer'];
+  readonly schedule?: TrainTask['schedule'];
   /** Files of the study, and those that workers see. */
   readonly artefacts: FolderArtefacts;
   readonly store: SharedStore;
@@ -104,7 +105,7 @@ export class FleetEvaluator implements Evaluator {
 
   /** What is common to all jobs, put where workers find it, once. */
   async #publishTask(): Promise<string> {
-    const { store, data, trainer } = this.#options;
+    const { store, data, trainer, schedule } = this.#options;
     const { file, ...description } = data;
     const dataFile = await store.here.put(createReadStream(file));
     await store.publish(dataFile);
@@ -119,6 +120,7 @@ export class FleetEvaluator implements Evaluator {
         counts: { ...data.counts },
       },
       trainer,
+      ...(schedule && { schedule }),
     };
     const digest = await store.here.put(Buffer.from(JSON.stringify(task)));
     await store.publish(digest);

@@ -91,6 +91,7 @@ async function openFleet(parts: {
     study: key,
     data: study.data,
     trainer,
+    schedule: config.final.schedule,
     artefacts: study.artefacts,
     store,
     capacity: () => capacity,

@@ -122,7 +122,7 @@ function evaluatorsOf(offer: Offer, store: FolderArtefacts): EvaluatorOf {
   };
   return (job, task) => {
     const { study, trial } = job;
-    const { data, dataFile, trainer } = task;
+    const { data, dataFile, trainer, schedule } = task;
     if ('command' in trainer) {
       // Of one study only: trials of two have the same ids, and states in the study's folder.
       const key = `${study} ${job.task}`;
@@ -136,6 +136,7 @@ function evaluatorsOf(offer: Offer, store: FolderArtefacts): EvaluatorOf {
     }
     return new LocalEvaluator({
       ...resolveRecipe(trainer),
+      schedule,
       dataFile: store.path(dataFile),
       artefacts: store,
       // Of this trial alone, and where every worker sees it: whoever takes the job next goes on from it.

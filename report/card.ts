@@ -145,6 +145,7 @@ function trainingSection({ member, summary, recipe, trainingExamples }: CardInpu
     `Data: \`${code(data.name)}\`, ${grouped(data.train)} training images of ${data.classes} classes, native ${data.native}, ` +
       `\`${data.digest}\`.`,
     recipe && `Recipe: ${recipeText(recipe)}.`,
+    summary.schedule !== null && `Training schedule: ${inline(summary.schedule)}.`,
     trainingExamples !== undefined &&
       `Examples seen: ${grouped(trainingExamples)}` +
         (data.train > 0 ? ` (${(trainingExamples / data.train).toFixed(1)} times the training split).` : '.'),

@@ -74,6 +74,7 @@ function pageHeader(summary: StudySummary): Markup {
     `study ${summary.name}`,
     utcMinute(summary.createdMs),
     `seed ${summary.seed}`,
+    ...(summary.schedule === null ? [] : [`trained by the schedule ${summary.schedule}`]),
     plural(summary.trials.length, 'trial'),
     `${duration(summary.activeS)}${deviceHoursText(summary)}`,
   ];

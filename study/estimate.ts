@@ -2,6 +2,7 @@ import { deliveryMsPerNetwork, elapsedMs } from './budget.ts';
 import type { StudyContext } from './context.ts';
 import { isBase, trainingsOfSize } from './scalings.ts';
 import { countSpec } from './evaluate.ts';
+import { finalMacsPerExample } from './final-training.ts';
 import type { PhaseName } from './events.ts';
 import { searchTrainings, type StudyConfig, topExamples } from './study-file.ts';
 
@@ -13,6 +14,8 @@ export interface Workload {
   readonly issued: Readonly<Partial<Record<PhaseName, number>>>;
   /** Multiply-adds of the first network that was trained; 0 before. */
   readonly baseMacs: number;
+  /** Cost of a final training's example against one at the network's own resolution; 1 when absent. */
+  readonly finalShare?: number | undefined;
   readonly hasFinished: (phase: PhaseName) => boolean;
 }
 
@@ -26,29 +29,37 @@ export function remainingMs(context: StudyContext): number | undefined {
   let done = 0;
   let open = 0;
   let baseMacs = 0;
+  let finalShare: number | undefined;
   const issued: Partial<Record<PhaseName, number>> = {};
   for (const trial of record.trials) {
     const outcome = record.outcome(trial.id);
-    const macs = outcome?.status === 'ok' ? (outcome.metrics['macs'] ?? 0) : outcome ? 0 : countSpec(trial.spec).macs;
-    if (outcome?.status === 'ok') baseMacs ||= macs;
+    const counted =
+      trial.fidelity.schedule === undefined ? countSpec(trial.spec).macs : finalMacsPerExample(config, trial.spec);
+    const macs = outcome === undefined || outcome.status === 'ok' ? counted : 0;
+    if (outcome?.status === 'ok') {
+      baseMacs ||= macs;
+      finalShare ??= finalMacsPerExample(config, trial.spec) / countSpec(trial.spec).macs;
+    }
     if (outcome) done += macs * trial.fidelity.examples;
     else open += macs * trial.fidelity.examples;
     issued[trial.phase] = (issued[trial.phase] ?? 0) + macs * trial.fidelity.examples;
   }
   const hasFinished = (phase: PhaseName): boolean => record.hasFinished(phase);
-  return remainingWorkMs(config, { done, open, issued, baseMacs, hasFinished }, elapsedMs(context));
+  return remainingWorkMs(config, { done, open, issued, baseMacs, finalShare, hasFinished }, elapsedMs(context));
 }
 
 /** {@link remainingMs} from a workload and the active time so far, in milliseconds. */
 export function remainingWorkMs(config: StudyConfig, workload: Workload, elapsed: number): number | undefined {
-  const { done, open, issued, baseMacs, hasFinished } = workload;
+  const { done, open, issued, baseMacs, finalShare = 1, hasFinished } = workload;
   if (config.budget.time !== undefined) return Math.max(0, config.budget.time - elapsed);
   if (done === 0) return undefined;
   const planned = plannedExamples(config);
   // Final trainings are all issued at once, so what is issued is what there is.
   const toCome = (['search', 'scale', 'train'] as const).reduce((sum, phase) => {
     const isSettled = hasFinished(phase) || (phase === 'train' && issued.train !== undefined);
-    return isSettled ? sum : sum + Math.max(0, planned[phase] * baseMacs - (issued[phase] ?? 0));
+    return isSettled
+      ? sum
+      : sum + Math.max(0, planned[phase] * baseMacs * (phase === 'train' ? finalShare : 1) - (issued[phase] ?? 0));
   }, 0);
   return (elapsed * (open + toCome)) / done + planned.deliveries * deliveryMsPerNetwork;
 }

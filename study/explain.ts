@@ -30,7 +30,7 @@ export function explainTrial(events: readonly JournalEvent[], id: string): Expla
   const lines = [
     `${id}: ${trial.phase}, proposed by ${trial.origin.by} (${trial.origin.because})`,
     `  choices   ${JSON.stringify(trial.choices)}`,
-    `  fidelity  ${trial.fidelity.examples} examples, seed ${trial.fidelity.seed}`,
+    `  fidelity  ${trial.fidelity.examples} examples, seed ${trial.fidelity.seed}${trial.fidelity.schedule === undefined ? '' : `, schedule ${trial.fidelity.schedule}`}`,
     ...otherRungs(record, trial),
     ...[...measured, ...own, ...decided].toSorted((a, b) => a.seq - b.seq).flatMap(lineOf),
   ];

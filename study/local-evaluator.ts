@@ -8,10 +8,12 @@ import type { Augmentation } from '../data/augment.ts';
 import { withHostLock } from '../latency/host-lock.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
+import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
 import { expectTrainer, type StoredTrainingResult, trainInChild } from '../training/isolate.ts';
 import type { Recipe, TrainerKind } from '../training/trainer.ts';
 import type { FolderArtefacts } from './artefacts.ts';
 import { infeasibleOutcome } from './evaluate.ts';
+import { scheduleName } from './training-schedule.ts';
 
 export interface LocalEvaluatorOptions {
   /** Prepared data-set file. */
@@ -19,6 +21,8 @@ export interface LocalEvaluatorOptions {
   readonly trainer: TrainerKind;
   readonly recipe: Recipe;
   readonly augmentation: Augmentation;
+  /** Of trainings whose fidelity names one. */
+  readonly schedule?: ScheduleChoice | undefined;
   readonly artefacts: FolderArtefacts;
   /**
    * Folder where trainings under way are saved, a file each, and digest of the data they are on. Nobody else writes
@@ -105,6 +109,7 @@ export class LocalEvaluator implements Evaluator {
     weightsFile: string,
   ): Promise<Outcome> {
     const { dataFile, trainer, recipe, augmentation, artefacts, checkpoints } = this.#options;
+    const schedule = this.#scheduleOf(request);
     if (request.fidelity.resolution !== undefined && request.fidelity.resolution !== spec.input.resolution)
       throw new ConfigError(
         `expected to train at the network's own resolution of ${spec.input.resolution} px, got ${request.fidelity.resolution}`,
@@ -116,6 +121,7 @@ export class LocalEvaluator implements Evaluator {
       trainer,
       recipe,
       fidelity: request.fidelity,
+      ...(schedule && { schedule }),
       threads: 1,
       weightsFile,
       ...(request.from ? { initialWeightsFile: artefacts.path(request.from) } : {}),
@@ -129,6 +135,16 @@ export class LocalEvaluator implements Evaluator {
       onNotice: request.onNotice,
     });
     return this.#outcomeOf(result, request, weightsFile);
+  }
+
+  #scheduleOf({ fidelity }: EvaluationRequest): ScheduleChoice | undefined {
+    if (fidelity.schedule === undefined) return undefined;
+    const { schedule } = this.#options;
+    if (schedule === undefined || scheduleName(schedule) !== fidelity.schedule)
+      throw new ConfigError(
+        `expected to train by the schedule ${fidelity.schedule}, got ${schedule ? scheduleName(schedule) : 'none'}`,
+      );
+    return schedule;
   }
 
   async #outcomeOf(

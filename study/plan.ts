@@ -3,6 +3,7 @@ import { Random } from '../core/random.ts';
 import { loadDataset } from '../data/load.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
 import { countSpec } from './evaluate.ts';
+import { finalMacsPerExample } from './final-training.ts';
 import { describeData } from './prepare.ts';
 import { openProfiles } from './profiles.ts';
 import { studySpace } from './search-phase.ts';
@@ -37,9 +38,10 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
   await openProfiles(config);
   const dataset = await loadDataset(config.data, { baseDirectory: config.baseDirectory });
   const space = await studySpace(config, { ...describeData(dataset, config.data), file: '' });
-  const counts = Array.from({ length: drawn }, (_, index) =>
-    countSpec(decode(space, sampleChoices(space, new Random(config.seed).child('plan', index)))),
+  const networks = Array.from({ length: drawn }, (_, index) =>
+    decode(space, sampleChoices(space, new Random(config.seed).child('plan', index))),
   );
+  const counts = networks.map(countSpec);
   const median = (values: number[]) => values.toSorted((a, b) => a - b)[drawn / 2] ?? 0;
   const candidate = {
     params: median(counts.map(({ params }) => params)),
@@ -66,7 +68,7 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
     train: part(
       (sizes.length + grown.length * (scale.finalists - 1 + rules)) * final.seeds,
       final.examples,
-      meanMultiple(sizes),
+      meanMultiple(sizes) * median(networks.map((spec) => finalMacsPerExample(config, spec) / countSpec(spec).macs)),
     ),
   };
   return {

@@ -19,10 +19,14 @@ import { exportedPrecisions, precisionRefusal } from '../latency/file-precision.
 import { latencySchema, type Percentile } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
 import { type RunSetting, settingsOf } from '../latency/setting.ts';
+import { loadNetwork } from '../scaling/built-in-networks.ts';
 import { parseRule } from '../scaling/rules.ts';
 import { controllerNames } from '../search/controllers.ts';
 import { builtInSpaceNames } from '../search/spaces.ts';
 import { isTabularSpace, type TableConfig, tableSchema, tabularSpaceNames } from '../search/table.ts';
+import { loadSchedule, scheduleReferenceSchema } from './training-schedule.ts';
+import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
+import { planStages } from '../training/stage-plan.ts';
 import { resolveRecipe, type TrainerConfig, trainerSchema } from './recipe.ts';
 
 /** `p50 < 2ms` */
@@ -193,6 +197,8 @@ const finalSchema = z.strictObject({
   /** Training examples of a delivered network. Under `budget.time` or `budget.deviceHours` decided from what the budgets leave. */
   examples: countSchema.default(20_000),
   seeds: z.int().min(1).max(20).default(2),
+  /** How settings change in the course of a final training: a heuristic, the path of a file with stages, or stages. */
+  schedule: scheduleReferenceSchema.optional(),
   baselines: z
     .array(
       z.union([
@@ -281,9 +287,11 @@ export const studyFileSchema = z.strictObject({
 type ParsedStudyFile = z.output<typeof studyFileSchema>;
 
 /** A checked study file with every default filled in: what a study runs on and what its journal records. */
-export interface StudyConfig extends Omit<ParsedStudyFile, 'family' | 'targets' | 'trainer'> {
+export interface StudyConfig extends Omit<ParsedStudyFile, 'family' | 'final' | 'targets' | 'trainer'> {
   readonly targets: Readonly<Record<string, TargetConfig>>;
   readonly trainer: TrainerConfig;
+  /** With the schedule as it is, not where it lies. */
+  readonly final: Omit<ParsedStudyFile['final'], 'schedule'> & { readonly schedule?: ScheduleChoice };
   /** Known results, instead. */
   readonly table?: TableConfig;
   /** The user's own program that trains, instead. */
@@ -343,7 +351,8 @@ export interface StudyFileOptions {
 export function resolveStudy(data: unknown, where: string, options: StudyFileOptions = {}): StudyConfig {
   const parsed = studyFileSchema.safeParse(data);
   if (!parsed.success) throw new ConfigError(`${where}: not a study file\n${z.prettifyError(parsed.error)}`);
-  const { family, ...file } = nameCommands(parsed.data, where, options);
+  const { family, final, ...named } = nameCommands(parsed.data, where, options);
+  const file = { ...named, final: withSchedule(final, named, where) };
   checkRules(file, where);
   const targets = Object.keys(file.targets);
   if (targets.length === 0) throw new ConfigError(`${where}: targets: expected at least one target, got none`);
@@ -505,6 +514,39 @@ function checkProvider(device: string, asked: readonly RunSetting['precision'][]
   for (const precision of asked)
     if (!exportedPrecisions(device).includes(precision))
       throw new ConfigError(`${place}.precision: ${precisionRefusal(device, 'fp32', precision)}`);
+}
+
+/** Final training with its schedule read and tried on the recipe. */
+function withSchedule(
+  { schedule: reference, ...final }: ParsedStudyFile['final'],
+  { trainer, table, trainerCommand }: Pick<StudyConfig, 'trainer' | 'table' | 'trainerCommand'>,
+  where: string,
+): StudyConfig['final'] {
+  if (reference === undefined) return final;
+  if (table !== undefined || trainerCommand !== undefined)
+    throw new ConfigError(
+      `${where}: final.schedule: expected none beside trainer.${table ? 'table' : 'command'}, which trains as it likes`,
+    );
+  try {
+    const schedule = loadSchedule(reference, dirname(resolve(where)));
+    expectNoThreads(schedule);
+    // Any network will do: what a schedule asks of the recipe is the same for all.
+    const spec = loadNetwork('resnet-18');
+    planStages(schedule, { spec, ...resolveRecipe(trainer), examples: final.examples, threads: 1 });
+    return { ...final, schedule };
+  } catch (cause) {
+    if (!(cause instanceof ConfigError)) throw cause;
+    throw new ConfigError(`${where}: final.schedule: ${cause.message}`, { cause });
+  }
+}
+
+function expectNoThreads(schedule: ScheduleChoice): void {
+  const stages = typeof schedule === 'string' ? [] : schedule.stages;
+  const index = stages.findIndex(({ threads }) => threads !== undefined);
+  if (index >= 0)
+    throw new ConfigError(
+      `stages[${index}].threads: expected none in a study, whose trainings have a thread each (trainer.parallel)`,
+    );
 }
 
 /** What would otherwise be noticed hours later, when scaling begins. */

@@ -272,7 +272,7 @@ function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function localEvaluator(
-  { trainer }: StudyConfig,
+  { trainer, final: { schedule } }: StudyConfig,
   folder: string,
   data: DataDescription,
   artefacts: FolderArtefacts,
@@ -280,5 +280,5 @@ function localEvaluator(
   const means = resolveRecipe(trainer);
   const slots = trainer.parallel ?? availableParallelism();
   const checkpoints = { folder: join(folder, checkpointsFolder), dataDigest: data.digest };
-  return new LocalEvaluator({ ...means, dataFile: data.file, artefacts, checkpoints, slots });
+  return new LocalEvaluator({ ...means, schedule, dataFile: data.file, artefacts, checkpoints, slots });
 }

@@ -19,6 +19,7 @@ import type { Score } from './score.ts';
 import { predictionId, type Screening, screeningId } from './screening.ts';
 import type { StudyConfig, TargetConfig } from './study-file.ts';
 import { deliveredPrecision } from './target-settings.ts';
+import { describeSchedule } from './training-schedule.ts';
 import type {
   ElasticitySummary,
   FamilySummary,
@@ -102,6 +103,7 @@ class Summariser {
           }
         : null,
       trials,
+      schedule: this.#config.final.schedule === undefined ? null : describeSchedule(this.#config.final.schedule),
       rungs: rungSummaries(this.#record, this.#config),
       targets,
       acrossTargets: acrossTargetsOf(this.#config, this.#record, trials, targets),

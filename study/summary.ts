@@ -215,6 +215,8 @@ export interface StudySummary {
     readonly count: NetworkCount;
   } | null;
   readonly trials: readonly TrialSummary[];
+  /** The training schedule of the delivered networks, in words; null where settings stay. */
+  readonly schedule: string | null;
   /** Rungs of the search, the lowest first; empty where it has one alone. */
   readonly rungs: readonly RungSummary[];
   readonly targets: readonly TargetSummary[];

@@ -16,6 +16,7 @@ import type { CurvePoint } from '../training/trainer.ts';
 import type { TrainNetworkRequest } from './train-network.ts';
 import { resolveRecipe, type TrainerConfig } from './recipe.ts';
 import { whileLogged } from './run-logging.ts';
+import { scheduleName } from './training-schedule.ts';
 import { expectFree, intoFolder, type WorkPlace } from './training-folder.ts';
 
 export interface TrainLanguageModelRequest extends Omit<TrainNetworkRequest, 'network' | 'data'> {
@@ -64,7 +65,8 @@ export async function trainLanguageModel(request: TrainLanguageModelRequest): Pr
 }
 
 function trainLogged(place: WorkPlace, request: TrainLanguageModelRequest, text: Text): Promise<TrainedLanguageModel> {
-  const { fidelity, folder, onNotice } = request;
+  const { schedule, folder, onNotice } = request;
+  const fidelity = { ...request.fidelity, ...(schedule && { schedule: scheduleName(schedule) }) };
   const { trainer, recipe } = resolveRecipe({ ...languageModelRecipe, ...request.trainer });
   const parameters = { trainer, data: text.name };
   const goesOn = existsSync(place.checkpointFile);
@@ -91,6 +93,7 @@ async function trainInto(
     data,
     trainer: config,
     fidelity,
+    schedule,
     threads,
     checkpointEveryS,
     signal,
@@ -111,16 +114,18 @@ async function trainInto(
         trainer,
         recipe,
         fidelity,
+        ...(schedule && { schedule }),
         threads: Math.min(threads, availableParallelism()),
         weightsFile,
         checkpoint: { file: checkpointFile, dataDigest: text.digest, everyS: checkpointEveryS },
         signal,
         onProgress: (point) => {
-          const { examples, loss, imagesPerS } = point;
+          const { examples, loss, imagesPerS, remainingS } = point;
           onPoint(point);
           onProgress?.({
             phase: 'train',
             text: `${examples}/${fidelity.examples} sequences, loss ${loss.toFixed(3)}, ${Math.round(imagesPerS * network.context)} tokens/s`,
+            etaMs: 1000 * remainingS,
           });
         },
         onNotice,
@@ -138,7 +143,7 @@ async function trainInto(
   const trained = languageModelResult(network, text, result.metrics, result);
   writeFileSync(
     join(work, 'metrics.json'),
-    `${JSON.stringify({ schema: 1, text: text.name, fidelity, recipe, ...trained }, null, 2)}\n`,
+    `${JSON.stringify({ schema: 1, text: text.name, fidelity, recipe, ...(schedule && { schedule }), ...trained }, null, 2)}\n`,
   );
   return trained;
 }

@@ -14,14 +14,17 @@ import { type NetworkSpec, specDigest } from '../models/spec.ts';
 import { withHostLock } from '../latency/host-lock.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
 import type { RunLog } from '../report/run-log/run-log.ts';
+import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
 import { expectTrainer, trainInChild, type TrainingProgress } from '../training/isolate.ts';
 import type { CurvePoint } from '../training/trainer.ts';
 import type { StudyProgress } from './context.ts';
+import { differencesOf, schedulePair } from './found-schedules.ts';
 import { preprocessingOf } from './deliver-phase.ts';
 import { describeData } from './prepare.ts';
 import { resolveRecipe, type TrainerConfig } from './recipe.ts';
 import { type Score, scoreFile } from './score.ts';
 import { whileLogged } from './run-logging.ts';
+import { scheduleName } from './training-schedule.ts';
 import { expectFree, intoFolder, type WorkPlace } from './training-folder.ts';
 
 export interface TrainNetworkRequest {
@@ -32,6 +35,8 @@ export interface TrainNetworkRequest {
   readonly baseDirectory: string;
   readonly trainer: TrainerConfig;
   readonly fidelity: Fidelity;
+  /** How settings change as the training goes on; they stay when absent. Every file that a schedule needs is read already. */
+  readonly schedule?: ScheduleChoice | undefined;
   readonly threads: number;
   /**
    * New folder for `model.onnx`, `weights.safetensors` and `metrics.json`; appears whole or not at all. Until then the
@@ -89,7 +94,8 @@ export async function trainNetwork(request: TrainNetworkRequest): Promise<Traine
 type PreparedRequest = TrainNetworkRequest & { readonly spec: NetworkSpec; readonly dataset: Dataset };
 
 function trainLogged(place: WorkPlace, request: PreparedRequest): Promise<TrainedNetwork> {
-  const { spec, dataset, fidelity, folder, onNotice } = request;
+  const { spec, dataset, schedule, folder, onNotice } = request;
+  const fidelity = { ...request.fidelity, ...(schedule && { schedule: scheduleName(schedule) }) };
   const { trainer, recipe } = resolveRecipe(request.trainer);
   const parameters = { trainer, data: dataset.name, network: shortDigest(specDigest(spec)) };
   const goesOn = existsSync(place.checkpointFile);
@@ -106,6 +112,12 @@ function trainLogged(place: WorkPlace, request: PreparedRequest): Promise<Traine
   );
 }
 
+/** Why a schedule that was searched for may not suit this network and device. */
+function doubtsAbout(schedule: ScheduleChoice | undefined, spec: NetworkSpec): readonly string[] {
+  if (typeof schedule !== 'object' || !schedule.found) return [];
+  return differencesOf(schedule.found, schedulePair(spec));
+}
+
 const dataFileName = 'data.bin';
 
 /** Trains, exports and scores, leaving every file in a folder that exists. */
@@ -113,11 +125,15 @@ async function trainInto(
   { work, checkpointFile }: WorkPlace,
   { spec, dataset, onPoint, ...request }: PreparedRequest & { readonly onPoint: (point: TrainingProgress) => void },
 ): Promise<TrainedNetwork> {
-  const { fidelity, signal, onProgress, onNotice } = request;
+  const { fidelity, schedule, signal, onProgress, onNotice } = request;
   const dataFile = join(work, dataFileName);
   await writeDatasetFile(dataset, dataFile);
   const data = describeData(dataset, request.data);
   const { trainer, recipe, augmentation } = resolveRecipe(request.trainer);
+  const threads = Math.min(request.threads, availableParallelism());
+  const doubts = doubtsAbout(schedule, spec);
+  if (doubts.length > 0)
+    onNotice?.(`the schedule was found for another pair of network and device (${doubts.join('; ')})`);
   const weightsFile = join(work, 'weights.safetensors');
   const result = await withHostLock(
     'shared',
@@ -128,16 +144,18 @@ async function trainInto(
         trainer,
         recipe,
         fidelity,
-        threads: Math.min(request.threads, availableParallelism()),
+        ...(schedule && { schedule }),
+        threads,
         weightsFile,
         checkpoint: { file: checkpointFile, dataDigest: data.digest, everyS: request.checkpointEveryS },
         signal,
         onProgress: (point) => {
-          const { examples, loss, imagesPerS } = point;
+          const { examples, loss, imagesPerS, remainingS } = point;
           onPoint(point);
           onProgress?.({
             phase: 'train',
             text: `${examples}/${fidelity.examples} examples, loss ${loss.toFixed(3)}, ${Math.round(imagesPerS)} images/s`,
+            etaMs: 1000 * remainingS,
           });
         },
         onNotice,
@@ -163,7 +181,7 @@ async function trainInto(
   };
   writeFileSync(
     join(work, 'metrics.json'),
-    `${JSON.stringify({ schema: 1, fidelity, recipe, ...trained }, null, 2)}\n`,
+    `${JSON.stringify({ schema: 1, fidelity, recipe, ...(schedule && { schedule }), ...trained }, null, 2)}\n`,
   );
   return trained;
 }

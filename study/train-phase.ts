@@ -1,10 +1,12 @@
 import { EnvironmentError } from '../core/errors.ts';
 import type { StudyContext } from './context.ts';
 import { accuracyOf, admit, countSpec, evaluateAll } from './evaluate.ts';
+import { finalMacsPerExample } from './final-training.ts';
 import type { Trial } from './record.ts';
 import { freshAccuracy, meanOf, monotoneHolders, type SeedAccuracies, seedDeviation } from './member-choice.ts';
 import { familyLine, type Scaling, type SizedScalings } from './scalings.ts';
 import { topExamples } from './study-file.ts';
+import { scheduleName } from './training-schedule.ts';
 import { hoursText, trainingDeviceHours, trainingTimeMs } from './budget.ts';
 
 /** What became of one size: the scaling that is delivered, with its runs over seeds. */
@@ -49,7 +51,9 @@ export async function allocate(context: StudyContext, sizes: readonly SizedScali
     if (seconds === 0 || hours === 0)
       return { value: configured, because: 'final.examples: no trial tells how fast training is' };
     const networks = new Map(
-      sizes.flatMap(({ finalists }) => finalists.map(({ spec, digest }) => [digest, countSpec(spec).macs] as const)),
+      sizes.flatMap(({ finalists }) =>
+        finalists.map(({ spec, digest }) => [digest, finalMacsPerExample(config, spec)] as const),
+      ),
     );
     const macsPerExample = config.final.seeds * [...networks.values()].reduce((sum, macs) => sum + macs, 0);
     const what = `${networks.size} networks × ${config.final.seeds} seeds`;
@@ -81,6 +85,7 @@ export async function trainFamily(
   examples: number,
 ): Promise<Member[]> {
   const { config } = context;
+  const { schedule } = config.final;
   const seeds = Array.from({ length: config.final.seeds }, (_, index) => config.seed + index);
   // Smallest first, so that the first results come early.
   const ordered = sizes
@@ -93,7 +98,7 @@ export async function trainFamily(
         phase: 'train' as const,
         choices: { ...finalist.multipliers },
         spec: finalist.spec,
-        fidelity: { examples, seed },
+        fidelity: { examples, seed, ...(schedule && { schedule: scheduleName(schedule) }) },
         origin: {
           by: size.line,
           because: `finalist for ${size.size.name} on ${size.target}`,

@@ -28,7 +28,7 @@ const nothing = { steps: 0, loss: 0, correct: 0, gradientNorm: 0 };
 export class TrainingCurve {
   /** The loss is not finite, or has stayed far above where it started. */
   diverged = false;
-  readonly #batchSize: number;
+  readonly #examplesAfter: (step: number) => number;
   readonly #rowsPerExample: number;
   readonly #stepsPerPoint: number;
   readonly #steps: number;
@@ -39,15 +39,21 @@ export class TrainingCurve {
   #stepsAbove = 0;
   #pending = nothing;
 
-  /** @param onPoint hears of every point as it is made. @param state goes on from here. */
+  /**
+   * @param examplesAfter examples that so many steps have seen.
+   * @param onPoint hears of every point as it is made. @param state goes on from here.
+   */
   constructor(
     steps: number,
-    { batchSize, rowsPerExample = 1 }: { readonly batchSize: number; readonly rowsPerExample?: number },
+    {
+      examplesAfter,
+      rowsPerExample = 1,
+    }: { readonly examplesAfter: (step: number) => number; readonly rowsPerExample?: number },
     onPoint?: (point: CurvePoint) => void,
     state?: CurveState,
   ) {
     this.#steps = steps;
-    this.#batchSize = batchSize;
+    this.#examplesAfter = examplesAfter;
     this.#rowsPerExample = rowsPerExample;
     this.#stepsPerPoint = Math.ceil(steps / points);
     this.#onPoint = onPoint;
@@ -92,10 +98,12 @@ export class TrainingCurve {
 
   #close(): void {
     const { steps, loss, correct, gradientNorm } = this.#pending;
+    const examples = this.#examplesAfter(this.#step);
+    const rows = (examples - this.#examplesAfter(this.#step - steps)) * this.#rowsPerExample;
     const point: CurvePoint = {
-      examples: this.#step * this.#batchSize,
+      examples,
       loss: loss / steps,
-      accuracy: correct / (steps * this.#batchSize * this.#rowsPerExample),
+      accuracy: correct / rows,
       ...(gradientNorm > 0 ? { gradientNorm: gradientNorm / steps } : {}),
     };
     this.#points.push(point);

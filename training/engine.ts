@@ -1,6 +1,6 @@
 import type { Graph, Weights } from '../models/graph.ts';
 import type { Score, ScoringOptions } from './scoring.ts';
-import type { Batch, Recipe, TrainingTask } from './trainer.ts';
+import type { Batch, GraphOptimization, Recipe, TrainingTask } from './trainer.ts';
 import type { TrainingGraph } from './training-graph.ts';
 import type { Updater } from './updater.ts';
 
@@ -16,7 +16,7 @@ export interface Engine {
   /** What a person should know about how it was chosen. */
   readonly notice?: string | undefined;
   /** @param training the graph's step: its masks, and its parameters in the network's order. */
-  openUpdater(graph: Graph, training: TrainingGraph, options: EngineOptions & { recipe: Recipe }): Promise<Updater>;
+  openUpdater(graph: Graph, training: TrainingGraph, options: EngineOptions & StepOptions): Promise<Updater>;
   /** Running means and variances of every batch norm for these weights; see `averagedStatistics`. */
   estimateStatistics(
     graph: Graph,
@@ -26,6 +26,12 @@ export interface Engine {
   ): Promise<Map<string, Float32Array>>;
   /** Scores a network with its final weights in inference form; see `scoreBatches`. */
   score(graph: Graph, weights: Weights, task: TrainingTask, options: EngineOptions & ScoringOptions): Promise<Score>;
+}
+
+interface StepOptions {
+  readonly recipe: Recipe;
+  /** Whether the runtime rewrites the step before it runs it, where it can. */
+  readonly optimization?: GraphOptimization | undefined;
 }
 
 interface EngineOptions {

@@ -22,7 +22,7 @@ export interface ImageTaskOptions {
  * Image classification on a data set: batches of `image` float32 `[n, channels, side, side]`, normalised
  * by the training split, and `target` float32 `[n, classes]`, 1 at the label unless examples are mixed. Epoch order
  * depends on (seed, epoch), the augmentation of an example on (seed, epoch, example), how a batch is mixed on
- * (seed, batch): batches are the same however a run was cut.
+ * (seed, examples before it): batches are the same however a run was cut.
  *
  * Memory: the data set, and of the training and the scored split a copy at `resolution` where that is not the native
  * one; with a crop training images are kept at the native one alone.
@@ -39,7 +39,7 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
   const tables = mean.map((centre, channel) =>
     Float32Array.from({ length: 256 }, (_, byte) => (byte / 255 - centre) / (std[channel] as number)),
   );
-  const resized = resizedSplits(dataset, side);
+  const { resized, forget } = resizedSplits(dataset, side);
   const augment = augmenterOf(dataset, augmentation, side);
   const mixing = { mixup: augmentation.mixup ?? 0, cutmix: augmentation.cutmix ?? 0 };
 
@@ -66,19 +66,24 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
   ): Generator<Batch, never> {
     const split = augmentation.crop ? dataset.splits.train : resized('train');
     const random = new Random(seed).child('data');
-    const examples = shuffledExamples(split.count, random, skip * batchSize);
-    for (let index = skip; ; index++) {
-      const { images, targets, fill, batch } = emptyBatch(batchSize);
-      for (let row = 0; row < batchSize; row++) {
-        const { epoch, example } = examples.next().value;
-        const stored = imageAt(split, example);
-        const { image, placement } = augment
-          ? augment(stored, random.child('augment', epoch, example))
-          : { image: stored, placement: asStored };
-        fill(row, split.labels[example] as number, image, placement);
+    const examples = shuffledExamples(split.count, random, skip);
+    try {
+      for (let first = skip; ; first += batchSize) {
+        const { images, targets, fill, batch } = emptyBatch(batchSize);
+        for (let row = 0; row < batchSize; row++) {
+          const { epoch, example } = examples.next().value;
+          const stored = imageAt(split, example);
+          const { image, placement } = augment
+            ? augment(stored, random.child('augment', epoch, example))
+            : { image: stored, placement: asStored };
+          fill(row, split.labels[example] as number, image, placement);
+        }
+        mixBatch({ images, targets, count: batchSize, side }, mixing, random.child('mix', first));
+        yield batch;
       }
-      mixBatch({ images, targets, count: batchSize, side }, mixing, random.child('mix', index));
-      yield batch;
+    } finally {
+      // Reached only where the stream is ended: a run in stages of several resolutions needs one copy at a time.
+      forget('train');
     }
   }
 
@@ -104,13 +109,18 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
   };
 }
 
-/** Splits at the network's resolution, each made when it is first asked for. */
-function resizedSplits(dataset: Dataset, side: number): (name: SplitName) => Split {
+/** Splits at the network's resolution, each made when it is asked for and not there. */
+function resizedSplits(dataset: Dataset, side: number) {
   const made = new Map<SplitName, Split>();
-  return (name) => {
-    const split = made.get(name) ?? resizeSplit(dataset.splits[name], dataset, side);
-    made.set(name, split);
-    return split;
+  return {
+    resized(name: SplitName): Split {
+      const split = made.get(name) ?? resizeSplit(dataset.splits[name], dataset, side);
+      made.set(name, split);
+      return split;
+    },
+    forget(name: SplitName): void {
+      made.delete(name);
+    },
   };
 }
 

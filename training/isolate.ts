@@ -4,8 +4,17 @@ import type { Augmentation } from '../data/augment.ts';
 import type { TextSource } from '../data/text.ts';
 import type { ModelSpec } from '../models/transformer.ts';
 import type { FoundLowering } from './choose-lowering.ts';
+import type { ScheduleChoice } from './heuristic-schedules.ts';
 import { installedTensorFlow } from './tfjs/load.ts';
-import type { CheckpointOptions, CurvePoint, Recipe, TrainerKind, TrainingRequest, TrainingResult } from './trainer.ts';
+import type {
+  CheckpointOptions,
+  CurvePoint,
+  Pace,
+  Recipe,
+  TrainerKind,
+  TrainingRequest,
+  TrainingResult,
+} from './trainer.ts';
 
 /** A prepared data set, and how it is shown. */
 export interface ImageData {
@@ -26,6 +35,8 @@ export interface TrainingAssignment {
   readonly trainer?: TrainerKind;
   readonly recipe: Recipe;
   readonly fidelity: Fidelity;
+  /** How settings change as the training goes on; they stay when absent. */
+  readonly schedule?: ScheduleChoice;
   readonly threads: number;
   /** The lowering to train by; what the first child of this process found, when absent. */
   readonly lowering?: FoundLowering;
@@ -40,8 +51,8 @@ export interface TrainingAssignment {
   };
 }
 
-/** Training seen from outside: a point of the curve and the speed so far, steps and batches included. */
-export type TrainingProgress = CurvePoint & { readonly imagesPerS: number };
+/** Training seen from outside: a point of the curve and the pace so far. */
+export type TrainingProgress = CurvePoint & Pace;
 
 /** What the child tells while it trains. */
 export type TrainingNews =

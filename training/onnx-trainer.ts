@@ -3,8 +3,7 @@ import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
 import { InterruptedError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import type { Cost } from '../core/trial.ts';
-import { countGraph } from '../models/counts.ts';
-import type { Graph, Weights } from '../models/graph.ts';
+import type { Weights } from '../models/graph.ts';
 import { Checkpoint, type TrainingState } from './checkpoint.ts';
 import type { ChosenLowering } from './choose-lowering.ts';
 import { differentiate } from './differentiate.ts';
@@ -12,12 +11,12 @@ import type { Engine } from './engine.ts';
 import { drawMasks } from './masks.ts';
 import { onnxEngine } from './onnx-engine.ts';
 import { updateScalars } from './optimizer.ts';
-import { microBatchSize, updatesOf } from './recipe.ts';
+import { microBatchSize } from './recipe.ts';
 import { identityOf } from './run-identity.ts';
-import { learningRateAt } from './schedule.ts';
 import { feedsOf } from './scoring.ts';
+import { type TimedStage, Timeline } from './timeline.ts';
 import type { Batch, Trainer, TrainingRequest, TrainingResult } from './trainer.ts';
-import type { TrainingGraph } from './training-graph.ts';
+import { type TrainingGraph, trains } from './training-graph.ts';
 import { TrainingRun } from './training-run.ts';
 import type { Updater } from './updater.ts';
 
@@ -46,31 +45,25 @@ async function train(
   request: TrainingRequest,
 ): Promise<TrainingResult> {
   const startMs = performance.now();
-  const { graph, task, recipe, seed, threads, signal } = request;
-  expectBatch(graph, microBatchSize(recipe));
+  const { graph, task, recipe, threads, signal } = request;
+  const timeline = new Timeline(request);
   const engine = await open(request);
   if (engine.notice !== undefined) request.onNotice?.(engine.notice);
-  const training = differentiate(graph, {
-    ...task.loss,
-    labelSmoothing: recipe.labelSmoothing,
-    targets: targetName(task),
-  });
-  const checkpoint = openCheckpoint(request, training, engine);
-  const saved = await continued(checkpoint, request);
-  const updater = await engine.openUpdater(graph, training, { recipe, threads });
-  const run = new TrainingRun(request, updater.flat, startMs, saved);
-  const batches = task.trainingBatches(microBatchSize(recipe), seed, run.microBatchesDone);
-  const account = () => ({ curve: run.curve.points, cost: costOf(request, run), lowering: engine.lowering });
+  const checkpoint = openCheckpoint(request, engine);
+  const saved = await continued(checkpoint, { request, timeline });
+  const run = new TrainingRun(request, timeline, startMs, saved);
+  const work: Work = { engine, request, timeline, run, checkpoint };
+  const account = () => ({ curve: run.curve.points, cost: costOf(timeline, run), lowering: engine.lowering });
   const diverged = (): TrainingResult => {
-    return { status: 'diverged', atExamples: run.updates * recipe.batchSize, ...account() };
+    return { status: 'diverged', atExamples: timeline.examplesAfter(run.updates), ...account() };
   };
 
   try {
-    await runUpdates(updater, { request, training, run, batches, checkpoint });
+    for (const stage of timeline.stages) await runStage(stage, work);
     if (run.curve.diverged) return diverged();
     await checkpoint?.save(run.state); // What follows may be killed, too.
     const learned = run.weights;
-    const following = statisticsBatches(request, batches, run);
+    const following = statisticsBatches(request, timeline, run);
     const statistics = await engine.estimateStatistics(graph, learned, following, { threads });
     const weights: Weights = new Map([...learned, ...statistics]);
     const batchSize = microBatchSize(recipe);
@@ -88,65 +81,82 @@ async function train(
   }
 }
 
-interface Progress {
+/** What all stages of a run share. */
+interface Work {
+  readonly engine: Engine;
   readonly request: TrainingRequest;
-  readonly training: TrainingGraph;
+  readonly timeline: Timeline;
   readonly run: TrainingRun;
-  readonly batches: Iterator<Batch>;
   readonly checkpoint: Checkpoint | undefined;
 }
 
-/** Runs a request's updates to their end, or until the loss diverges, and closes the updater. */
-async function runUpdates(updater: Updater, { request, training, run, batches, checkpoint }: Progress): Promise<void> {
-  const { recipe, examples, seed, signal } = request;
-  const updates = updatesOf(recipe, examples);
+/** Runs a stage from where the run stands to its end, or until the loss diverges; nothing, where it is over. */
+async function runStage(stage: TimedStage, work: Work): Promise<void> {
+  const { engine, request, timeline, run } = work;
+  if (run.updates >= stage.endUpdate || run.curve.diverged) return;
+  const { graph, task, recipe, threads, optimization } = stage;
+  const training = differentiate(graph, {
+    ...task.loss,
+    labelSmoothing: recipe.labelSmoothing,
+    targets: targetName(task),
+  });
+  const batches = task.trainingBatches(microBatchSize(recipe), request.seed, timeline.examplesAfter(run.updates));
+  const updater = await engine.openUpdater(graph, training, { recipe, threads, optimization });
   try {
-    while (run.updates < updates && !run.curve.diverged) {
-      interruptIfAborted(signal, `after ${run.updates * recipe.batchSize} examples`);
-      const learningRate = learningRateAt(recipe, run.updates, updates);
-      let part = run.microBatchesDone;
-      const next = () => ({
-        ...feedsOf(nextBatch(batches), training.inputs),
-        ...drawMasks(training.masks, new Random(seed).child('masks', part++)),
-      });
-      const scalars = updateScalars(recipe, { learningRate, update: run.updates + 1 });
-      await run.advance((vectors) => updater.update(vectors, { next, scalars }));
-      if (checkpoint?.isDue && !run.curve.diverged) await checkpoint.save(run.state);
-    }
+    run.enter(updater.flat);
+    await runUpdates(stage, { ...work, training, batches, updater });
   } finally {
     await updater.close();
   }
+  // The last one's copy of the data serves the statistics as well.
+  if (stage !== timeline.stages.at(-1)) batches.return?.();
 }
 
-function openCheckpoint(
-  request: TrainingRequest,
-  { parameters }: TrainingGraph,
-  { means }: Engine,
-): Checkpoint | undefined {
-  const { checkpoint, onNotice } = request;
-  return checkpoint && new Checkpoint(checkpoint, { identity: identityOf(request, means), parameters, onNotice });
+interface StageWork extends Work {
+  readonly training: TrainingGraph;
+  readonly batches: Iterator<Batch>;
+  readonly updater: Updater;
+}
+
+async function runUpdates({ recipe, endUpdate }: TimedStage, work: StageWork): Promise<void> {
+  const { request, timeline, run, checkpoint, training, batches, updater } = work;
+  const { seed, signal } = request;
+  while (run.updates < endUpdate && !run.curve.diverged) {
+    interruptIfAborted(signal, `after ${timeline.examplesAfter(run.updates)} examples`);
+    const learningRate = timeline.learningRateAt(run.updates);
+    let part = timeline.microBatchesAfter(run.updates);
+    const next = () => ({
+      ...feedsOf(nextBatch(batches), training.inputs),
+      ...drawMasks(training.masks, new Random(seed).child('masks', part++)),
+    });
+    const scalars = updateScalars(recipe, { learningRate, update: run.updates + 1 });
+    await run.advance((vectors) => updater.update(vectors, { next, scalars }));
+    if (checkpoint?.isDue && !run.curve.diverged) await checkpoint.save(run.state);
+  }
+}
+
+function openCheckpoint(request: TrainingRequest, { means }: Engine): Checkpoint | undefined {
+  const { checkpoint, graph, onNotice } = request;
+  if (!checkpoint) return undefined;
+  const parameters = graph.parameters.filter(trains);
+  return new Checkpoint(checkpoint, { identity: identityOf(request, means), parameters, onNotice });
 }
 
 /** Where the run stood when it was saved, telling so; undefined for one that begins. */
 async function continued(
   checkpoint: Checkpoint | undefined,
-  { recipe, examples, onNotice }: TrainingRequest,
+  { request, timeline }: Pick<Work, 'request' | 'timeline'>,
 ): Promise<TrainingState | undefined> {
+  const { examples, onNotice } = request;
   const saved = await checkpoint?.read();
   if (!saved) return undefined;
   const { state, otherMeans } = saved;
-  onNotice?.(`training goes on after ${state.updatesMs.length * recipe.batchSize} of ${examples} examples`);
+  onNotice?.(`training goes on after ${timeline.examplesAfter(state.updatesMs.length)} of ${examples} examples`);
   if (otherMeans.length > 0)
     onNotice?.(
       `it was begun by other means (${otherMeans.join('; ')}): its weights may differ in their last digits from those of an uninterrupted run`,
     );
   return state;
-}
-
-function expectBatch({ inputs }: Graph, batchSize: number): void {
-  for (const { name, shape } of inputs)
-    if (shape[0] !== batchSize)
-      throw new RangeError(`input ${name}: expected a graph of the recipe's batch of ${batchSize}, got ${shape[0]}`);
 }
 
 function targetName(task: TrainingRequest['task']): string {
@@ -162,17 +172,18 @@ function nextBatch(batches: Iterator<Batch>): Batch {
 }
 
 /**
- * The batches after the last trained on, unmixed, no more than were trained on.
+ * The batches after the last trained on, unmixed and as the network will be used, no more than were trained on.
  * @throws {InterruptedError} between two of them, once the signal has aborted.
  */
 function* statisticsBatches(
   { task, recipe, seed, signal }: TrainingRequest,
-  batches: Iterator<Batch>,
+  timeline: Timeline,
   run: TrainingRun,
 ): Generator<Batch> {
   const batchSize = microBatchSize(recipe);
-  const count = Math.min(run.microBatchesDone, Math.ceil(statisticsExamples / batchSize));
-  const whole = task.statisticsBatches?.(batchSize, seed, run.microBatchesDone) ?? batches;
+  const seen = timeline.examplesAfter(run.updates);
+  const count = Math.ceil(Math.min(seen, statisticsExamples) / batchSize);
+  const whole = task.statisticsBatches?.(batchSize, seed, seen) ?? task.trainingBatches(batchSize, seed, seen);
   for (let index = 0; index < count; index++) {
     interruptIfAborted(signal, 'while statistics were estimated');
     yield nextBatch(whole);
@@ -183,17 +194,19 @@ function interruptIfAborted(signal: AbortSignal | undefined, when: string): void
   if (signal?.aborted) throw new InterruptedError(`training: interrupted ${when}`);
 }
 
-function costOf({ graph, recipe }: TrainingRequest, run: TrainingRun): Cost {
+function costOf(timeline: Timeline, run: TrainingRun): Cost {
   const { updates, updatesMs, trainS } = run;
-  const stepMs = updatesMs.toSorted((a, b) => a - b)[Math.floor(updates / 2)] as number;
-  const examples = updates * recipe.batchSize;
+  // Of the last stage that ran: steps of several sizes have no median that means anything.
+  const { start, recipe } = timeline.stageAt(updates - 1);
+  const own = updatesMs.slice(start.updates).toSorted((a, b) => a - b);
+  const stepMs = own[Math.floor(own.length / 2)] as number;
   return {
     trainS,
     measureS: 0,
-    examples,
+    examples: timeline.examplesAfter(updates),
     stepMs,
     imagesPerS: (recipe.batchSize / stepMs) * 1000,
-    flops: 3 * 2 * countGraph(graph).macs * examples,
+    flops: 3 * 2 * timeline.macsAfter(updates),
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
   };
 }

@@ -1,25 +1,42 @@
 import { canonicalJson, digestBytes, digestJson } from '../core/digest.ts';
 import { ridgepointVersion } from '../core/version.ts';
-import type { Weights } from '../models/graph.ts';
+import type { Graph, Weights } from '../models/graph.ts';
 import type { RunIdentity } from './checkpoint.ts';
 import type { TrainingRequest } from './trainer.ts';
 
 /** What a checkpoint of this request belongs to. @param means of its engine. */
 export function identityOf(request: TrainingRequest, means: RunIdentity['means']): RunIdentity {
-  const { graph, recipe, examples, seed, weights, threads, checkpoint } = request;
-  const { inputs, outputs, parameters, nodes } = graph;
+  const { graph, recipe, examples, seed, weights, threads, checkpoint, stages = [] } = request;
   const settings = Object.entries(recipe).filter(([, value]) => value !== undefined);
   return {
     work: {
-      network: digestJson({ inputs, outputs, parameters, nodes }),
+      network: networkDigest(graph),
       ...Object.fromEntries(settings.map(([key, value]) => [`recipe.${key}`, canonicalJson(value)])),
       examples: String(examples),
       seed: String(seed),
       start: weights ? digestOf(weights) : 'drawn',
+      // A run of one stage is the run without stages.
+      ...(stages.length > 1 && { stages: stagesDigest(stages) }),
       ...checkpoint?.task,
     },
-    means: { threads: String(threads), ridgepoint: ridgepointVersion(), ...means },
+    means: {
+      threads: [...new Set([...stages.map((stage) => stage.threads), threads])].join(', then '),
+      ridgepoint: ridgepointVersion(),
+      ...means,
+    },
   };
+}
+
+function networkDigest({ inputs, outputs, parameters, nodes }: Graph): string {
+  return digestJson({ inputs, outputs, parameters, nodes });
+}
+
+function stagesDigest(stages: NonNullable<TrainingRequest['stages']>): string {
+  return digestJson(
+    stages.map(({ graph, recipe, updates, optimization }) => {
+      return { network: networkDigest(graph), recipe, updates, optimization };
+    }),
+  );
 }
 
 function digestOf(weights: Weights): string {

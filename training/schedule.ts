@@ -42,7 +42,7 @@ export interface RateSettings {
 /**
  * Learning rate of one update. Lengths are shares of the run, so every schedule is complete within
  * `steps`; what ends at zero has its last update just above zero, and zero would be at `steps`.
- * @param step updates before this one, 0 … steps − 1
+ * @param step updates before this one, 0 … steps − 1; fractions where updates are of several sizes
  * @see Goyal et al. (2017) for the warm-up; Loshchilov & Hutter (2017), "SGDR", eq. 5 with one cycle;
  * Tan & Le (2019), section 5.2, for the exponential stairs, which we count from the first update, warm-up
  * included, as their code does; Hu et al. (2024), "MiniCPM", for warm-up–stable–decay, and Hägele et al.
@@ -50,7 +50,7 @@ export interface RateSettings {
  */
 export function learningRateAt({ learningRate, warmup, schedule }: RateSettings, step: number, steps: number): number {
   const warmupSteps = Math.round(warmup * steps);
-  if (step < warmupSteps) return (learningRate * (step + 1)) / warmupSteps;
+  if (step < warmupSteps) return Math.min(learningRate, (learningRate * (step + 1)) / warmupSteps);
   return learningRate * shapeAt(schedule ?? { kind: 'cosine' }, { step, steps, warmupSteps });
 }
 

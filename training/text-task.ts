@@ -43,7 +43,7 @@ export function textTask(text: Text, { context, vocabulary }: TextTaskOptions): 
     targets: [{ name: targetInput, dtype: 'float32', shape: [context, vocabulary] }],
     loss: { kind: 'softmax-cross-entropy' },
     *trainingBatches(batchSize, seed, skip = 0) {
-      const sequences = text.trainingSequences(seed, context, skip * batchSize);
+      const sequences = text.trainingSequences(seed, context, skip);
       for (;;) yield batchOf(Array.from({ length: batchSize }, () => sequences.next().value));
     },
     *scoringBatches(batchSize) {

@@ -1,28 +1,31 @@
+import { availableParallelism } from 'node:os';
 import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
 import { serveChild } from '../core/child.ts';
-import { canonicalJson } from '../core/digest.ts';
+import { canonicalJson, digestJson } from '../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
+import { noAugmentation } from '../data/augment.ts';
 import { readDatasetFile } from '../data/cache.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { loadText } from '../data/text.ts';
+import { loadText, type Text } from '../data/text.ts';
 import { buildNetwork } from '../models/build.ts';
 import { elements, type Graph, type Weights } from '../models/graph.ts';
 import { readSafetensors, writeSafetensors } from '../models/safetensors.ts';
 import { type NetworkSpec, specDigest } from '../models/spec.ts';
-import { isTransformer } from '../models/transformer.ts';
+import { isTransformer, type TransformerSpec } from '../models/transformer.ts';
 import { adoptLowering, type ChosenLowering, chooseLowering, type FoundLowering } from './choose-lowering.ts';
-import type { StoredTrainingResult, TrainingAssignment, TrainingNews } from './isolate.ts';
+import type { ImageData, StoredTrainingResult, TrainingAssignment, TrainingNews } from './isolate.ts';
 import { imageTask } from './image-task.ts';
 import { onnxTrainerOn } from './onnx-trainer.ts';
 import { microBatchSize } from './recipe.ts';
+import { planStages, type StagePlan } from './stage-plan.ts';
 import { textTask } from './text-task.ts';
-import type { CheckpointOptions, Trainer, TrainingTask } from './trainer.ts';
+import type { CheckpointOptions, Trainer, TrainingStage, TrainingTask } from './trainer.ts';
 
 const cpu = onnxRuntimeAccelerator('cpu');
 
 serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assignment, { emit, signal }) => {
-  const { spec, recipe, fidelity, threads } = assignment;
-  const { graph, task, identity } = await subjectOf(assignment);
+  const { spec, recipe, fidelity } = assignment;
+  const { stages, graph, task, identity } = await subjectOf(assignment);
   const start = assignment.initialWeightsFile;
 
   const trainer = await trainerFor(assignment, (found) => emit({ type: 'lowering', found }));
@@ -31,12 +34,13 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
     task,
     recipe,
     examples: fidelity.examples,
+    ...(stages && { stages }),
     seed: fidelity.seed,
     ...(start === undefined ? {} : { weights: await readWeights(start, graph) }),
-    threads,
+    threads: assignment.threads,
     ...(assignment.checkpoint && { checkpoint: checkpointOf(assignment.checkpoint, identity) }),
     signal,
-    onProgress: (point, imagesPerS) => emit({ type: 'progress', progress: { ...point, imagesPerS } }),
+    onProgress: (point, pace) => emit({ type: 'progress', progress: { ...point, ...pace } }),
     onNotice: (text) => emit({ type: 'notice', text }),
   });
   if (result.status === 'diverged') return result;
@@ -51,24 +55,72 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
 interface Subject {
   readonly graph: Graph;
   readonly task: TrainingTask;
+  readonly stages?: readonly TrainingStage[];
   /** What decides the batches beside the data. */
   readonly identity: Readonly<Record<string, string>>;
 }
 
-async function subjectOf({ spec, data, recipe, fidelity }: TrainingAssignment): Promise<Subject> {
-  const batch = microBatchSize(recipe);
+async function subjectOf({ spec, data, ...assignment }: TrainingAssignment): Promise<Subject> {
   if (isTransformer(spec)) {
     if (!('format' in data)) throw new ConfigError('expected text for a transformer to learn from, got pictures');
-    return { graph: buildNetwork(spec, batch), task: textTask(await loadText(data, ''), spec), identity: {} };
+    return textSubject(spec, await loadText(data, ''), assignment);
   }
   if ('format' in data) throw new ConfigError('expected pictures for a convolution network to learn from, got text');
   const dataset = await readDatasetFile(data.file);
   expectFit(spec, dataset);
-  const resolution = data.resolution ?? fidelity.resolution ?? spec.input.resolution;
-  const graph = buildNetwork({ ...spec, input: { ...spec.input, resolution } }, batch);
+  return imageSubject(spec, { dataset, data }, assignment);
+}
+
+type Amount = Pick<TrainingAssignment, 'recipe' | 'fidelity' | 'threads' | 'schedule'>;
+
+function textSubject(spec: TransformerSpec, text: Text, { recipe, fidelity, threads, schedule }: Amount): Subject {
+  const task = textTask(text, spec);
+  const { examples } = fidelity;
+  const plans = schedule && planStages(schedule, { spec, recipe, augmentation: noAugmentation, examples, threads });
+  return {
+    graph: buildNetwork(spec, microBatchSize(recipe)),
+    task,
+    ...(plans && { stages: plans.map((plan) => stageOf(plan, task)) }),
+    identity: {},
+  };
+}
+
+function imageSubject(
+  spec: NetworkSpec,
+  { dataset, data }: { readonly dataset: Dataset; readonly data: ImageData },
+  { recipe, fidelity, threads, schedule }: Amount,
+): Subject {
   const { augmentation, scoredSplit } = data;
+  const resolution = data.resolution ?? fidelity.resolution ?? spec.input.resolution;
+  const sized = { ...spec, input: { ...spec.input, resolution } };
+  const { examples } = fidelity;
+  const plans = schedule && planStages(schedule, { spec: sized, recipe, augmentation, examples, threads });
   const task = imageTask(dataset, { resolution, augmentation, scoredSplit });
-  return { graph, task, identity: { augmentation: canonicalJson(augmentation) } };
+  const taskOf = ({ spec: { input }, augmentation: own }: StagePlan<NetworkSpec>): TrainingTask => {
+    const isAsAtTheEnd = input.resolution === resolution && canonicalJson(own) === canonicalJson(augmentation);
+    return isAsAtTheEnd ? task : imageTask(dataset, { resolution: input.resolution, augmentation: own, scoredSplit });
+  };
+  return {
+    graph: buildNetwork(sized, microBatchSize(recipe)),
+    task,
+    ...(plans && { stages: plans.map((plan) => stageOf(plan, taskOf(plan))) }),
+    identity: {
+      augmentation: canonicalJson(augmentation),
+      // Sizes, recipes and lengths of stages the trainer names itself.
+      ...(plans && plans.length > 1 && { augmentations: digestJson(plans.map((plan) => plan.augmentation)) }),
+    },
+  };
+}
+
+function stageOf({ spec, recipe, updates, threads, optimization }: StagePlan, task: TrainingTask): TrainingStage {
+  return {
+    graph: buildNetwork(spec, microBatchSize(recipe)),
+    task,
+    recipe,
+    updates,
+    threads: Math.min(threads, availableParallelism()),
+    ...(optimization && { optimization }),
+  };
 }
 
 async function trainerFor(assignment: TrainingAssignment, tell: (found: FoundLowering) => void): Promise<Trainer> {

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Cost, curvePointSchema, Metrics } from '../core/trial.ts';
+import type { SessionOptions } from '../accelerators/accelerator.ts';
 import type { DataType, Graph, Weights } from '../models/graph.ts';
 import type { Schedule } from './schedule.ts';
 
@@ -23,7 +24,8 @@ export interface TrainingTask {
   readonly loss: { readonly kind: 'softmax-cross-entropy' };
   /**
    * Endless, seeded stream of training batches of exactly `batchSize`, each example once an epoch.
-   * @param skip batches to leave out, so that a resumed run sees what the interrupted one would have.
+   * @param skip examples to leave out, so that a resumed run, or one that goes on with batches of another size, sees
+   * what comes next. Ending the stream early (`return`) frees what was made for it.
    */
   trainingBatches(batchSize: number, seed: number, skip?: number): Iterator<Batch>;
   /**
@@ -65,6 +67,24 @@ export interface Recipe {
   readonly emaDecay?: number;
 }
 
+/**
+ * A stretch of a run at settings of its own: what is trained on what, how, and for how many updates. Parameters and the
+ * optimizer's state go on from one stage to the next, so all have the same optimizer and networks of the same parameters.
+ */
+export interface TrainingStage {
+  /** Built with a fixed batch equal to {@link microBatchSize} of this stage's recipe. Its first output is the logits. */
+  readonly graph: Graph;
+  readonly task: TrainingTask;
+  /** The learning rate moves along the whole run's curve, whose peak is this recipe's while the stage lasts. */
+  readonly recipe: Recipe;
+  readonly threads: number;
+  /** Whether the runtime rewrites the step before it runs it; `disabled` unless given. */
+  readonly optimization?: GraphOptimization;
+  readonly updates: number;
+}
+/** Whether a runtime rewrites a graph before it runs it. */
+export type GraphOptimization = NonNullable<SessionOptions['optimization']>;
+
 /** A point of the training curve: running loss as trained (smoothed labels included). */
 export type CurvePoint = Readonly<z.output<typeof curvePointSchema>>;
 
@@ -72,9 +92,15 @@ export interface TrainingRequest {
   /** Built with a fixed batch equal to {@link microBatchSize} of the recipe. Its first output is the logits. */
   readonly graph: Graph;
   readonly task: TrainingTask;
+  /** Of the whole run: its learning-rate curve, the optimizer and the average that all stages share. */
   readonly recipe: Recipe;
-  /** Examples seen; rounded up to whole batches. The schedule is complete within it. */
+  /** Examples seen; rounded up to whole batches. The learning-rate schedule is complete within it. */
   readonly examples: number;
+  /**
+   * The run in stages, in order; without them it is one, at the settings above. What these are at the end, `graph`,
+   * `task` and `threads` above still say: statistics are estimated and the network is scored by them.
+   */
+  readonly stages?: readonly TrainingStage[];
   readonly seed: number;
   /** Starting weights; drawn from `seed` when absent. */
   readonly weights?: Weights;
@@ -82,10 +108,20 @@ export interface TrainingRequest {
   /** Where the run is saved as it goes, and continued from; nowhere when absent. */
   readonly checkpoint?: CheckpointOptions;
   readonly signal?: AbortSignal;
-  /** @param imagesPerS examples a second since this call began, batches and updates included. */
-  readonly onProgress?: (point: CurvePoint, imagesPerS: number) => void;
+  readonly onProgress?: (point: CurvePoint, pace: Pace) => void;
   /** Hears what a person should know: how a checkpoint was used or why not, or that something faster could not be. */
   readonly onNotice?: (text: string) => void;
+}
+
+/** How fast a run goes. */
+export interface Pace {
+  /** Examples a second since this call began, batches and updates included. */
+  readonly imagesPerS: number;
+  /**
+   * Seconds until the last update, predicted: multiply-adds still to come at the speed in multiply-adds of this call, so that
+   * later stages on larger pictures count for what they cost.
+   */
+  readonly remainingS: number;
 }
 
 /** A file that makes a run survive its process. */

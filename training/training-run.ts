@@ -4,10 +4,11 @@ import { initialWeights } from '../models/initialise.ts';
 import { averageInto, averagingShare } from './averaging.ts';
 import type { TrainingState } from './checkpoint.ts';
 import { TrainingCurve } from './curve.ts';
-import { type FlatParameters, packParameters, unpackParameters } from './flat-parameters.ts';
-import { updatesOf } from './recipe.ts';
+import { type FlatParameters, flatParameters, packParameters, unpackParameters } from './flat-parameters.ts';
 import { stepNames } from './step-names.ts';
+import type { Timeline } from './timeline.ts';
 import type { CurvePoint, TrainingRequest } from './trainer.ts';
+import { trains } from './training-graph.ts';
 import { initialVectors, type StateVectors, type Updated } from './updater.ts';
 
 /** State vector of the moving average, which no step reads. */
@@ -18,31 +19,33 @@ export class TrainingRun {
   readonly curve: TrainingCurve;
   /** Wall time of every update. */
   readonly updatesMs: number[];
-  readonly #flat: FlatParameters;
-  readonly #microBatchesPerUpdate: number;
   readonly #emaDecay: number | undefined;
-  readonly #average: Float32Array | undefined;
   /** When the run began, had it never been interrupted; by `performance.now`. */
   readonly #startMs: number;
+  #flat: FlatParameters;
   #vectors: StateVectors;
+  #average: Float32Array | undefined;
 
   /** @param startMs when this part of the run began. @param saved where the part before it ended. */
-  constructor(request: TrainingRequest, flat: FlatParameters, startMs: number, saved?: TrainingState) {
-    const { recipe, examples, graph } = request;
-    const { [averageName]: average, ...vectors } = saved ? packedVectors(flat, saved) : freshVectors(request, flat);
-    this.#flat = flat;
+  constructor(request: TrainingRequest, timeline: Timeline, startMs: number, saved?: TrainingState) {
+    const { recipe, graph } = request;
+    // In the network's own order, until a stage says how its step keeps them.
+    this.#flat = flatParameters(graph.parameters.filter(trains));
+    const start = saved ? packedVectors(this.#flat, saved.vectors) : freshVectors(request, this.#flat);
+    const { [averageName]: average, ...vectors } = start;
     this.#vectors = vectors;
-    this.#microBatchesPerUpdate = recipe.microBatches ?? 1;
     this.#emaDecay = recipe.emaDecay;
     if (recipe.emaDecay !== undefined)
       this.#average = average ?? (vectors[stepNames.parameters] as Float32Array).slice();
     this.#startMs = startMs - 1000 * (saved?.trainS ?? 0);
     this.updatesMs = [...(saved?.updatesMs ?? [])];
-    const report = progressReport(request, this.updates, startMs);
     this.curve = new TrainingCurve(
-      updatesOf(recipe, examples),
-      { batchSize: recipe.batchSize, rowsPerExample: rowsPerExample(graph) },
-      report,
+      timeline.updates,
+      {
+        examplesAfter: (updates) => timeline.examplesAfter(updates),
+        rowsPerExample: rowsPerExample(graph),
+      },
+      this.#progressReport(request, timeline, startMs),
       saved?.curve,
     );
   }
@@ -52,14 +55,17 @@ export class TrainingRun {
     return this.updatesMs.length;
   }
 
-  /** Micro-batches that the updates made have used: where the stream of training batches stands. */
-  get microBatchesDone(): number {
-    return this.updates * this.#microBatchesPerUpdate;
-  }
-
   /** Wall time of all parts of the run. */
   get trainS(): number {
     return (performance.now() - this.#startMs) / 1000;
+  }
+
+  /** Lays the state out as a stage's step keeps it. */
+  enter(flat: FlatParameters): void {
+    const { [averageName]: average, ...vectors } = packedVectors(flat, this.state.vectors);
+    this.#flat = flat;
+    this.#vectors = vectors;
+    this.#average = average;
   }
 
   /** One update from the vectors given, timed and taken in. */
@@ -87,6 +93,21 @@ export class TrainingRun {
     const { updatesMs, trainS, curve } = this;
     return { vectors: Object.fromEntries(vectors), updatesMs, trainS, curve: curve.state };
   }
+
+  /** Adds the pace of this part of the run to what the curve reports. */
+  #progressReport({ onProgress }: TrainingRequest, timeline: Timeline, startMs: number) {
+    const before = this.updates;
+    return (point: CurvePoint): void => {
+      const seconds = (performance.now() - startMs) / 1000;
+      // The curve hears of an update before it is counted.
+      const done = this.updates + 1;
+      const macsPerS = (timeline.macsAfter(done) - timeline.macsAfter(before)) / seconds;
+      onProgress?.(point, {
+        imagesPerS: (point.examples - timeline.examplesAfter(before)) / seconds,
+        remainingS: (timeline.macsAfter(timeline.updates) - timeline.macsAfter(done)) / macsPerS,
+      });
+    };
+  }
 }
 
 /** Rows of logits that one example has: one, or one a token. */
@@ -99,14 +120,6 @@ function freshVectors({ recipe, graph, seed, weights }: TrainingRequest, flat: F
   return initialVectors(recipe, flat, weights ?? initialWeights(graph, new Random(seed).child('weights')));
 }
 
-function packedVectors(flat: FlatParameters, { vectors }: TrainingState): StateVectors {
+function packedVectors(flat: FlatParameters, vectors: TrainingState['vectors']): StateVectors {
   return Object.fromEntries(Object.entries(vectors).map(([name, values]) => [name, packParameters(flat, values)]));
-}
-
-/** Adds the speed of this part of the run to what the curve reports. */
-function progressReport({ recipe, onProgress }: TrainingRequest, updatesBefore: number, startMs: number) {
-  return (point: CurvePoint): void => {
-    const examples = point.examples - updatesBefore * recipe.batchSize;
-    onProgress?.(point, (1000 * examples) / (performance.now() - startMs));
-  };
 }

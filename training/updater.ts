@@ -6,7 +6,7 @@ import type { Lowering } from './lowering.ts';
 import { optimizerSlots } from './optimizer.ts';
 import { lowerAccumulation, lowerMeanUpdate, lowerTrainingStep } from './step.ts';
 import { stepNames } from './step-names.ts';
-import type { Recipe } from './trainer.ts';
+import type { GraphOptimization, Recipe } from './trainer.ts';
 import type { TrainingGraph } from './training-graph.ts';
 
 /** The state that updates move, by name: parameters and the optimizer's slots, each as one flat vector. */
@@ -43,16 +43,18 @@ export interface UpdaterOptions {
   readonly recipe: Recipe;
   readonly lowering: Lowering;
   readonly threads: number;
+  /** Whether the runtime rewrites the step's graph; `disabled` unless given. */
+  readonly optimization?: GraphOptimization | undefined;
 }
 
 /** Opens one session for the whole step, or two where the recipe accumulates micro-batches. */
 export async function openUpdater(
   accelerator: Accelerator,
   training: TrainingGraph,
-  { recipe, lowering, threads }: UpdaterOptions,
+  { recipe, lowering, threads, optimization = 'disabled' }: UpdaterOptions,
 ): Promise<Updater> {
   const { microBatches = 1 } = recipe;
-  const open = (model: OnnxModel) => accelerator.open(encodeOnnx(model), { threads, optimization: 'disabled' });
+  const open = (model: OnnxModel) => accelerator.open(encodeOnnx(model), { threads, optimization });
   if (microBatches === 1) {
     const { model, flat } = lowerTrainingStep(training, recipe, lowering);
     return wholeBatch(flat, await open(model));

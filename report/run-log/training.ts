@@ -19,7 +19,7 @@ export function trainingParameters({ recipe = {} as Recipe, fidelity }: LoggedTr
   );
 }
 
-/** A point of a training curve as a run's; the learning rate is that of its last update. */
+/** A point of a training curve as a run's; the learning rate is that of its last update, and left to the stages where there are any. */
 export function trainingPoint(
   { recipe, fidelity }: LoggedTraining,
   { examples, loss, accuracy, gradientNorm, imagesPerS }: CurvePoint & { readonly imagesPerS?: number },
@@ -31,7 +31,9 @@ export function trainingPoint(
     'train/gradient-norm': gradientNorm,
     'train/images-per-s': imagesPerS,
     'train/learning-rate':
-      recipe && learningRateAt(recipe, updatesOf(recipe, examples) - 1, updatesOf(recipe, fidelity.examples)),
+      recipe && fidelity.schedule === undefined
+        ? learningRateAt(recipe, updatesOf(recipe, examples) - 1, updatesOf(recipe, fidelity.examples))
+        : undefined,
   };
   const known = Object.entries(values).flatMap(([key, value]) => (value === undefined ? [] : [[key, value] as const]));
   return { step: examples, atMs, values: Object.fromEntries(known) };

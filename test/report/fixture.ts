@@ -156,6 +156,7 @@ export function studySummary(options: FixtureOptions = {}): StudySummary {
   return {
     name: 'quickstart',
     seed: 1,
+    schedule: null,
     createdMs: Date.UTC(2026, 10, 3, 14, 5),
     activeS: finished ? 168.4 : 41.2,
     phaseS: finished ? { search: 74.1, scale: 31.6, allocate: 0.4, train: 41.7, deliver: 17.9 } : { search: 41.2 },

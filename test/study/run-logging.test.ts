@@ -109,7 +109,7 @@ describe('a training with a run log', () => {
       new RememberingLog({ fails: true }),
       { ...training, goesOn: false, onNotice: (text) => notices.push(text) },
       async (onPoint) => {
-        for (const examples of [32, 64]) onPoint({ examples, loss: 1, imagesPerS: 10 });
+        for (const examples of [32, 64]) onPoint({ examples, loss: 1, imagesPerS: 10, remainingS: 1 });
         return 'trained';
       },
       () => ({ 'test/accuracy': 1 }),

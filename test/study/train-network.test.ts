@@ -4,34 +4,9 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, InterruptedError } from '../../core/errors.ts';
-import { dataSourceSchema } from '../../data/source.ts';
-import { parseNetworkSpec } from '../../models/spec.ts';
 import { trainNetwork, type TrainNetworkRequest } from '../../study/train-network.ts';
 import { fileFolder } from '../cases/file-folder.ts';
-
-const network = parseNetworkSpec(
-  {
-    input: { channels: 3, resolution: 16 },
-    classes: 2,
-    stem: { kernel: 3, stride: 2, width: 8 },
-    stages: [{ operator: 'fused-mbconv', kernel: 3, stride: 2, expansion: 2, width: 8, repeats: 1 }],
-    head: { width: 0 },
-  },
-  'test network',
-);
-
-function requestFor(folder: string, overrides: Partial<TrainNetworkRequest> = {}): TrainNetworkRequest {
-  return {
-    network,
-    data: dataSourceSchema.parse({ format: 'rendered', classes: 2, train: 60, test: 20, resolution: 16 }),
-    baseDirectory: folder,
-    trainer: { batchSize: 8 },
-    fidelity: { examples: 960, seed: 1 },
-    threads: 1,
-    folder,
-    ...overrides,
-  };
-}
+import { networkRequest } from './small-training.ts';
 
 const filesOf = (folder: string) => readdirSync(folder).toSorted();
 const exported = (folder: string) =>
@@ -57,15 +32,15 @@ async function interrupted(request: TrainNetworkRequest): Promise<string> {
 describe('training one network', () => {
   it('goes on where it was interrupted and delivers the same files', async () => {
     const whole = join(fileFolder(), 'trained');
-    await trainNetwork(requestFor(whole));
+    await trainNetwork(networkRequest(whole));
     expect(filesOf(whole)).toEqual(['metrics.json', 'model.onnx', 'weights.safetensors']);
 
     const folder = join(fileFolder(), 'trained');
-    expect(await interrupted(requestFor(folder))).toBe(`interrupted; the same command goes on from ${folder}.part`);
+    expect(await interrupted(networkRequest(folder))).toBe(`interrupted; the same command goes on from ${folder}.part`);
     expect(existsSync(folder)).toBe(false);
     expect(filesOf(`${folder}.part`)).toEqual(['checkpoint.safetensors']);
     const notices: string[] = [];
-    await trainNetwork(requestFor(folder, { onNotice: (text) => notices.push(text) }));
+    await trainNetwork(networkRequest(folder, { onNotice: (text) => notices.push(text) }));
     expect(notices).toEqual([expect.stringMatching(/^training goes on after \d+ of 960 examples$/)]);
     expect(filesOf(dirname(folder))).toEqual(['trained']);
     expect(exported(folder)).toEqual(exported(whole));
@@ -74,9 +49,9 @@ describe('training one network', () => {
 
   it('refuses to go on by another recipe, and keeps what is there', async () => {
     const folder = join(fileFolder(), 'trained');
-    await interrupted(requestFor(folder));
+    await interrupted(networkRequest(folder));
     const before = readFileSync(`${folder}.part/checkpoint.safetensors`);
-    const other = trainNetwork(requestFor(folder, { trainer: { batchSize: 8, schedule: { kind: 'constant' } } }));
+    const other = trainNetwork(networkRequest(folder, { trainer: { batchSize: 8, schedule: { kind: 'constant' } } }));
     await expect(other).rejects.toThrow(ConfigError);
     await expect(other).rejects.toThrow(/one of another \(recipe\.schedule none instead of \{"kind":"constant"\}\)/);
     expect(readFileSync(`${folder}.part/checkpoint.safetensors`)).toEqual(before);
@@ -84,7 +59,10 @@ describe('training one network', () => {
 
   it('leaves nothing behind when it diverged', async () => {
     const folder = join(fileFolder(), 'trained');
-    const absurd = requestFor(folder, { trainer: { batchSize: 8, learningRate: 1e9, warmup: 0 }, checkpointEveryS: 0 });
+    const absurd = networkRequest(folder, {
+      trainer: { batchSize: 8, learningRate: 1e9, warmup: 0 },
+      checkpointEveryS: 0,
+    });
     await expect(trainNetwork(absurd)).rejects.toThrow(/training diverged after \d+ examples/);
     expect(filesOf(dirname(folder))).toEqual([]);
   });
@@ -97,7 +75,7 @@ describe('training one network', () => {
     const folder = join(fileFolder(), 'trained');
     mkdirSync(`${folder}.part`);
     for (const name of names) writeFileSync(join(`${folder}.part`, name), name);
-    const running = trainNetwork(requestFor(folder));
+    const running = trainNetwork(networkRequest(folder));
     await expect(running).rejects.toThrow(ConfigError);
     await expect(running).rejects.toThrow(/unfinished work to be new or of an earlier run, got .*trained\.part/);
     expect(filesOf(`${folder}.part`)).toEqual(names);
@@ -108,14 +86,14 @@ describe('training one network', () => {
     const folder = join(fileFolder(), 'trained');
     const foreign = join(`${folder}.part`, 'notes.txt');
     const appearing = setInterval(() => existsSync(dirname(foreign)) && writeFileSync(foreign, ''), 1);
-    const running = trainNetwork(requestFor(folder, { trainer: { batchSize: 8, learningRate: 1e9, warmup: 0 } }));
+    const running = trainNetwork(networkRequest(folder, { trainer: { batchSize: 8, learningRate: 1e9, warmup: 0 } }));
     await expect(running.finally(() => clearInterval(appearing))).rejects.toThrow(/training diverged/);
     expect(filesOf(`${folder}.part`)).toEqual(['notes.txt']);
   });
 
   it('goes on after a kill, and delivers nothing of what that left half written', async () => {
     const folder = join(fileFolder(), 'trained');
-    await interrupted(requestFor(folder));
+    await interrupted(networkRequest(folder));
     const { pid } = spawnSync(process.execPath, ['--version']);
     const lease = JSON.stringify({ host: hostname(), pid, token: 'of the dead' });
     const left = {
@@ -132,7 +110,7 @@ describe('training one network', () => {
     const onProgress: TrainNetworkRequest['onProgress'] = ({ phase }) => {
       if (phase === 'train') meanwhile = filesOf(`${folder}.part`);
     };
-    await trainNetwork(requestFor(folder, { onProgress, onNotice: (text) => notices.push(text) }));
+    await trainNetwork(networkRequest(folder, { onProgress, onNotice: (text) => notices.push(text) }));
     expect(notices).toEqual([expect.stringMatching(/^training goes on/)]);
     // A checkpoint may be in the writing just then, under a name of its own.
     const settled = meanwhile.filter((name) => name in left || !name.endsWith('.tmp'));
@@ -143,7 +121,7 @@ describe('training one network', () => {
 
   it('does not train again what another run delivered while it prepared the data', async () => {
     const folder = join(fileFolder(), 'trained');
-    const running = trainNetwork(requestFor(folder));
+    const running = trainNetwork(networkRequest(folder));
     mkdirSync(folder); // Its own check was before it first waited.
     await expect(running).rejects.toThrow(/expected a folder that does not exist yet/);
     expect(filesOf(dirname(folder))).toEqual(['trained']);
@@ -152,7 +130,7 @@ describe('training one network', () => {
   it('keeps its training when the folder appeared meanwhile', async () => {
     const folder = join(fileFolder(), 'trained');
     const running = trainNetwork({
-      ...requestFor(folder),
+      ...networkRequest(folder),
       onProgress: ({ phase }) => phase === 'train' && mkdirSync(folder, { recursive: true }),
     });
     await expect(running).rejects.toThrow(/expected a folder that does not exist yet/);
@@ -162,7 +140,7 @@ describe('training one network', () => {
   it('refuses a folder that exists', async () => {
     const folder = fileFolder();
     writeFileSync(join(folder, 'precious'), '');
-    await expect(trainNetwork(requestFor(folder))).rejects.toThrow(/expected a folder that does not exist yet/);
+    await expect(trainNetwork(networkRequest(folder))).rejects.toThrow(/expected a folder that does not exist yet/);
     expect(filesOf(folder)).toEqual(['precious']);
   });
 });

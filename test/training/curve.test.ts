@@ -3,21 +3,21 @@ import { TrainingCurve } from '../../training/curve.ts';
 
 describe('TrainingCurve', () => {
   it('averages losses and accuracies into a few dozen points', () => {
-    const curve = new TrainingCurve(60, { batchSize: 10 });
+    const curve = new TrainingCurve(60, { examplesAfter: (step) => 10 * step });
     for (let step = 0; step < 60; step++) curve.observe(step, step % 2 === 0 ? 10 : 0);
     expect(curve.points).toHaveLength(30);
     expect(curve.points[1]).toEqual({ examples: 40, loss: 2.5, accuracy: 0.5 });
   });
 
   it('has a point a step when there are few, and closes with the last step', () => {
-    const curve = new TrainingCurve(31, { batchSize: 4 });
+    const curve = new TrainingCurve(31, { examplesAfter: (step) => 4 * step });
     for (let step = 0; step < 31; step++) curve.observe(1, 1);
     expect(curve.points).toHaveLength(16);
     expect(curve.points.at(-1)).toEqual({ examples: 124, loss: 1, accuracy: 0.25 });
   });
 
   it('diverges at once on a loss that is not finite', () => {
-    const curve = new TrainingCurve(10, { batchSize: 4 });
+    const curve = new TrainingCurve(10, { examplesAfter: (step) => 4 * step });
     curve.observe(2, 0);
     expect(curve.diverged).toBe(false);
     curve.observe(Number.NaN, 0);
@@ -26,7 +26,7 @@ describe('TrainingCurve', () => {
   });
 
   it('diverges when the loss stays far above the first, not when it spikes', () => {
-    const curve = new TrainingCurve(1000, { batchSize: 4 });
+    const curve = new TrainingCurve(1000, { examplesAfter: (step) => 4 * step });
     curve.observe(2, 0);
     for (let step = 0; step < 100; step++) curve.observe(step % 20 === 0 ? 2 : 50, 0);
     expect(curve.diverged).toBe(false);

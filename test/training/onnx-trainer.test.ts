@@ -76,7 +76,7 @@ describe('the ONNX trainer', () => {
       const errors = average.map((value, index) => Math.abs(value - (weights.get(name)?.[index] as number)));
       expect(Math.max(...errors), name).toBeLessThan(1e-6);
     }
-    const batches = full.task.trainingBatches(16, full.seed, updates);
+    const batches = full.task.trainingBatches(16, full.seed, 16 * updates);
     const following = Array.from({ length: updates }, () => (batches.next() as IteratorYieldResult<Batch>).value);
     const cpu = onnxRuntimeAccelerator('cpu');
     const { lowering } = await chooseLowering(cpu);

@@ -29,7 +29,7 @@ export function stripesTask(scored = 96): TrainingTask {
     targets: [{ name: 'target', dtype: 'float32', shape: [syntheticClasses] }],
     loss: { kind: 'softmax-cross-entropy' },
     *trainingBatches(batchSize, seed, skip = 0) {
-      for (let index = skip; ; index++) yield batch(batchSize, new Random(seed).child('train', index));
+      for (let index = skip / batchSize; ; index++) yield batch(batchSize, new Random(seed).child('train', index));
     },
     *scoringBatches(batchSize) {
       for (let start = 0; start < scored; start += batchSize)
@@ -43,7 +43,7 @@ export function exampleByExample(task: TrainingTask): TrainingTask {
   return {
     ...task,
     *trainingBatches(batchSize, seed, skip = 0) {
-      const examples = task.trainingBatches(1, seed, skip * batchSize);
+      const examples = task.trainingBatches(1, seed, skip);
       while (true)
         yield joined(Array.from({ length: batchSize }, () => (examples.next() as IteratorYieldResult<Batch>).value));
     },
@@ -55,7 +55,7 @@ export function beforeBatch(task: TrainingTask, batch: number, act: () => void):
   return {
     ...task,
     *trainingBatches(batchSize, seed, skip = 0) {
-      let index = skip;
+      let index = skip / batchSize;
       for (const next of { [Symbol.iterator]: () => task.trainingBatches(batchSize, seed, skip) }) {
         if (index++ === batch) act();
         yield next;

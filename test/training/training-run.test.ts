@@ -7,6 +7,7 @@ import { differentiate } from '../../training/differentiate.ts';
 import { plainLowering } from '../../training/plain/lower.ts';
 import { defaultRecipe } from '../../training/recipe.ts';
 import { lowerTrainingStep } from '../../training/step.ts';
+import { Timeline } from '../../training/timeline.ts';
 import { TrainingRun } from '../../training/training-run.ts';
 import { stripesTask, syntheticClasses } from './synthetic-task.ts';
 
@@ -34,10 +35,17 @@ it('keeps its state in no lowering’s order, so that another goes on from it', 
   // Padding, or the test would show nothing.
   expect(blocked.length).toBeGreaterThan(plain.length);
 
-  const { state } = new TrainingRun(request, blocked, 0);
+  const timeline = new Timeline(request);
+  const stateIn = (flat: typeof plain, saved?: TrainingState) => {
+    const run = new TrainingRun(request, timeline, 0, saved);
+    run.enter(flat);
+    return run.state;
+  };
+
+  const state = stateIn(blocked);
   expect(Object.keys(state.vectors).toSorted()).toEqual(['average', 'mean-square', 'parameters', 'velocity']);
-  const elsewhere = new TrainingRun(request, plain, 0, state);
-  expect(content(elsewhere.state)).toEqual(content(state));
-  expect(content(new TrainingRun(request, blocked, 0, elsewhere.state).state)).toEqual(content(state));
-  expect(content(new TrainingRun(request, plain, 0).state)).toEqual(content(state));
+  const elsewhere = stateIn(plain, state);
+  expect(content(elsewhere)).toEqual(content(state));
+  expect(content(stateIn(blocked, elsewhere))).toEqual(content(state));
+  expect(content(stateIn(plain))).toEqual(content(state));
 });

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type * as tfc from '@tensorflow/tfjs-core';
+import { ConfigError } from '../../core/errors.ts';
 import { foldForInference, type Model } from '../../models/fold.ts';
 import { statisticsGraph } from '../differentiate.ts';
 import type { Engine } from '../engine.ts';
@@ -17,7 +18,13 @@ export function tfjsEngine({ tf, version, backend, notice }: LoadedTensorFlow): 
     lowering: `tfjs-${backend}`,
     notice,
     means: { lowering: `tfjs-${backend}`, runtime: version },
-    openUpdater: async (graph, training, { recipe }) => openTfjsUpdater(tf, graph, training, recipe),
+    async openUpdater(graph, training, { recipe, optimization }) {
+      if (optimization !== undefined)
+        throw new ConfigError(
+          `optimization: expected none in a training schedule for the trainer tfjs, which has no graph to rewrite, got ${optimization}`,
+        );
+      return openTfjsUpdater(tf, graph, training, recipe);
+    },
     estimateStatistics: (graph, weights, batches) =>
       averagedStatistics(statisticsGraph(graph).statistics, batches, (batch) => observe(tf, { graph, weights }, batch)),
     score: (graph, weights, task, options) => {

@@ -1,0 +1,158 @@
+// What does a training schedule save? `npx tsx bench/progressive/main.ts --cifar DIR --out FILE`
+// See bench/README.md.
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { digestJson, shortDigest } from '../../core/digest.ts';
+import { writeDatasetFile } from '../../data/cache.ts';
+import { loadDataset } from '../../data/load.ts';
+import { dataSourceSchema } from '../../data/source.ts';
+import { type NetworkSpec, parseNetworkSpec } from '../../models/spec.ts';
+import { resolveRecipe } from '../../study/recipe.ts';
+import { loadSchedule } from '../../study/training-schedule.ts';
+import { trainInChild } from '../../training/isolate.ts';
+import { plannedMacs, planStages } from '../../training/stage-plan.ts';
+import { childrenCpuS } from './cpu-time.ts';
+import { type Arm, report, type Run } from './report.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    cifar: { type: 'string' },
+    signs: { type: 'string' },
+    schedules: { type: 'string', default: 'efficientnetv2,progressive-resize,multigrid' },
+    examples: { type: 'string', default: '16000' },
+    seeds: { type: 'string', default: '3' },
+    out: { type: 'string', default: 'progressive.jsonl' },
+  },
+});
+
+const stage = { operator: 'mbconv', kernel: 3, expansion: 4 };
+
+/** One trunk for both tasks, about 7 M multiply-adds at 32 pixels. */
+function networkOf(resolution: number): NetworkSpec {
+  return parseNetworkSpec(
+    {
+      input: { channels: 3, resolution },
+      classes: 10,
+      stem: { kernel: 3, stride: 1, width: 16 },
+      stages: [
+        { ...stage, stride: 2, width: 24, repeats: 2 },
+        { ...stage, stride: 2, width: 40, repeats: 2 },
+        { ...stage, stride: 2, width: 64, repeats: 1 },
+      ],
+      head: { width: 128 },
+    },
+    'trunk',
+  );
+}
+
+const signs = { format: 'records', channels: 3, height: 100, width: 100, holdout: 0.15 };
+const tasks = [
+  ...(options.cifar === undefined
+    ? []
+    : [
+        {
+          task: 'cifar10-20k',
+          source: { format: 'cifar10', path: options.cifar, holdout: 0.15 },
+          trainer: {},
+          spec: networkOf(32),
+        },
+      ]),
+  ...(options.signs === undefined
+    ? []
+    : [
+        {
+          task: 'sign-digits',
+          source: {
+            ...signs,
+            path: join(options.signs, 'sign-digits-100-train.bin.gz'),
+            test: join(options.signs, 'sign-digits-100-test.bin.gz'),
+          },
+          // A mirrored hand is another hand.
+          trainer: { augmentation: { flip: false, shift: 0.125, cutout: 0 } },
+          spec: networkOf(48),
+        },
+      ]),
+];
+if (tasks.length === 0) {
+  console.log('SKIPPED bench/progressive: expected --cifar or --signs, got neither');
+  process.exit(0);
+}
+
+/** The schedules at as many examples as without, and again at as many as make up as many multiply-adds. */
+function armsOf(spec: NetworkSpec, trainer: Parameters<typeof resolveRecipe>[0]): readonly Arm[] {
+  const examples = Number(options.examples);
+  const settings = { spec, ...resolveRecipe(trainer), examples, threads: 1 };
+  const fixed: Arm = { schedule: 'fixed', examples, equal: 'examples' };
+  return [
+    fixed,
+    ...options.schedules.split(',').flatMap((schedule): Arm[] => {
+      const choice = loadSchedule(schedule, process.cwd());
+      const saved = plannedMacs(planStages('fixed', settings)) / plannedMacs(planStages(choice, settings));
+      return [
+        { schedule, examples, equal: 'examples' },
+        { schedule, examples: Math.round(examples * saved), equal: 'multiply-adds' },
+      ];
+    }),
+  ];
+}
+
+function runsIn(file: string): Run[] {
+  if (!existsSync(file)) return [];
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Run);
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'progressive-'));
+try {
+  for (const { task, source, trainer, spec } of tasks) {
+    const dataFile = join(folder, `${task}.bin`);
+    await writeDatasetFile(
+      await loadDataset(dataSourceSchema.parse(source), { baseDirectory: process.cwd() }),
+      dataFile,
+    );
+    const { recipe, augmentation } = resolveRecipe(trainer);
+    const arms = armsOf(spec, trainer);
+    // Seed by seed, the schedules side by side: what the machine does besides falls on all of them.
+    for (let seed = 0; seed < Number(options.seeds); seed++)
+      for (const arm of arms) {
+        const schedule = loadSchedule(arm.schedule, process.cwd());
+        const id = shortDigest(
+          digestJson({ task, seed, spec, recipe, augmentation, schedule, examples: arm.examples }),
+        );
+        if (runsIn(options.out).some((run) => run.id === id)) continue;
+        const before = childrenCpuS();
+        const result = await trainInChild({
+          spec,
+          data: { file: dataFile, augmentation, scoredSplit: 'test' },
+          recipe,
+          fidelity: { examples: arm.examples, seed },
+          schedule,
+          threads: 1,
+          weightsFile: join(folder, 'weights.safetensors'),
+          checkpoint: { file: `${options.out}.${id}.checkpoint`, dataDigest: task, onMisfit: 'start-over' },
+        });
+        rmSync(`${options.out}.${id}.checkpoint`, { force: true });
+        const { cost } = result;
+        const accuracy = result.status === 'trained' ? (result.metrics['accuracy'] ?? 0) : 0;
+        const run: Run = {
+          id,
+          task,
+          seed,
+          ...arm,
+          accuracy,
+          trainS: cost.trainS,
+          cpuS: childrenCpuS() - before,
+          flops: cost.flops,
+        };
+        appendFileSync(options.out, `${JSON.stringify(run)}\n`);
+        console.log(JSON.stringify(run));
+      }
+  }
+  console.log(report(runsIn(options.out)));
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

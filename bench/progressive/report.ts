@@ -1,0 +1,82 @@
+/** A way to train, and what it holds equal to training without a schedule. */
+export interface Arm {
+  readonly schedule: string;
+  readonly examples: number;
+  readonly equal: 'examples' | 'multiply-adds';
+}
+
+/** One training. */
+export interface Run extends Arm {
+  readonly id: string;
+  readonly task: string;
+  readonly seed: number;
+  /** On the test split; 0 where it diverged. */
+  readonly accuracy: number;
+  readonly trainS: number;
+  readonly cpuS: number;
+  readonly flops: number;
+}
+
+/** A table for each task: accuracy over seeds, and times and work against training without a schedule, seed by seed. */
+export function report(runs: readonly Run[]): string {
+  const tasks = [...new Set(runs.map(({ task }) => task))];
+  return tasks
+    .map((task) =>
+      tableOf(
+        task,
+        runs.filter((run) => run.task === task),
+      ),
+    )
+    .join('\n\n');
+}
+
+function tableOf(task: string, runs: readonly Run[]): string {
+  const fixed = runs.filter(({ schedule }) => schedule === 'fixed');
+  const arms = [...new Map(runs.map((run) => [`${run.schedule} ${run.equal}`, run])).values()];
+  const rows = arms.map(({ schedule, equal, examples }) => {
+    const own = runs.filter((run) => run.schedule === schedule && run.equal === equal);
+    const pairs = own.flatMap((run) => {
+      const other = fixed.find(({ seed }) => seed === run.seed);
+      return other ? [{ run, other }] : [];
+    });
+    const ratio = (of: (run: Run) => number) => geometricMean(pairs.map(({ run, other }) => of(other) / of(run)));
+    const gains = pairs.map(({ run, other }) => 100 * (run.accuracy - other.accuracy));
+    return [
+      schedule,
+      equal,
+      String(examples),
+      own.map(({ accuracy }) => (100 * accuracy).toFixed(1)).join(' '),
+      `${signed(meanOf(gains))}${gains.length > 1 ? ` ± ${standardError(gains).toFixed(1)}` : ''}`,
+      `${ratio(({ flops }) => flops).toFixed(2)}×`,
+      `${ratio(({ cpuS }) => cpuS).toFixed(2)}×`,
+      `${ratio(({ trainS }) => trainS).toFixed(2)}×`,
+    ];
+  });
+  const head = [
+    'schedule',
+    'equal',
+    'examples',
+    'test % by seed',
+    'points',
+    'fewer FLOPs',
+    'less CPU',
+    'less wall time',
+  ];
+  return [`${task} (${fixed.length} seeds)`, ...[head, ...rows].map((row) => `| ${row.join(' | ')} |`)].join('\n');
+}
+
+const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+function geometricMean(values: readonly number[]): number {
+  return Math.exp(meanOf(values.map(Math.log)));
+}
+
+function standardError(values: readonly number[]): number {
+  const mean = meanOf(values);
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return Math.sqrt(squares / (values.length - 1) / values.length);
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? '' : '+'}${value.toFixed(1)}`;
+}

@@ -1,0 +1,109 @@
+import { defineCommand } from 'citty';
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { ConfigError } from '../core/errors.ts';
+import { parseBytes } from '../core/units.ts';
+import { type DataSource, dataSourceSchema } from '../data/source.ts';
+import { loadNetwork } from '../scaling/built-in-networks.ts';
+import { controllerNames, type ControllerName } from '../search/controllers.ts';
+import { schedulePair, similarSchedules } from '../study/found-schedules.ts';
+import { readRecipeFile } from '../study/recipe.ts';
+import { type ScheduleSearchResult, searchSchedule } from '../study/schedule-search.ts';
+import { describeSchedule } from '../study/training-schedule.ts';
+import { dataArgument, numberArgument } from './arguments.ts';
+import { interruptible, openReporter } from './progress.ts';
+
+/** `ridgepoint schedule search resnet-18 --data ./photos`: the training schedule that gets there soonest on this machine. */
+export const command = defineCommand({
+  args: {
+    action: { type: 'positional', description: 'search', required: true },
+    network: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
+    data: { type: 'string', description: 'pictures, as for train (default: rendered)', default: 'rendered' },
+    on: { type: 'string', description: 'device that trains: cpu', default: 'cpu' },
+    examples: { type: 'string', description: 'training examples of a probe, a whole short training', default: '5000' },
+    trials: { type: 'string', description: 'schedules to try', default: '16' },
+    seeds: { type: 'string', description: 'seeds of the best three before one is chosen', default: '3' },
+    seed: { type: 'string', description: 'first seed', default: '0' },
+    threads: { type: 'string', description: 'most threads of a training (default: the number of cores)' },
+    memory: { type: 'string', description: 'most memory of a training, such as 2GB' },
+    recipe: { type: 'string', description: 'YAML file with keys of a study’s trainer section' },
+    controller: { type: 'string', description: controllerNames.join(', '), default: controllerNames[0] },
+    out: { type: 'string', description: 'new file for the schedule', default: 'schedule.yaml' },
+    again: { type: 'boolean', description: 'search though a schedule of a similar network and this device is there' },
+    json: { type: 'boolean', description: 'one JSON object on stdout' },
+  },
+  async run({ args }) {
+    if (args.action !== 'search') throw new ConfigError(`schedule: expected search, got ${args.action}`);
+    if (args.on !== 'cpu') throw new ConfigError(`--on: expected cpu, where the trainer’s steps run, got ${args.on}`);
+    const file = resolve(args.out);
+    const known = args.again ? undefined : knownSchedule(args.network, file);
+    if (known !== undefined)
+      return console.log(
+        args.json
+          ? JSON.stringify({ schema: 1, similar: known })
+          : `${known} was found for a similar network on this device: train --schedule ${known}, or search with --again`,
+      );
+    const reporter = openReporter({ json: args.json ?? false });
+    const result = await searchSchedule({
+      network: args.network,
+      data: sourceArgument(args.data),
+      baseDirectory: process.cwd(),
+      trainer: args.recipe ? readRecipeFile(args.recipe) : {},
+      probeExamples: numberArgument('--examples', args.examples, 2),
+      trials: numberArgument('--trials', args.trials, 1),
+      seeds: numberArgument('--seeds', args.seeds, 1),
+      seed: numberArgument('--seed', args.seed),
+      controller: controllerArgument(args.controller),
+      cores: args.threads ? numberArgument('--threads', args.threads, 1) : availableParallelism(),
+      ...(args.memory && { memoryBytes: memoryArgument(args.memory) }),
+      file,
+      signal: interruptible(reporter, 'the same command goes on from the last probe'),
+      onProgress: reporter.progress,
+    }).finally(() => reporter.finish());
+    console.log(args.json ? JSON.stringify({ schema: 1, file: args.out, ...result }) : textOf(args.out, result));
+  },
+});
+
+/** Built-in networks are fitted to data only when it is read; their size before that is near enough. */
+function knownSchedule(network: string, file: string): string | undefined {
+  return [...similarSchedules(file, schedulePair(loadNetwork(network))).keys()][0];
+}
+
+function textOf(file: string, { best, fixed, tried, infeasible }: ScheduleSearchResult): string {
+  const times = (of: 'probeS' | 'toAccuracyS') => `${(fixed[of] / best[of]).toFixed(2)}×`;
+  const found =
+    best.schedule === fixed.schedule
+      ? `none of ${tried} schedules was better than training without one`
+      : `the best of ${tried}: ${describeSchedule(best.schedule)}`;
+  return [
+    `${file}: ${found}`,
+    `predicted ${times('toAccuracyS')} sooner to the accuracy without a schedule, ${times('probeS')} less time for as many examples`,
+    `hold-out accuracy of the probes over ${best.seeds} seeds: ${percent(best.accuracy)}, without a schedule ${percent(fixed.accuracy)}`,
+    ...(infeasible > 0 ? [`${infeasible} schedules need more memory than allowed`] : []),
+  ].join('\n');
+}
+
+function sourceArgument(text: string): DataSource {
+  const parsed = dataSourceSchema.safeParse(dataArgument(text));
+  if (!parsed.success) throw new ConfigError(`--data: ${parsed.error.issues[0]?.message}`);
+  return parsed.data;
+}
+
+function controllerArgument(text: string): ControllerName {
+  const name = controllerNames.find((known) => known === text);
+  if (name === undefined)
+    throw new ConfigError(`--controller: expected one of ${controllerNames.join(', ')}, got ${text}`);
+  return name;
+}
+
+function memoryArgument(text: string): number {
+  try {
+    return parseBytes(text);
+  } catch (cause) {
+    throw new ConfigError(`--memory: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

@@ -1,0 +1,320 @@
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { stringify as toYaml } from 'yaml';
+import { canonicalJson, digestJson, shortDigest } from '../core/digest.ts';
+import { ConfigError, InterruptedError } from '../core/errors.ts';
+import type { Choices } from '../core/trial.ts';
+import { writeDatasetFile } from '../data/cache.ts';
+import { loadDataset } from '../data/load.ts';
+import type { DataSource } from '../data/source.ts';
+import { type HostLockOptions, withHostLock } from '../latency/host-lock.ts';
+import type { NetworkSpec } from '../models/spec.ts';
+import { loadNetwork } from '../scaling/built-in-networks.ts';
+import type { ObservedTrial } from '../search/controller.ts';
+import { type ControllerName, openController } from '../search/controllers.ts';
+import { trainInChild } from '../training/isolate.ts';
+import { planStages, type StagePlan } from '../training/stage-plan.ts';
+import { type StepCost, stepCost, type StepSetting } from '../training/step-cost.ts';
+import type { FoundSchedule, TrainingSchedule } from '../training/training-schedule.ts';
+import { Answers } from './answers.ts';
+import type { StudyProgress } from './context.ts';
+import { schedulePair } from './found-schedules.ts';
+import { leaseFileName, takeLease } from './lease.ts';
+import { describeData } from './prepare.ts';
+import { resolveRecipe, type TrainerConfig } from './recipe.ts';
+import { fixedChoices, scheduleIdentity, scheduleOfChoices, scheduleSpace } from './schedule-space.ts';
+
+export interface ScheduleSearchRequest {
+  /** A spec, or what {@link loadNetwork} takes: a built-in network is fitted to the data. */
+  readonly network: NetworkSpec | string;
+  readonly data: DataSource;
+  /** Relative paths of `data` start here. */
+  readonly baseDirectory: string;
+  readonly trainer: TrainerConfig;
+  /** Examples of every probe: a whole training, as short as still tells schedules apart. */
+  readonly probeExamples: number;
+  /** Schedules tried, training without one included. */
+  readonly trials: number;
+  /** Seeds of the best ones and of training without a schedule. */
+  readonly seeds: number;
+  readonly seed: number;
+  readonly controller: ControllerName;
+  /** Bytes that the process which trains may take; any amount when absent. */
+  readonly memoryBytes?: number;
+  /** Cores that a training may use. */
+  readonly cores: number;
+  /** The schedule's file. Until it is there the work is in a folder beside it that ends in `.part`, from which the same request goes on. */
+  readonly file: string;
+  /** Of the host's lock; the one all share when absent. */
+  readonly lockDirectory?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: StudyProgress) => void;
+}
+
+/** A schedule as the search judged it. */
+export interface JudgedSchedule {
+  readonly schedule: TrainingSchedule;
+  /** Hold-out accuracy of the probes, mean over seeds. */
+  readonly accuracy: number;
+  readonly seeds: number;
+  /** Predicted from step times, for a probe. */
+  readonly probeS: number;
+  /** Predicted, to the accuracy that the probe without a schedule reaches. */
+  readonly toAccuracyS: number;
+}
+
+export interface ScheduleSearchResult {
+  readonly best: JudgedSchedule;
+  readonly fixed: JudgedSchedule;
+  readonly tried: number;
+  /** Schedules that no training was spent on, for want of memory. */
+  readonly infeasible: number;
+}
+
+/** Timed steps of a setting. */
+const timedSteps = 5;
+/** The best of the search that are trained with more seeds before one is chosen. */
+const finalists = 3;
+
+/**
+ * Searches a training schedule for a network on this machine's CPU: the one that reaches soonest what the network learns
+ * without. Times are predicted from step times measured at every setting a schedule uses; quality from short probes, each a whole
+ * training. What a probe is better or worse than the one without is turned into examples, by how accuracy grows from half the probe's
+ * examples to all of them: time to accuracy = time × e^((accuracy without − accuracy) ÷ (gain per e-fold of examples)), the exponent
+ * kept within ±ln 4. The best three and training without a schedule are probed with more seeds, and the best of these means is kept, so a
+ * schedule must beat none at all.
+ * @throws {ConfigError} when the network does not fit the data, the file exists, or what lies in its `.part` is of another search.
+ * @throws {InterruptedError} when aborted; the same request goes on.
+ */
+export async function searchSchedule(request: ScheduleSearchRequest): Promise<ScheduleSearchResult> {
+  const { file, signal = new AbortController().signal, onProgress } = request;
+  if (existsSync(file)) throw new ConfigError(`--out: expected a file that does not exist yet, got ${file}`);
+  onProgress?.({ phase: 'prepare', text: 'preparing the data' });
+  const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal });
+  const spec = fittedNetwork(request.network, dataset);
+  const data = describeData(dataset, request.data);
+  const folder = `${file}.part`;
+  mkdirSync(folder, { recursive: true });
+  const release = takeLease(folder);
+  try {
+    const dataFile = join(folder, 'data.bin');
+    await writeDatasetFile(dataset, dataFile);
+    const answers = new Answers(join(folder, 'answers.jsonl'), identityOf(request, spec, data.digest));
+    const probes = new Probes({ request, spec, folder, dataFile, dataDigest: data.digest, answers, signal });
+    const result = await search(request, probes);
+    writeSchedule(file, withEvidence(result, { request, spec, data: data.name }));
+    rmSync(folder, { recursive: true, force: true });
+    return result;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new InterruptedError(`interrupted; the same command goes on from ${folder}`, { cause: error });
+  } finally {
+    rmSync(join(folder, leaseFileName), { force: true });
+    release();
+  }
+}
+
+async function search(request: ScheduleSearchRequest, probes: Probes): Promise<ScheduleSearchResult> {
+  const { trials, seed, seeds, controller: name, cores, onProgress } = request;
+  const fixed = await probes.judge(fixedSchedule, [seed]);
+  if (fixed === undefined) throw new ConfigError('--memory: expected enough to train without a schedule');
+  const identity = (choices: Choices) => scheduleIdentity(choices, probes.end);
+  const start = [{ ...fixedChoices, ...(cores > 1 && { threads: 1 }) }];
+  const controller = openController(name, { space: scheduleSpace(cores), seed, start, trials, identity });
+  const judged = new Map<string, JudgedSchedule>();
+  let infeasible = 0;
+  for (let trial = 0; trial < trials; trial++) {
+    const [choices] = controller.suggest(1);
+    if (choices === undefined) break;
+    const schedule = scheduleOfChoices(choices, probes.end);
+    onProgress?.({ phase: 'search', text: `schedule ${trial + 1} of ${trials}${bestText(judged, fixed)}` });
+    const answer = await probes.judge(schedule, [seed]);
+    if (answer) judged.set(identity(choices), answer);
+    else infeasible++;
+    controller.observe([observed(`s${trial}`, choices, { answer, request })]);
+  }
+  const best = [...judged.values()].toSorted((a, b) => a.toAccuracyS - b.toAccuracyS).slice(0, finalists);
+  const all = Array.from({ length: seeds }, (_, index) => seed + index);
+  onProgress?.({ phase: 'confirm', text: `the best ${best.length} with ${seeds} seeds` });
+  const confirmed: JudgedSchedule[] = [];
+  for (const { schedule } of [{ schedule: fixedSchedule }, ...best]) {
+    const answer = await probes.judge(schedule, all);
+    if (answer) confirmed.push(answer);
+  }
+  const [reference = fixed] = confirmed;
+  const winner = confirmed.reduce((a, b) => (b.toAccuracyS < a.toAccuracyS ? b : a), reference);
+  return { best: winner, fixed: reference, tried: judged.size + infeasible, infeasible };
+}
+
+const fixedSchedule: TrainingSchedule = { stages: [{ share: 1 }] };
+
+function bestText(judged: ReadonlyMap<string, JudgedSchedule>, fixed: JudgedSchedule): string {
+  const least = Math.min(...[...judged.values()].map(({ toAccuracyS }) => toAccuracyS));
+  return Number.isFinite(least) ? `; best so far ${(fixed.toAccuracyS / least).toFixed(2)}× sooner, by one seed` : '';
+}
+
+function observed(
+  id: string,
+  choices: Choices,
+  { answer, request }: { readonly answer: JudgedSchedule | undefined; readonly request: ScheduleSearchRequest },
+): ObservedTrial {
+  const known = { id, choices, fidelity: { examples: request.probeExamples, seed: request.seed } };
+  // Twice the time is as bad wherever it is.
+  return answer
+    ? { ...known, status: 'ok', reward: -Math.log(answer.toAccuracyS) }
+    : { ...known, status: 'infeasible' };
+}
+
+interface ProbesOptions {
+  readonly request: ScheduleSearchRequest;
+  readonly spec: NetworkSpec;
+  readonly folder: string;
+  readonly dataFile: string;
+  readonly dataDigest: string;
+  readonly answers: Answers;
+  readonly signal: AbortSignal;
+}
+
+/** Measures and trains what schedules are judged by, each once. */
+class Probes {
+  readonly end: ReturnType<typeof resolveRecipe>;
+  readonly #options: ProbesOptions;
+
+  constructor(options: ProbesOptions) {
+    this.#options = options;
+    this.end = resolveRecipe(options.request.trainer);
+  }
+
+  /** How soon a schedule gets where training without gets, over seeds; undefined where memory does not suffice. */
+  async judge(schedule: TrainingSchedule, seeds: readonly number[]): Promise<JudgedSchedule | undefined> {
+    const { memoryBytes = Infinity, probeExamples } = this.#options.request;
+    const plans = this.#plansOf(schedule, probeExamples);
+    const costs: StepCost[] = [];
+    for (const plan of plans) costs.push(await this.#cost(plan));
+    if (Math.max(...costs.map(({ peakRssBytes }) => peakRssBytes)) > memoryBytes) return undefined;
+    const probeS = plans.reduce((sum, { updates }, index) => sum + (updates * (costs[index]?.stepMs ?? 0)) / 1000, 0);
+    const accuracy = await this.#meanAccuracy(schedule, probeExamples, seeds);
+    const missing = (await this.#meanAccuracy(fixedSchedule, probeExamples, seeds)) - accuracy;
+    const factor = Math.min(4, Math.max(1 / 4, Math.exp(missing / (await this.#gainPerEFold(seeds)))));
+    return { schedule, accuracy, seeds: seeds.length, probeS, toAccuracyS: factor * probeS };
+  }
+
+  /** Accuracy that e times the examples gain without a schedule; at least a point, or noise would be all. */
+  async #gainPerEFold(seeds: readonly number[]): Promise<number> {
+    const { probeExamples } = this.#options.request;
+    const half = Math.ceil(probeExamples / 2);
+    const gain =
+      (await this.#meanAccuracy(fixedSchedule, probeExamples, seeds)) -
+      (await this.#meanAccuracy(fixedSchedule, half, seeds));
+    return Math.max(0.01, gain / Math.log(probeExamples / half));
+  }
+
+  async #meanAccuracy(schedule: TrainingSchedule, examples: number, seeds: readonly number[]): Promise<number> {
+    let sum = 0;
+    for (const seed of seeds) sum += await this.#accuracy(schedule, examples, seed);
+    return sum / seeds.length;
+  }
+
+  /** Of one probe; 0 where it diverged. */
+  #accuracy(schedule: TrainingSchedule, examples: number, seed: number): Promise<number> {
+    const { answers, request, spec, folder, dataFile, dataDigest, signal } = this.#options;
+    const { recipe, augmentation } = this.end;
+    const id = `probe ${shortDigest(digestJson(schedule))} ${examples} ${seed}`;
+    return answers.once(id, async () => {
+      const checkpoint = join(folder, 'checkpoint.safetensors');
+      const result = await withHostLock(
+        'shared',
+        () =>
+          trainInChild({
+            spec,
+            data: { file: dataFile, augmentation, scoredSplit: 'holdout' },
+            recipe,
+            fidelity: { examples, seed },
+            schedule,
+            threads: 1,
+            weightsFile: join(folder, 'weights.safetensors'),
+            checkpoint: { file: checkpoint, dataDigest, onMisfit: 'start-over' },
+            signal,
+            onProgress: ({ examples: seen, loss, remainingS }) =>
+              request.onProgress?.({
+                phase: 'probe',
+                text: `${seen}/${examples} examples, loss ${loss.toFixed(2)}, this one ends in ${Math.round(remainingS)} s`,
+              }),
+          }),
+        this.#lock,
+      );
+      rmSync(checkpoint, { force: true });
+      return result.status === 'trained' ? (result.metrics['accuracy'] ?? 0) : 0;
+    });
+  }
+
+  #cost({ spec, recipe, threads, optimization }: StagePlan<NetworkSpec>): Promise<StepCost> {
+    const { answers, signal } = this.#options;
+    const setting: StepSetting = { spec, recipe, threads, ...(optimization && { optimization }) };
+    // The rate and what is smoothed change no step's time.
+    const { batchSize, microBatches, optimizer } = recipe;
+    const id = `step ${shortDigest(digestJson({ spec, batchSize, microBatches, optimizer, threads, optimization }))}`;
+    return answers.once<{ stepMs: number; peakRssBytes: number }>(id, () =>
+      withHostLock('exclusive', () => stepCost({ setting, steps: timedSteps }, signal), this.#lock),
+    );
+  }
+
+  get #lock(): HostLockOptions {
+    const { signal, request } = this.#options;
+    return { signal, ...(request.lockDirectory !== undefined && { directory: request.lockDirectory }) };
+  }
+
+  #plansOf(schedule: TrainingSchedule, examples: number): readonly StagePlan<NetworkSpec>[] {
+    return planStages(schedule, { spec: this.#options.spec, ...this.end, examples, threads: 1 });
+  }
+}
+
+function fittedNetwork(
+  network: NetworkSpec | string,
+  { name, classNames, channels, height, width }: Awaited<ReturnType<typeof loadDataset>>,
+): NetworkSpec {
+  const classes = classNames.length;
+  const nativeResolution = Math.min(height, width);
+  const spec =
+    typeof network === 'string' ? loadNetwork(network, { data: { classes, channels, nativeResolution } }) : network;
+  if (spec.classes !== classes || spec.input.channels !== channels)
+    throw new ConfigError(
+      `spec: expected ${classes} classes and ${channels} channels as in ${name}, got ${spec.classes} and ${spec.input.channels}`,
+    );
+  return spec;
+}
+
+/** What decides the answers; another number of trials or seeds only asks for more of them. */
+function identityOf({ trainer }: ScheduleSearchRequest, spec: NetworkSpec, data: string): string {
+  return canonicalJson({
+    spec: digestJson(spec),
+    data,
+    trainer: digestJson(trainer),
+    device: schedulePair(spec).device,
+  });
+}
+
+function withEvidence(
+  { best, fixed, tried }: ScheduleSearchResult,
+  {
+    request,
+    spec,
+    data,
+  }: { readonly request: ScheduleSearchRequest; readonly spec: NetworkSpec; readonly data: string },
+): TrainingSchedule {
+  const found: FoundSchedule = {
+    ...schedulePair(spec),
+    data,
+    probeExamples: request.probeExamples,
+    tried,
+    speedUp: { perExample: fixed.probeS / best.probeS, toAccuracy: fixed.toAccuracyS / best.toAccuracyS },
+    accuracy: { scheduled: best.accuracy, fixed: fixed.accuracy, seeds: best.seeds },
+  };
+  return { ...best.schedule, found };
+}
+
+function writeSchedule(file: string, schedule: TrainingSchedule): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(`${file}.tmp`, toYaml(schedule));
+  renameSync(`${file}.tmp`, file);
+}

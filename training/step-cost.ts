@@ -1,0 +1,32 @@
+import { childEntry, runChild } from '../core/child.ts';
+import type { NetworkSpec } from '../models/spec.ts';
+import type { StagePlan } from './stage-plan.ts';
+
+/** A setting whose step is timed: a stage's network and recipe. What it is shown makes no difference. */
+export type StepSetting = Pick<StagePlan<NetworkSpec>, 'spec' | 'recipe' | 'threads' | 'optimization'>;
+
+/** What one update costs at a setting. */
+export interface StepCost {
+  /** Fastest of the steps timed, batches not included: what others do on the machine only adds. */
+  readonly stepMs: number;
+  /** Of the process that trains, its runtime included. */
+  readonly peakRssBytes: number;
+}
+
+/** What the child is asked. */
+export interface StepCostAssignment {
+  readonly setting: StepSetting;
+  /** Timed, after two that are not. */
+  readonly steps: number;
+}
+
+/**
+ * Times a few updates at a setting in a process of its own, whose memory is the setting's alone. Takes no lock: holding the
+ * host's is the caller's part.
+ * @throws {InterruptedError} when aborted. @throws {ChildCrashedError} when the process ends, as for want of memory.
+ */
+export async function stepCost(assignment: StepCostAssignment, signal: AbortSignal): Promise<StepCost> {
+  const entry = childEntry(import.meta.url, './step-cost-child');
+  const { output, peakRssBytes } = await runChild<StepCostAssignment, number>({ entry, input: assignment, signal });
+  return { stepMs: output, peakRssBytes };
+}

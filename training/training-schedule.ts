@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { augmentationChangeSchema } from '../data/augment.ts';
+
+/** Why steps run in one precision only. */
+const precisionRefusal =
+  'expected fp32: the trainer’s steps run on onnxruntime’s CPU kernels, which have no convolution in 16 bits';
+
+/**
+ * A stage of a training schedule: its share of the examples, and what differs from the run's own settings while it lasts.
+ * Left out means as in the run.
+ */
+export const scheduleStageSchema = z.strictObject({
+  /** Share of the run's examples; relative to the other stages' shares. */
+  share: z.number().positive(),
+
+  /** Side of the pictures: up to 1 a share of the network's own, from 4 on pixels. */
+  resolution: z
+    .number()
+    .refine((value) => (value > 0 && value <= 1) || (Number.isInteger(value) && value >= 4 && value <= 4096), {
+      error: 'expected a share of the network’s resolution, above 0 up to 1, or whole pixels, from 4 to 4096',
+    })
+    .optional(),
+  /** Survival probability of the last residual branch (stochastic depth). */
+  survival: z.number().gt(0).max(1).optional(),
+  /** Before the classifier. */
+  dropout: z.number().min(0).max(0.9).optional(),
+  labelSmoothing: z.number().min(0).max(0.9).optional(),
+  weightDecay: z.number().min(0).optional(),
+  /** Keys of the trainer's augmentation that are others here; `randAugment` and `crop` as a whole. */
+  augmentation: augmentationChangeSchema.optional(),
+  /** Factor on the learning-rate curve; by default the batch's factor, as the default recipe scales. */
+  learningRateScale: z.number().positive().optional(),
+
+  /** Examples an update. */
+  batchSize: z.int().min(1).max(65_536).optional(),
+  /** Parts a batch is run in; a divisor of the batch. */
+  microBatches: z.int().min(1).max(1024).optional(),
+  /** Of the step; no more than the machine has are used. */
+  threads: z.int().min(1).max(256).optional(),
+  /** Whether the runtime rewrites the step before it runs it. */
+  graphOptimization: z.enum(['disabled', 'all']).optional(),
+  precision: z.literal('fp32', { error: precisionRefusal }).optional(),
+});
+export type ScheduleStage = z.output<typeof scheduleStageSchema>;
+
+/** For which network, on which device and how a schedule was found. It says whom it may suit; nothing is computed from it. */
+export const foundScheduleSchema = z.strictObject({
+  network: z.strictObject({
+    /** Multiply-adds of one example at the end, forward. */
+    macs: z.number().positive(),
+    resolution: z.int().positive(),
+    /** Operators of its stages, sorted. */
+    operators: z.array(z.string()),
+  }),
+  device: z.strictObject({ cpu: z.string(), cores: z.int().positive(), runtime: z.string(), provider: z.string() }),
+  data: z.string(),
+  /** Of the probes: examples of a whole run, and how many schedules were tried. */
+  probeExamples: z.int().positive(),
+  tried: z.int().positive(),
+  /** Time without a schedule over time with, predicted: at as many examples, and to the accuracy reached without. */
+  speedUp: z.strictObject({ perExample: z.number().positive(), toAccuracy: z.number().positive() }),
+  /** Hold-out accuracy of the probes, mean over seeds, by the schedule and without. */
+  accuracy: z.strictObject({ scheduled: z.number(), fixed: z.number(), seeds: z.int().positive() }),
+});
+export type FoundSchedule = z.output<typeof foundScheduleSchema>;
+
+/**
+ * A training schedule as data: which settings, of the hardware and of the model, hold for which part of a training. (The
+ * curve of the learning rate within the recipe is the *learning-rate schedule*.)
+ * @see WO2023059439A1 for hardware-level and model-level settings that change together, stage by stage.
+ */
+export const trainingScheduleSchema = z.strictObject({
+  stages: z.array(scheduleStageSchema).min(1).max(64),
+  /** Of one that was searched for. */
+  found: foundScheduleSchema.optional(),
+});
+export type TrainingSchedule = z.output<typeof trainingScheduleSchema>;
+
+/** Keys of a stage that only pictures have. */
+export const pictureKeys = [
+  'resolution',
+  'survival',
+  'dropout',
+  'augmentation',
+] as const satisfies readonly (keyof ScheduleStage)[];
