@@ -6,7 +6,7 @@ import { buildNetwork } from '../../models/build.ts';
 import { countGraph } from '../../models/counts.ts';
 import type { Graph, Weights } from '../../models/graph.ts';
 import { initialWeights } from '../../models/initialise.ts';
-import { parseNetworkSpec } from '../../models/spec.ts';
+import { type NetworkSpec, parseNetworkSpec } from '../../models/spec.ts';
 import { defaultRecipe, microBatchSize } from '../../training/recipe.ts';
 import type { CurvePoint, Recipe, Trainer, TrainingRequest, TrainingResult } from '../../training/trainer.ts';
 import { trains } from '../../training/training-graph.ts';
@@ -14,7 +14,8 @@ import { TestGraph } from '../training/graphs.ts';
 import { beforeBatch, exampleByExample, stripesTask, syntheticClasses } from '../training/synthetic-task.ts';
 import { fileFolder } from './file-folder.ts';
 
-const spec = parseNetworkSpec(
+/** A network of every kind of block's parts that plain JavaScript trains in milliseconds. */
+export const smallSpec: NetworkSpec = parseNetworkSpec(
   {
     input: { channels: 1, resolution: 8 },
     classes: syntheticClasses,
@@ -32,7 +33,7 @@ const updates = 24;
 /** Some two dozen updates of a network so small that plain JavaScript trains it in a second. */
 export function smallRequest(recipe: Partial<Recipe> = {}, overrides: Partial<TrainingRequest> = {}): TrainingRequest {
   const full = defaultRecipe({ batchSize, ...recipe });
-  const graph = buildNetwork(spec, microBatchSize(full));
+  const graph = buildNetwork(smallSpec, microBatchSize(full));
   const examples = batchSize * updates;
   return { graph, task: stripesTask(24), recipe: full, examples, seed: 3, threads: 1, ...overrides };
 }
@@ -148,7 +149,7 @@ export function describeTrainer(name: string, trainer: Trainer): void {
     });
 
     test('refuses a graph of another batch than the recipe runs at once', async () => {
-      const wrong = { ...smallRequest({ microBatches: 2 }), graph: buildNetwork(spec, 8) };
+      const wrong = { ...smallRequest({ microBatches: 2 }), graph: buildNetwork(smallSpec, 8) };
       await expect(trainer.train(wrong)).rejects.toThrow(/expected a graph of the recipe's batch of 4, got 8/);
     });
 

@@ -2,19 +2,21 @@ import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { onnxRuntimeAccelerator } from '../../accelerators/onnxruntime.ts';
 import { EnvironmentError, InterruptedError } from '../../core/errors.ts';
+import { noAugmentation } from '../../data/augment.ts';
 import { loadText, textSourceSchema } from '../../data/text.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { parseTransformerSpec } from '../../models/transformer.ts';
 import { onnxEngine } from '../../training/onnx-engine.ts';
 import { onnxTrainer } from '../../training/onnx-trainer.ts';
-import { defaultRecipe } from '../../training/recipe.ts';
+import { defaultRecipe, microBatchSize } from '../../training/recipe.ts';
+import { planStages } from '../../training/stage-plan.ts';
 import { textTask } from '../../training/text-task.ts';
 import { tfjsTrainer } from '../../training/tfjs-trainer.ts';
 import { tfjsEngine } from '../../training/tfjs/engine.ts';
 import { installedTensorFlow, loadTensorFlow } from '../../training/tfjs/load.ts';
 import type { Recipe, Trainer, TrainingRequest } from '../../training/trainer.ts';
 import { fileFolder } from '../cases/file-folder.ts';
-import { describeTrainer, smallRequest, trained } from '../cases/trainer.case.ts';
+import { describeTrainer, smallRequest, smallSpec, trained } from '../cases/trainer.case.ts';
 import { beforeBatch } from './synthetic-task.ts';
 
 const { tf, version, backend } = await loadTensorFlow(1);
@@ -46,6 +48,27 @@ describe('TensorFlow.js beside the ONNX trainer', () => {
       values.forEach((value, index) => expect(theirs?.weights.get(name)?.[index], name).toBeCloseTo(value, 4));
     expect(theirs?.metrics['accuracy']).toBe(ours?.metrics['accuracy']);
     expect(theirs?.metrics['crossEntropy']).toBeCloseTo(ours?.metrics['crossEntropy'] as number, 5);
+  });
+
+  it('has the same losses in every stage of a training schedule', async () => {
+    const request = smallRequest({}, { examples: 8 * 18 });
+    const plans = planStages(
+      { stages: [{ share: 1, survival: 1, dropout: 0, batchSize: 4 }, { share: 1, labelSmoothing: 0 }, { share: 1 }] },
+      { spec: smallSpec, augmentation: noAugmentation, ...request },
+    );
+    const stages = plans.map(({ spec, recipe, updates, threads }) => {
+      return { graph: buildNetwork(spec, microBatchSize(recipe)), task: request.task, recipe, updates, threads };
+    });
+    const staged = { ...request, stages };
+    const [ours, theirs] = [await onnxTrainer.train(staged), await tfjsTrainer.train(staged)].map(trained);
+    expect(theirs?.curve.length).toBeGreaterThan(18);
+    theirs?.curve.forEach(({ loss, examples }, point) => {
+      expect(examples).toBe(ours?.curve[point]?.examples);
+      expect(Math.abs(loss / (ours?.curve[point]?.loss as number) - 1)).toBeLessThan(1e-5);
+    });
+    expect(theirs?.cost.flops).toBe(ours?.cost.flops);
+    const rewritten = stages.map((stage) => ({ ...stage, optimization: 'all' as const }));
+    await expect(tfjsTrainer.train({ ...request, stages: rewritten })).rejects.toThrow(/optimization: expected none/);
   });
 
   it('has the same losses of a language model', async () => {
