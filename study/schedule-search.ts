@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { stringify as toYaml } from 'yaml';
 import { canonicalJson, digestJson, shortDigest } from '../core/digest.ts';
@@ -19,7 +19,7 @@ import type { FoundSchedule, TrainingSchedule } from '../training/training-sched
 import { Answers } from './answers.ts';
 import type { StudyProgress } from './context.ts';
 import { schedulePair } from './found-schedules.ts';
-import { leaseFileName, takeLease } from './lease.ts';
+import { takeLease } from './lease.ts';
 import { describeData } from './prepare.ts';
 import { resolveRecipe, type TrainerConfig } from './recipe.ts';
 import { fixedChoices, scheduleIdentity, scheduleOfChoices, scheduleSpace } from './schedule-space.ts';
@@ -71,8 +71,8 @@ export interface ScheduleSearchResult {
   readonly infeasible: number;
 }
 
-/** Timed steps of a setting. */
-const timedSteps = 5;
+/** How long a setting's steps are timed: a machine that is shared has quiet moments. */
+const timedS = 2;
 /** The best of the search that are trained with more seeds before one is chosen. */
 const finalists = 3;
 
@@ -103,53 +103,82 @@ export async function searchSchedule(request: ScheduleSearchRequest): Promise<Sc
     const probes = new Probes({ request, spec, folder, dataFile, dataDigest: data.digest, answers, signal });
     const result = await search(request, probes);
     writeSchedule(file, withEvidence(result, { request, spec, data: data.name }));
-    rmSync(folder, { recursive: true, force: true });
+    for (const name of ownNames) rmSync(join(folder, name), { force: true });
     return result;
   } catch (error) {
     if (!signal.aborted) throw error;
     throw new InterruptedError(`interrupted; the same command goes on from ${folder}`, { cause: error });
   } finally {
-    rmSync(join(folder, leaseFileName), { force: true });
     release();
+    removeIfEmpty(folder);
+  }
+}
+
+/** Files of a search under way; anything else in its folder is somebody's. */
+const ownNames = ['data.bin', 'answers.jsonl', 'weights.safetensors', 'checkpoint.safetensors'];
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // It is kept for what is in it.
   }
 }
 
 async function search(request: ScheduleSearchRequest, probes: Probes): Promise<ScheduleSearchResult> {
-  const { trials, seed, seeds, controller: name, cores, onProgress } = request;
-  const fixed = await probes.judge(fixedSchedule, [seed]);
+  const fixed = await probes.judge(fixedSchedule, [request.seed]);
   if (fixed === undefined) throw new ConfigError('--memory: expected enough to train without a schedule');
+  const { judged, infeasible } = await explore(request, probes, fixed);
+  const likely = judged.toSorted((a, b) => a.toAccuracyS - b.toAccuracyS).slice(0, finalists);
+  const [reference = fixed, ...confirmed] = await confirm(request, probes, [fixed, ...likely]);
+  const best = confirmed.reduce((a, b) => (b.toAccuracyS < a.toAccuracyS ? b : a), reference);
+  return { best, fixed: reference, tried: judged.length + infeasible, infeasible };
+}
+
+/** Tries what a controller proposes, one seed each. */
+async function explore(
+  request: ScheduleSearchRequest,
+  probes: Probes,
+  fixed: JudgedSchedule,
+): Promise<{ readonly judged: readonly JudgedSchedule[]; readonly infeasible: number }> {
+  const { trials, seed, controller: name, cores, onProgress } = request;
   const identity = (choices: Choices) => scheduleIdentity(choices, probes.end);
   const start = [{ ...fixedChoices, ...(cores > 1 && { threads: 1 }) }];
   const controller = openController(name, { space: scheduleSpace(cores), seed, start, trials, identity });
-  const judged = new Map<string, JudgedSchedule>();
+  const judged: JudgedSchedule[] = [];
   let infeasible = 0;
   for (let trial = 0; trial < trials; trial++) {
     const [choices] = controller.suggest(1);
     if (choices === undefined) break;
-    const schedule = scheduleOfChoices(choices, probes.end);
     onProgress?.({ phase: 'search', text: `schedule ${trial + 1} of ${trials}${bestText(judged, fixed)}` });
-    const answer = await probes.judge(schedule, [seed]);
-    if (answer) judged.set(identity(choices), answer);
+    const answer = await probes.judge(scheduleOfChoices(choices, probes.end), [seed]);
+    if (answer) judged.push(answer);
     else infeasible++;
     controller.observe([observed(`s${trial}`, choices, { answer, request })]);
   }
-  const best = [...judged.values()].toSorted((a, b) => a.toAccuracyS - b.toAccuracyS).slice(0, finalists);
+  return { judged, infeasible };
+}
+
+/** The same schedules judged over all seeds. */
+async function confirm(
+  { seed, seeds, onProgress }: ScheduleSearchRequest,
+  probes: Probes,
+  judged: readonly JudgedSchedule[],
+): Promise<JudgedSchedule[]> {
   const all = Array.from({ length: seeds }, (_, index) => seed + index);
-  onProgress?.({ phase: 'confirm', text: `the best ${best.length} with ${seeds} seeds` });
+  onProgress?.({ phase: 'confirm', text: `the best ${judged.length - 1} and none, with ${seeds} seeds` });
   const confirmed: JudgedSchedule[] = [];
-  for (const { schedule } of [{ schedule: fixedSchedule }, ...best]) {
+  for (const { schedule } of judged) {
     const answer = await probes.judge(schedule, all);
     if (answer) confirmed.push(answer);
   }
-  const [reference = fixed] = confirmed;
-  const winner = confirmed.reduce((a, b) => (b.toAccuracyS < a.toAccuracyS ? b : a), reference);
-  return { best: winner, fixed: reference, tried: judged.size + infeasible, infeasible };
+  return confirmed;
 }
 
 const fixedSchedule: TrainingSchedule = { stages: [{ share: 1 }] };
 
-function bestText(judged: ReadonlyMap<string, JudgedSchedule>, fixed: JudgedSchedule): string {
-  const least = Math.min(...[...judged.values()].map(({ toAccuracyS }) => toAccuracyS));
+function bestText(judged: readonly JudgedSchedule[], fixed: JudgedSchedule): string {
+  const least = Math.min(...judged.map(({ toAccuracyS }) => toAccuracyS));
   return Number.isFinite(least) ? `; best so far ${(fixed.toAccuracyS / least).toFixed(2)}× sooner, by one seed` : '';
 }
 
@@ -255,7 +284,7 @@ class Probes {
     const { batchSize, microBatches, optimizer } = recipe;
     const id = `step ${shortDigest(digestJson({ spec, batchSize, microBatches, optimizer, threads, optimization }))}`;
     return answers.once<{ stepMs: number; peakRssBytes: number }>(id, () =>
-      withHostLock('exclusive', () => stepCost({ setting, steps: timedSteps }, signal), this.#lock),
+      withHostLock('exclusive', () => stepCost({ setting, seconds: timedS }, signal), this.#lock),
     );
   }
 

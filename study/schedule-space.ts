@@ -46,7 +46,7 @@ export const fixedChoices = {
 export function scheduleOfChoices(choices: Choices, { recipe, augmentation }: EndSettings): TrainingSchedule {
   const stages = Number(choices['stages']);
   const lastShare = Number(choices['last.share']);
-  const threads = choices['threads'] === undefined ? {} : { threads: Number(choices['threads']) };
+  const threads = Number(choices['threads'] ?? 1) > 1 ? { threads: Number(choices['threads']) } : {};
   if (stages === 1) return { stages: [{ share: 1, ...threads }] };
   return {
     stages: Array.from({ length: stages }, (_, index): ScheduleStage => {

@@ -16,8 +16,9 @@ import { initialVectors, openUpdater } from './updater.ts';
 const cpu = onnxRuntimeAccelerator('cpu');
 /** The runtime lays its memory out in the first, and the second is the first to use it so. */
 const untimedSteps = 2;
+const leastSteps = 3;
 
-serveChild<StepCostAssignment, number>(async ({ setting, steps }) => {
+serveChild<StepCostAssignment, number>(async ({ setting, seconds }) => {
   const { spec, recipe, threads, optimization } = setting;
   const batch = microBatchSize(recipe);
   const graph = buildNetwork(spec, batch);
@@ -36,7 +37,8 @@ serveChild<StepCostAssignment, number>(async ({ setting, steps }) => {
     ...drawMasks(training.masks, random),
   };
   let fastestMs = Infinity;
-  for (let step = 0; step < untimedSteps + steps; step++) {
+  const endMs = performance.now() + 1000 * seconds;
+  for (let step = 0; step < untimedSteps + leastSteps || performance.now() < endMs; step++) {
     const startMs = performance.now();
     // At a rate of zero nothing diverges, and nothing is computed less.
     const scalars = updateScalars(recipe, { learningRate: 0, update: step + 1 });

@@ -7,7 +7,7 @@ export type StepSetting = Pick<StagePlan<NetworkSpec>, 'spec' | 'recipe' | 'thre
 
 /** What one update costs at a setting. */
 export interface StepCost {
-  /** Fastest of the steps timed, batches not included: what others do on the machine only adds. */
+  /** Fastest of the steps timed, batches not included: what others do on the machine only adds, and not to all of them. */
   readonly stepMs: number;
   /** Of the process that trains, its runtime included. */
   readonly peakRssBytes: number;
@@ -16,8 +16,8 @@ export interface StepCost {
 /** What the child is asked. */
 export interface StepCostAssignment {
   readonly setting: StepSetting;
-  /** Timed, after two that are not. */
-  readonly steps: number;
+  /** Steps are timed for so long, at least three. */
+  readonly seconds: number;
 }
 
 /**

@@ -124,6 +124,8 @@ try {
           digestJson({ task, seed, spec, recipe, augmentation, schedule, examples: arm.examples }),
         );
         if (runsIn(options.out).some((run) => run.id === id)) continue;
+        const checkpoint = `${options.out}.${id}.checkpoint`;
+        const isResumed = existsSync(checkpoint);
         const before = childrenCpuS();
         const result = await trainInChild({
           spec,
@@ -133,9 +135,9 @@ try {
           schedule,
           threads: 1,
           weightsFile: join(folder, 'weights.safetensors'),
-          checkpoint: { file: `${options.out}.${id}.checkpoint`, dataDigest: task, onMisfit: 'start-over' },
+          checkpoint: { file: checkpoint, dataDigest: task, onMisfit: 'start-over' },
         });
-        rmSync(`${options.out}.${id}.checkpoint`, { force: true });
+        rmSync(checkpoint, { force: true });
         const { cost } = result;
         const accuracy = result.status === 'trained' ? (result.metrics['accuracy'] ?? 0) : 0;
         const run: Run = {
@@ -145,7 +147,8 @@ try {
           ...arm,
           accuracy,
           trainS: cost.trainS,
-          cpuS: childrenCpuS() - before,
+          // What an earlier process spent is not known.
+          cpuS: isResumed ? null : childrenCpuS() - before,
           flops: cost.flops,
         };
         appendFileSync(options.out, `${JSON.stringify(run)}\n`);

@@ -13,7 +13,8 @@ export interface Run extends Arm {
   /** On the test split; 0 where it diverged. */
   readonly accuracy: number;
   readonly trainS: number;
-  readonly cpuS: number;
+  /** Null of one that was interrupted and resumed. */
+  readonly cpuS: number | null;
   readonly flops: number;
 }
 
@@ -39,7 +40,8 @@ function tableOf(task: string, runs: readonly Run[]): string {
       const other = fixed.find(({ seed }) => seed === run.seed);
       return other ? [{ run, other }] : [];
     });
-    const ratio = (of: (run: Run) => number) => geometricMean(pairs.map(({ run, other }) => of(other) / of(run)));
+    const ratio = (of: (run: Run) => number) =>
+      geometricMean(pairs.map(({ run, other }) => of(other) / of(run)).filter(Number.isFinite));
     const gains = pairs.map(({ run, other }) => 100 * (run.accuracy - other.accuracy));
     return [
       schedule,
@@ -48,7 +50,7 @@ function tableOf(task: string, runs: readonly Run[]): string {
       own.map(({ accuracy }) => (100 * accuracy).toFixed(1)).join(' '),
       `${signed(meanOf(gains))}${gains.length > 1 ? ` ± ${standardError(gains).toFixed(1)}` : ''}`,
       `${ratio(({ flops }) => flops).toFixed(2)}×`,
-      `${ratio(({ cpuS }) => cpuS).toFixed(2)}×`,
+      `${ratio(({ cpuS }) => cpuS ?? Number.NaN).toFixed(2)}×`,
       `${ratio(({ trainS }) => trainS).toFixed(2)}×`,
     ];
   });

@@ -5,6 +5,7 @@ import { decodeSafetensors } from '../../models/safetensors.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import type { EvaluationRequest, Evaluator } from '../../search/evaluator.ts';
 import type { FolderArtefacts } from '../../study/artefacts.ts';
+import type { HeuristicName } from '../../training/heuristic-schedules.ts';
 import type { TrainerConfig } from '../../study/recipe.ts';
 
 /** What the suite needs of an evaluator's surroundings. */
@@ -13,6 +14,8 @@ export interface EvaluatorSetting {
   readonly trainer: TrainerConfig;
   /** The data set's file is not there. */
   readonly withoutData?: boolean;
+  /** Of final trainings. */
+  readonly schedule?: HeuristicName;
 }
 
 /** An evaluator, and where its weights go. */
@@ -82,6 +85,28 @@ export function describeEvaluator(name: string, make: (setting: EvaluatorSetting
       await evaluator.evaluate({ id: 't0001', spec }, request({ onProgress: ({ examples }) => seen.push(examples) }));
       expect(seen.length).toBeGreaterThan(0);
       expect(Math.max(...seen)).toBeLessThanOrEqual(64);
+    });
+
+    it('trains by the schedule that a fidelity names, and by no other', async () => {
+      const { evaluator } = await make({ trainer, schedule: 'efficientnetv2' });
+      const [plain, staged, other] = await Promise.all(
+        [{}, { schedule: 'efficientnetv2' }, { schedule: 'multigrid' }].map((named, index) =>
+          evaluator.evaluate(
+            { id: `t000${index + 1}`, spec },
+            request({ fidelity: { examples: 320, seed: 1, ...named } }),
+          ),
+        ),
+      );
+      if (plain?.status !== 'ok' || staged?.status !== 'ok') throw new Error('expected both to train');
+      expect(staged.cost.examples).toBe(plain.cost.examples);
+      expect(staged.cost.flops / plain.cost.flops).toBeGreaterThan(0.5);
+      expect(staged.cost.flops / plain.cost.flops).toBeLessThan(0.7);
+      const detail = 'expected to train by the schedule multigrid, got efficientnetv2';
+      expect(other).toMatchObject({
+        status: 'failed',
+        retry: false,
+        detail: expect.stringContaining(detail) as string,
+      });
     });
 
     it('answers that a training which diverges is infeasible', async () => {

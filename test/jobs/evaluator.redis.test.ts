@@ -22,18 +22,22 @@ describe.skipIf(!hasRedis)('over a real Redis', () => {
   const fleet = new FleetFixture();
   let made = 0;
 
-  describeEvaluator('a fleet', async ({ trainer, withoutData }) => {
+  describeEvaluator('a fleet', async ({ trainer, withoutData, schedule }) => {
     const folder = fileFolder();
     const store = storeIn(folder);
     fleet.worker(servicesOf(readOffer(undefined, { devices: [], slots: 2, store }), 'worker'));
     const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
     const data = await smallData(folder);
     const { signal } = new AbortController();
-    const config = resolveStudy({ study: 'case', targets: { edge: { device: 'simulated' } }, trainer }, 'case.yaml');
+    const file = { study: 'case', targets: { edge: { device: 'simulated' } }, trainer, final: { schedule } };
+    const config = resolveStudy(file, 'case.yaml');
     const open = { key: `case-${++made}`, measured: () => 0, config, artefacts, signal, onNotice: fleet.say, answer };
-    const file = withoutData ? join(folder, 'gone') : data.file;
+    const dataFile = withoutData ? join(folder, 'gone') : data.file;
     const meter = openLatencyMeter(config, signal);
-    const { evaluator } = await fleetOver(fleet.place, folderStore(store))({ ...open, data: { ...data, file } }, meter);
+    const { evaluator } = await fleetOver(fleet.place, folderStore(store))(
+      { ...open, data: { ...data, file: dataFile } },
+      meter,
+    );
     fleet.closing(() => evaluator.close());
     return { evaluator, artefacts };
   });
