@@ -2,6 +2,7 @@ import { stringify as toYaml } from 'yaml';
 import { Random } from '../core/random.ts';
 import { loadDataset } from '../data/load.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
+import { flopsPerMac } from './budget.ts';
 import { countSpec } from './evaluate.ts';
 import { describeData } from './prepare.ts';
 import { openProfiles } from './profiles.ts';
@@ -29,8 +30,6 @@ export interface StudyPlan {
 }
 
 const drawn = 64;
-/** Training costs a forward and twice as much backward, 2 FLOPs a multiply-add. */
-const flopsPerMac = 6;
 
 /** The resolved study, the size of its space and what it costs in training. @throws {ConfigError} when the data cannot be read. */
 export async function planStudy(config: StudyConfig): Promise<StudyPlan> {

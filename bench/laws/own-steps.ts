@@ -1,5 +1,4 @@
-// Times training steps of this machine, as data for the step-time models: `npx tsx bench/laws/own-steps.ts --out folder`,
-// again to go on; see bench/README.md.
+// Times training steps of this machine, as data for the step-time models: `npx tsx bench/laws/own-steps.ts`, again to go on; see bench/README.md.
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +23,7 @@ import { trainInChild } from '../../training/isolate.ts';
 
 const { values } = parseArgs({
   options: {
-    out: { type: 'string', default: '.' },
+    out: { type: 'string', default: 'bench/laws/own-steps' },
     /** Each network is timed once a round, rounds apart, so that a busy minute spoils one sample and not a network. */
     rounds: { type: 'string', default: '3' },
     threads: { type: 'string', default: '1' },
@@ -154,7 +153,7 @@ async function timeTransformers(table: Table, round: number): Promise<void> {
     const { layers, width, heads, vocabulary, context, feedForward: feedforward, gated } = spec;
     const network = `${layers}x${width}-${heads}-${context}-${vocabulary}-${gated ? 'gated' : 'plain'}`;
     if (table.has(round, network)) continue;
-    const data = textSourceSchema.parse({ format: 'grammar', symbols: vocabulary, scored: 8 });
+    const data = textSourceSchema.parse({ format: 'grammar', symbols: 64, scored: 8 });
     const { recipe } = resolveRecipe({ ...languageModelRecipe, batchSize: batch });
     const ms = await stepMs({ spec, data, recipe, fidelity: { examples: updates * batch, seed: 0 } });
     const shape = { layers, width, heads, feedforward, gated: Number(gated), tied: 1, vocabulary, context };
@@ -165,7 +164,7 @@ async function timeTransformers(table: Table, round: number): Promise<void> {
 
 try {
   mkdirSync(values.out, { recursive: true });
-  const convolutionTable = new Table(join(values.out, 'own-convolution-steps.csv'), [
+  const convolutionTable = new Table(join(values.out, 'convolutions.csv'), [
     'network',
     'params',
     'activations',
@@ -175,7 +174,7 @@ try {
     'round',
     'step_ms',
   ]);
-  const transformerTable = new Table(join(values.out, 'own-transformer-steps.csv'), [
+  const transformerTable = new Table(join(values.out, 'transformers.csv'), [
     'network',
     'layers',
     'width',
