@@ -90,10 +90,12 @@ export {
   fittedMapping,
   publishedMapping,
 } from './scaling/allocate.ts';
+export { allocateExamples, evenExamples, type FamilyBudget, type FamilyPart } from './scaling/family-budget.ts';
 export { parseFitFile, writeFitFile } from './scaling/fit-file.ts';
 export type { Penalty } from './scaling/fit-penalty.ts';
 export { type FitReport, fitRuns, type FittedLaw } from './scaling/fit-report.ts';
 export { type OutlierPolicy, parseRuns, type Run } from './scaling/fit-runs.ts';
+export { effectiveData } from './scaling/laws/data-constrained.ts';
 export { cheapestForLoss } from './scaling/laws/inference-aware.ts';
 export {
   type AllocationTuple,
@@ -109,7 +111,14 @@ export { lossInTime, timeExponents } from './scaling/laws/wall-clock.ts';
 export { type Allocation, type Cluster, type Plan, plan, type PlanRequest } from './scaling/plan.ts';
 export { proposeTrials, type TrialDesign } from './scaling/plan-design.ts';
 export { parseTimedSteps } from './scaling/step-time-runs.ts';
-export { fitStepTime, stepTimeS, type StepTimeModel, type TrainingStep } from './scaling/step-time.ts';
+export {
+  type ConvolutionStep,
+  fitConvolutionTime,
+  fitStepTime,
+  stepTimeS,
+  type StepTimeModel,
+  type TrainingStep,
+} from './scaling/step-time.ts';
 export { scaleTransformer } from './scaling/scale-transformer.ts';
 export { type TransformerShape, transformerParams } from './scaling/transformer-shape.ts';
 

@@ -6,6 +6,7 @@ import { flopsPerMac, hoursText, trainingDeviceHours, trainingFlopsLeft, trainin
 import type { StudyContext } from './context.ts';
 import { countSpec } from './evaluate.ts';
 import {
+  designProblem,
   expectedLoss,
   type FamilyLaw,
   fitFamilyLaw,
@@ -15,7 +16,7 @@ import {
   type LossForecast,
 } from './family-law.ts';
 import { familyLine, type Scaling, type SizedScalings } from './scalings.ts';
-import { topExamples } from './study-file.ts';
+import { type StudyConfig, topExamples } from './study-file.ts';
 import { type TrainingSpeed, trainingSpeed } from './training-speed.ts';
 
 /** What one size of the family gets out of the budget. */
@@ -81,6 +82,16 @@ export async function allocate(context: StudyContext, sizes: readonly SizedScali
 /** Why the examples are the same for all, for people. */
 export function evenText(problem: string): string {
   return `the budget is divided evenly, for the trials do not identify a law of the loss: ${problem}`;
+}
+
+/** How the budget of a study will be divided, as far as its file tells; null without one. */
+export function divisionOutlook(config: StudyConfig): string | null {
+  const { time, deviceHours, flops } = config.budget;
+  if (time === undefined && deviceHours === undefined && flops === undefined) return null;
+  const problem = designProblem(config);
+  return problem === null
+    ? 'the budget of the final trainings is divided by a law of the loss, if the trials identify one, and evenly otherwise'
+    : `the budget of the final trainings is divided evenly: ${problem}`;
 }
 
 /** Journals from before budgets were divided hold one number for all networks. */

@@ -11,7 +11,8 @@ import { lossLaw } from '../scaling/laws/laws.ts';
 import { tied } from '../scaling/laws/tied.ts';
 import { countSpec } from './evaluate.ts';
 import type { StudyRecord } from './record.ts';
-import { type StudyConfig, topExamples } from './study-file.ts';
+import { isBase } from './scalings.ts';
+import { rungsOf, type StudyConfig, topExamples } from './study-file.ts';
 
 /** A trial as a point of the law: a network by its digest, its multiply-adds, the examples it saw and the loss it reached. */
 export interface LawTrial {
@@ -55,6 +56,8 @@ const forms: readonly LossLaw[] = [tied, chinchilla];
 const resamples = 200;
 /** Data per size in the unit that a design is judged in, about that of language models; M has no such unit of its own. */
 const usualRatio = 20;
+/** What `checkDesign` asks for. */
+const leastAmounts = 3;
 /** Share of resamples that must find that further examples lower the loss. */
 const sureOfGain = 0.975;
 
@@ -77,6 +80,23 @@ export function lawTrials(record: StudyRecord, config: Pick<StudyConfig, 'search
     if (!(crossEntropy > 0 && crossEntropy < Math.log(classes))) return [];
     return [{ digest, macs: countSpec(spec).macs, examples: fidelity.examples, crossEntropy }];
   });
+}
+
+/**
+ * What keeps a study's trials from identifying a law, as far as its file tells; null where nothing does. Which networks reach the
+ * top rung only the study itself shows.
+ */
+export function designProblem({
+  search,
+  family,
+  scale,
+}: Pick<StudyConfig, 'search' | 'family' | 'scale'>): string | null {
+  const grows = Object.values(family)
+    .flat()
+    .some((size) => !isBase({ size }));
+  const amounts = new Set([...rungsOf(search), ...(grows ? [scale.examples] : [])]);
+  if (amounts.size >= leastAmounts) return null;
+  return `trials see ${amounts.size === 1 ? 'one amount' : `${amounts.size} amounts`} of examples (${[...amounts].join(', ')}), and ${leastAmounts} are needed: give search.examples rungs, or scale.examples another amount`;
 }
 
 /**
