@@ -109,6 +109,12 @@ export {
 export { lossLaws, publishedLaws, publishedPowerLaws } from './scaling/laws/laws.ts';
 export { lossInTime, timeExponents } from './scaling/laws/wall-clock.ts';
 export { type Allocation, type Cluster, type Plan, plan, type PlanRequest } from './scaling/plan.ts';
+export {
+  type FamilyPlan,
+  type FamilyPlanAllocation,
+  type FamilyPlanRequest,
+  planFamily,
+} from './scaling/plan-family.ts';
 export { proposeTrials, type TrialDesign } from './scaling/plan-design.ts';
 export { parseTimedSteps } from './scaling/step-time-runs.ts';
 export {
@@ -147,7 +153,7 @@ export { type CommandTrainer, openCommandTrainer } from './commands/trainer.ts';
 export type { Recipe, Trainer, TrainingTask } from './training/trainer.ts';
 
 export { type Clause, conform } from './study/conform.ts';
-export { type Instantiated, instantiate } from './study/instantiate.ts';
+export { type Instantiated, type InstantiatedNetwork, instantiate, instantiateNetwork } from './study/instantiate.ts';
 export { openLatencyMeter } from './study/meter.ts';
 export { type Replay, replaySearch, studyTable, tableTransfer } from './study/replay.ts';
 export { readStudyFile, resolveStudy, type StudyConfig } from './study/study-file.ts';
