@@ -27,9 +27,10 @@ export function forecastText({ sizes }: AllocationSummary): string | null {
 }
 
 /** How a budget was divided, in a sentence without its full stop. */
-export function divisionText({ law, problem, because }: AllocationSummary): string {
+export function divisionText({ law, problem, because, sizes }: AllocationSummary): string {
   if (!law) return problem === null ? because : `${evenText(problem)} (${because})`;
   const gain = law.expected.even - law.expected.law;
+  if (new Set(sizes.map(({ examples }) => examples)).size <= 1) return `${because}, which gives all sizes the same`;
   return `${because}; expected to take ${significant(gain, 2)} nats off the sum of the family's losses, against the same examples for all`;
 }
 
@@ -81,7 +82,7 @@ export function allocationSection({ allocation, targets }: StudySummary): Conten
   );
 }
 
-/** The same for a terminal, a line a size. */
+/** The same for a terminal, a line a size, these indented. */
 export function allocationLines({ allocation, targets }: StudySummary): readonly string[] {
   if (!allocation) return [];
   const { sizes } = allocation;
@@ -93,7 +94,7 @@ export function allocationLines({ allocation, targets }: StudySummary): readonly
     return `  ${name}  ${examples} examples, ${time} each${losses}`;
   });
   const foretold = forecastText(allocation);
-  return [`training budget: ${divisionText(allocation)}`, ...lines, ...(foretold ? [`  ${foretold}`] : [])];
+  return [`training budget: ${divisionText(allocation)}`, ...lines, ...(foretold ? [foretold] : [])];
 }
 
 function capitalised(text: string): string {

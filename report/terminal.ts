@@ -20,7 +20,7 @@ export function summaryTable(summary: StudySummary, folder = `runs/${summary.nam
     ...summary.targets.map(targetTable),
     summary.rungs.flatMap((rung) => wrapped(`rung of ${rungText(rung)}`, '  ')),
     sharedLines(summary),
-    allocationLines(summary).flatMap((line) => wrapped(line, '    ')),
+    allocationLines(summary).flatMap((line) => (line.startsWith(' ') ? [line] : wrapped(line, '  '))),
     warnings,
     [
       `${plural(summary.trials.length, 'trial')} in ${duration(summary.activeS)}${deviceHoursText(summary)}`,

@@ -52,6 +52,7 @@ export type Allocation = {
   readonly split: 'configured' | 'even' | 'law';
   /** By the digest of the network. */
   readonly examples: Readonly<Record<string, number>>;
+  /** Empty where nothing was divided. */
   readonly sizes: readonly SizeAllocation[];
   readonly law: JournalledLaw | null;
   /** Why a budget was not divided by a law. */
@@ -96,8 +97,13 @@ export function divisionOutlook(config: StudyConfig): string | null {
 
 /** Journals from before budgets were divided hold one number for all networks. */
 function upgraded(value: Allocation | number, sizes: readonly SizedScalings[]): Allocation {
-  if (typeof value !== 'number') return value;
-  const examples = Object.fromEntries(sizes.flatMap(({ finalists }) => finalists.map(({ digest }) => [digest, value])));
+  return typeof value === 'number' ? sameForAll(sizes, value) : value;
+}
+
+/** So many examples for every network, nothing divided. */
+function sameForAll(sizes: readonly SizedScalings[], amount: number): Allocation {
+  const networks = sizes.flatMap(({ finalists }) => finalists);
+  const examples = Object.fromEntries(networks.map(({ digest }) => [digest, amount]));
   return { split: 'configured', examples, sizes: [], law: null, problem: null };
 }
 
@@ -106,20 +112,15 @@ async function decide(
   sizes: readonly SizedScalings[],
 ): Promise<{ readonly value: Allocation; readonly because: string }> {
   const { config } = context;
-  const groups = groupsOf(sizes.filter(({ finalists }) => finalists.length > 0));
   const speed = trainingSpeed(context.record);
   const budgets = budgetsLeft(context, sizes, speed);
   if (budgets.length === 0) {
-    const even = config.final.examples;
     const { time, deviceHours } = config.budget;
     const isUnknown = time !== undefined || deviceHours !== undefined;
     const because = `final.examples${isUnknown ? ': no trial tells how fast training is' : ''}`;
-    const division = { examples: groups.map(() => even), even, because };
-    return {
-      value: described(context, groups, division, { split: 'configured', speed, law: null, problem: null }),
-      because,
-    };
+    return { value: sameForAll(sizes, config.final.examples), because };
   }
+  const groups = groupsOf(sizes.filter(({ finalists }) => finalists.length > 0));
   const fitted = await familyLaw(context);
   const law = 'law' in fitted ? fitted.law : null;
   const problem = 'problem' in fitted ? fitted.problem : null;

@@ -18,7 +18,7 @@ const size = (name: string, reached: number | null): AllocatedSize => ({
 const byLaw: AllocationSummary = {
   split: 'law',
   because: '5e12 training FLOPs are left',
-  sizes: [size('1x', 1.04), size('2x', 0.9), size('4x', null)],
+  sizes: [size('1x', 1.04), { ...size('2x', 0.9), examples: 9000 }, size('4x', null)],
   law: {
     name: 'tied',
     values: { A: 2.5, eta: 0.4 },
@@ -43,6 +43,7 @@ const plain = (text: string | null | undefined): string => (text ?? '').replaceA
 describe('a divided budget', () => {
   it('says what the law promised and how near it came', () => {
     expect(plain(divisionText(byLaw))).toMatch(/expected to take 0\.10 nats off the sum/);
+    expect(divisionText({ ...byLaw, sizes: [size('1x', 1), size('2x', 1)] })).toMatch(/gives all sizes the same$/);
     expect(plain(forecastText(byLaw))).toBe("the law's losses were 7.0 % off; 1 of 2 sizes ended within the interval");
     expect(forecastText({ ...byLaw, sizes: [size('1x', null)] })).toBeNull();
     expect(forecastText(evenly)).toBeNull();

@@ -76,10 +76,13 @@ describe('rates fitted to timed steps', () => {
   });
 });
 
+/** Made-up rates. */
+function secondsOf(step: ConvolutionStep): number {
+  return 2e-9 * step.params + step.batch * (3e-9 * step.activations + 5e-11 * step.macs);
+}
+
 describe('times of convolution networks', () => {
   it('are those of the rates that made them, the optimizer once a step whatever its batch', () => {
-    const secondsOf = (step: ConvolutionStep) =>
-      2e-9 * step.params + step.batch * (3e-9 * step.activations + 5e-11 * step.macs);
     const timed = Array.from({ length: 12 }, () => {
       const step = {
         batch: 16 * (1 + random.integer(4)),
