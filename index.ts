@@ -90,7 +90,13 @@ export {
   fittedMapping,
   publishedMapping,
 } from './scaling/allocate.ts';
-export { allocateExamples, evenExamples, type FamilyBudget, type FamilyPart } from './scaling/family-budget.ts';
+export {
+  allocateExamples,
+  evenExamples,
+  type FamilyBudget,
+  type FamilyPart,
+  leanToEven,
+} from './scaling/family-budget.ts';
 export { parseFitFile, writeFitFile } from './scaling/fit-file.ts';
 export type { Penalty } from './scaling/fit-penalty.ts';
 export { type FitReport, fitRuns, type FittedLaw } from './scaling/fit-report.ts';

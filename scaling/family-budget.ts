@@ -59,3 +59,27 @@ export function evenExamples(costs: readonly number[], { total, least, most }: F
   const cost = costs.reduce((sum, value) => sum + value, 0);
   return Math.round(Math.min(Math.max(total / cost, least), most));
 }
+
+/** How far a division leans from the least sum of losses, 0, to the same examples for all, 1. */
+const leans = Array.from({ length: 10 }, (_, tenths) => tenths / 10);
+
+/**
+ * Of the divisions that minimise Σ cost^lean · loss, the one of least lean, in tenths, that is acceptable; the same examples for all where none
+ * is. Where losses differ by a constant alone, as in an additive law without bounds, a lean of 1 *is* the same for all.
+ */
+export function leanToEven(
+  parts: readonly FamilyPart[],
+  budget: FamilyBudget,
+  isAcceptable: (examples: readonly number[]) => boolean,
+): { readonly examples: readonly number[]; readonly lean: number } {
+  for (const lean of leans) {
+    const weighed = parts.map(({ cost, gain }) => ({ cost, gain: (amount: number) => cost ** lean * gain(amount) }));
+    const examples = allocateExamples(weighed, budget);
+    if (isAcceptable(examples)) return { examples, lean };
+  }
+  const even = evenExamples(
+    parts.map(({ cost }) => cost),
+    budget,
+  );
+  return { examples: parts.map(() => even), lean: 1 };
+}

@@ -1,6 +1,6 @@
 import { Random } from '../core/random.ts';
 import { dot } from '../core/linear-algebra.ts';
-import { allocateExamples, evenExamples, type FamilyBudget, type FamilyPart } from '../scaling/family-budget.ts';
+import { evenExamples, type FamilyBudget, type FamilyPart, leanToEven } from '../scaling/family-budget.ts';
 import { naturalValues } from '../scaling/laws/law.ts';
 import { flopsPerMac, hoursText, trainingDeviceHours, trainingFlopsLeft, trainingTimeMs } from './budget.ts';
 import type { StudyContext } from './context.ts';
@@ -235,13 +235,45 @@ function divide(
   const because = `${tightest.because} for ${networks} networks × ${config.final.seeds} seeds`;
   if (!law) return { examples: groups.map(() => even), even, because };
   const parts = groups.map(({ sizes }, k): FamilyPart => ({ cost: costs[k] ?? 0, gain: gainOf(sizes, law) }));
-  const divided = allocateExamples(parts, budget);
+  const { examples: divided, lean } = leanToEven(parts, budget, keepsLeads(groups, even, law));
   const excess = Math.max(1, ...limits.map((limit) => dot(limit.costs, divided) / limit.budget.total));
   return {
     examples: divided.map((amount) => Math.max(least, Math.floor(amount / excess))),
     even,
-    because: `${because}, divided by ${law.law.name}'s law of ${law.trials.length} trials`,
+    because: `${because}, divided by ${law.law.name}'s law of ${law.trials.length} trials${lean === 0 ? '' : `, leaning ${lean} of the way to even so that larger sizes keep their lead`}`,
   };
+}
+
+/** Share of its lead over the next smaller size, with the same examples for all, that a size must keep. */
+const keptLead = 0.5;
+
+/**
+ * Whether every size of a target keeps half its lead over the next smaller one. The least sum of losses alone favours small networks,
+ * whose examples are cheap, and under a small budget would leave larger ones behind them.
+ */
+function keepsLeads(groups: readonly Group[], even: number, law: FamilyLaw): (examples: readonly number[]) => boolean {
+  const wanted = leadsOf(
+    groups,
+    groups.map(() => even),
+    law,
+  );
+  // What has no lead evenly has none to keep.
+  const isKept = (lead: number, k: number) => (wanted[k] ?? 0) <= 0 || lead >= keptLead * (wanted[k] ?? 0);
+  return (examples) => leadsOf(groups, examples, law).every(isKept);
+}
+
+/** How much lower the expected loss of each size is than that of the next smaller one of its target. */
+function leadsOf(groups: readonly Group[], examples: readonly number[], law: FamilyLaw): readonly number[] {
+  const sizes = groups.flatMap((group, k) =>
+    likeliest(group.sizes).map(({ target, targetMs, network }) => {
+      return { target, targetMs, loss: expectedLoss(law, asked(network), examples[k] ?? 0) };
+    }),
+  );
+  const ordered = sizes.toSorted((a, b) => a.targetMs - b.targetMs);
+  return ordered.flatMap((size, k) => {
+    const smaller = ordered.slice(0, k).findLast(({ target }) => target === size.target);
+    return smaller ? [smaller.loss - size.loss] : [];
+  });
 }
 
 /** The network that a size of the family will most likely hold, its first finalist; other lines are only compared. */

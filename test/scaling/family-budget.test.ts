@@ -1,6 +1,6 @@
 import { array, assert, double, property, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { allocateExamples, evenExamples, type FamilyPart } from '../../scaling/family-budget.ts';
+import { allocateExamples, evenExamples, type FamilyPart, leanToEven } from '../../scaling/family-budget.ts';
 import { effectiveData } from '../../scaling/laws/data-constrained.ts';
 
 const wide = { least: 1, most: 1e12 };
@@ -10,6 +10,10 @@ const powerPart = (cost: number, scale: number, beta: number): FamilyPart => ({
   cost,
   gain: (examples) => (beta * scale) / examples ** (beta + 1),
 });
+
+function ratioOf([small = 0, large = 1]: readonly number[]): number {
+  return small / large;
+}
 
 describe('a budget divided over a family', () => {
   it('gives D ∝ cost^(−1/(1+β)) where the loss falls as a power, and is spent', () => {
@@ -89,6 +93,20 @@ describe('a budget divided over a family', () => {
     const parts = [powerPart(1, 1, 0.3), powerPart(5, 1, 0.3)];
     expect(allocateExamples(parts, { total: 10, least: 50, most: 900 })).toEqual([50, 50]);
     expect(allocateExamples(parts, { total: 1e9, least: 50, most: 900 })).toEqual([900, 900]);
+  });
+
+  it('leans to the same for all as far as it must, and no further', () => {
+    const parts = [powerPart(1, 10, 0.4), powerPart(4, 10, 0.4)];
+    const budget = { ...wide, total: 1e6 };
+    const free = leanToEven(parts, budget, () => true);
+    expect(free.lean).toBe(0);
+    expect(free.examples).toEqual(allocateExamples(parts, budget));
+    const bound = leanToEven(parts, budget, (examples) => ratioOf(examples) < 1.5);
+    expect(ratioOf(bound.examples)).toBeLessThan(1.5);
+    // 4^((1 − lean) ÷ 1.4) is below 1.5 from a lean of .6 on.
+    expect(bound.lean).toBe(0.6);
+    expect(ratioOf(bound.examples)).toBeCloseTo(4 ** (0.4 / 1.4), 3);
+    expect(leanToEven(parts, budget, () => false)).toEqual({ examples: [200_000, 200_000], lean: 1 });
   });
 
   it('evenly gives all the same', () => {
