@@ -87,16 +87,22 @@ export function lawTrials(record: StudyRecord, config: Pick<StudyConfig, 'search
  * top rung only the study itself shows.
  */
 export function designProblem({
+  base,
   search,
   family,
   scale,
-}: Pick<StudyConfig, 'search' | 'family' | 'scale'>): string | null {
+}: Pick<StudyConfig, 'base' | 'search' | 'family' | 'scale'>): string | null {
   const grows = Object.values(family)
     .flat()
     .some((size) => !isBase({ size }));
-  const amounts = new Set([...rungsOf(search), ...(grows ? [scale.examples] : [])]);
+  const searched = base === undefined ? rungsOf(search) : [topExamples(search)];
+  const amounts = new Set([...searched, ...(grows ? [scale.examples] : [])]);
   if (amounts.size >= leastAmounts) return null;
-  return `trials see ${amounts.size === 1 ? 'one amount' : `${amounts.size} amounts`} of examples (${[...amounts].join(', ')}), and ${leastAmounts} are needed: give search.examples rungs, or scale.examples another amount`;
+  const remedy =
+    base === undefined
+      ? 'give search.examples rungs, or scale.examples another amount'
+      : 'with a given base there are at most two';
+  return `trials see ${amounts.size === 1 ? 'one amount' : `${amounts.size} amounts`} of examples (${[...amounts].join(', ')}), and ${leastAmounts} are needed: ${remedy}`;
 }
 
 /**

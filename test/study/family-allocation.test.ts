@@ -7,7 +7,7 @@ import type { NetworkSpec } from '../../models/spec.ts';
 import { specDigest } from '../../models/spec.ts';
 import { effectiveData } from '../../scaling/laws/data-constrained.ts';
 import { identity } from '../../scaling/multipliers.ts';
-import { type Allocation, allocate, allocationId } from '../../study/allocate-phase.ts';
+import { type Allocation, allocate, allocationId, divisionOutlook } from '../../study/allocate-phase.ts';
 import type { StudyContext } from '../../study/context.ts';
 import { countSpec } from '../../study/evaluate.ts';
 import { expectedLoss, fitFamilyLaw, forecast, lawTrials, type LawTrial } from '../../study/family-law.ts';
@@ -252,6 +252,20 @@ describe('a budget at the end of scaling', () => {
     const old = studyAt({}, [6000], join(fileFolder(), 'old')).context;
     await old.record.decideOnce(allocationId, () => ({ value: 777, because: 'final.examples' }));
     expect(of(await allocate(old, family), large)).toBe(777);
+  });
+});
+
+describe('what a study file tells of the division', () => {
+  it('is whether its trials can tell a law, and nothing without a budget', () => {
+    const outlook = (changes: object) => divisionOutlook(resolveStudy({ study: 'x', ...changes }, 'x.yaml'));
+    const budget = { time: '1h' };
+    expect(outlook({})).toBeNull();
+    expect(outlook({ budget })).toMatch(/divided evenly: trials see one amount of examples \(6000\), and 3 are needed/);
+    expect(outlook({ budget, search: { examples: [1000, 3000] } })).toMatch(/divided by a law/);
+    expect(outlook({ budget, search: { examples: [1000, 3000] }, scale: { examples: 1000 } })).toMatch(/2 amounts/);
+    expect(outlook({ budget, base: 'resnet-18', scale: { examples: 1000 } })).toMatch(
+      /given base there are at most two/,
+    );
   });
 });
 
