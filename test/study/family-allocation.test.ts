@@ -255,9 +255,12 @@ describe('a budget at the end of scaling', () => {
   });
 });
 
+function outlook(changes: object): string | null {
+  return divisionOutlook(resolveStudy({ study: 'x', ...changes }, 'x.yaml'));
+}
+
 describe('what a study file tells of the division', () => {
   it('is whether its trials can tell a law, and nothing without a budget', () => {
-    const outlook = (changes: object) => divisionOutlook(resolveStudy({ study: 'x', ...changes }, 'x.yaml'));
     const budget = { time: '1h' };
     expect(outlook({})).toBeNull();
     expect(outlook({ budget })).toMatch(/divided evenly: trials see one amount of examples \(6000\), and 3 are needed/);
