@@ -90,10 +90,18 @@ export {
   fittedMapping,
   publishedMapping,
 } from './scaling/allocate.ts';
+export {
+  allocateExamples,
+  evenExamples,
+  type FamilyBudget,
+  type FamilyPart,
+  leanToEven,
+} from './scaling/family-budget.ts';
 export { parseFitFile, writeFitFile } from './scaling/fit-file.ts';
 export type { Penalty } from './scaling/fit-penalty.ts';
 export { type FitReport, fitRuns, type FittedLaw } from './scaling/fit-report.ts';
 export { type OutlierPolicy, parseRuns, type Run } from './scaling/fit-runs.ts';
+export { effectiveData } from './scaling/laws/data-constrained.ts';
 export { cheapestForLoss } from './scaling/laws/inference-aware.ts';
 export {
   type AllocationTuple,
@@ -107,9 +115,22 @@ export {
 export { lossLaws, publishedLaws, publishedPowerLaws } from './scaling/laws/laws.ts';
 export { lossInTime, timeExponents } from './scaling/laws/wall-clock.ts';
 export { type Allocation, type Cluster, type Plan, plan, type PlanRequest } from './scaling/plan.ts';
+export {
+  type FamilyPlan,
+  type FamilyPlanAllocation,
+  type FamilyPlanRequest,
+  planFamily,
+} from './scaling/plan-family.ts';
 export { proposeTrials, type TrialDesign } from './scaling/plan-design.ts';
 export { parseTimedSteps } from './scaling/step-time-runs.ts';
-export { fitStepTime, stepTimeS, type StepTimeModel, type TrainingStep } from './scaling/step-time.ts';
+export {
+  type ConvolutionStep,
+  fitConvolutionTime,
+  fitStepTime,
+  stepTimeS,
+  type StepTimeModel,
+  type TrainingStep,
+} from './scaling/step-time.ts';
 export { scaleTransformer } from './scaling/scale-transformer.ts';
 export { type TransformerShape, transformerParams } from './scaling/transformer-shape.ts';
 
@@ -142,7 +163,7 @@ export type { Recipe, Trainer, TrainingStage, TrainingTask } from './training/tr
 export { type TrainingSchedule, trainingScheduleSchema } from './training/training-schedule.ts';
 
 export { type Clause, conform } from './study/conform.ts';
-export { type Instantiated, instantiate } from './study/instantiate.ts';
+export { type Instantiated, type InstantiatedNetwork, instantiate, instantiateNetwork } from './study/instantiate.ts';
 export { openLatencyMeter } from './study/meter.ts';
 export { type Replay, replaySearch, studyTable, tableTransfer } from './study/replay.ts';
 export { readStudyFile, resolveStudy, type StudyConfig } from './study/study-file.ts';

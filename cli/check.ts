@@ -1,4 +1,5 @@
 import { defineCommand } from 'citty';
+import { divisionOutlook } from '../study/allocate-phase.ts';
 import { checkStudy } from '../study/check.ts';
 import { readStudyFile } from '../study/study-file.ts';
 import { interruptible, openReporter } from './progress.ts';
@@ -22,10 +23,13 @@ export const command = defineCommand({
       },
     });
     reporter.finish();
-    if (args.json) console.log(JSON.stringify({ schema: 1, ok: true, trials: summary.trials.length }));
-    else
+    const division = divisionOutlook(config);
+    if (args.json) console.log(JSON.stringify({ schema: 1, ok: true, trials: summary.trials.length, division }));
+    else {
       console.log(
         `${args.study}: ok. One candidate was searched, scaled, trained, exported, verified and measured on ${summary.targets.map(({ name }) => name).join(', ')} in ${summary.activeS.toFixed(0)} s.`,
       );
+      if (division !== null) console.log(division);
+    }
   },
 });

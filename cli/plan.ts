@@ -1,35 +1,22 @@
 import { defineCommand } from 'citty';
-import { readFileSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
-import type { DeviceProfile, Precision } from '../accelerators/device-profile.ts';
-import { findProfile } from '../accelerators/profile-file.ts';
+import { resolve } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
-import { parseDurationMs } from '../core/units.ts';
 import { textSourceSchema } from '../data/text.ts';
 import { amount, duration, significant } from '../report/format.ts';
 import { tablePage } from '../report/law-page.ts';
 import { xyChart } from '../report/xy-chart.ts';
-import {
-  allocate,
-  type AllocationMapping,
-  fittedMapping,
-  mappingNames,
-  predictedLoss,
-  publishedMapping,
-} from '../scaling/allocate.ts';
-import { parseFitFile } from '../scaling/fit-file.ts';
-import { type Allocation, type Cluster, type Plan, plan, type PlanRequest } from '../scaling/plan.ts';
+import { allocate, type AllocationMapping, mappingNames, predictedLoss } from '../scaling/allocate.ts';
+import { type Allocation, type Plan, plan, type PlanRequest } from '../scaling/plan.ts';
 import { proposeTrials, type TrialDesign } from '../scaling/plan-design.ts';
-import { stepTimePrior } from '../scaling/step-time.ts';
-import { parseStepTimeFile } from '../scaling/step-time-file.ts';
 import { defaultStyle, type ShapeStyle } from '../scaling/transformer-shape.ts';
 import { type Instantiated, instantiate } from '../study/instantiate.ts';
 import { dataArgument, listArgument, numberArgument, positiveArgument } from './arguments.ts';
+import { budgetOf, budgetText, clusterOf, longDuration, mappingsOf, optionalArgument } from './plan-arguments.ts';
+import { planBase } from './plan-family.ts';
 import { interruptible, openReporter } from './progress.ts';
+import { textTable } from './text-table.ts';
 import { outputPaths, writeWhole } from './written-file.ts';
 
-/** Share of the peak that trainings in print reach, where nothing is known. */
-const assumedMfu = 0.4;
 /** Standard deviation of ln L between seeds: .004 nats at a loss of 2 (Hoffmann's and Gadre's runs). */
 const seedNoise = 0.002;
 
@@ -50,7 +37,15 @@ export const command = defineCommand({
       type: 'string',
       description: `${mappingNames.join(', ')}, or a .yaml file from ridgepoint fit; repeatable`,
     },
-    'unique-data': { type: 'string', description: 'distinct tokens there are' },
+    base: {
+      type: 'string',
+      description: 'plan over scalings of a convolution network, built in or a spec (YAML), instead of transformers',
+    },
+    rule: {
+      type: 'string',
+      description: 'how --base is scaled: efficientnet (1.2/1.1/1.15), dWr or d/w/r (default: efficientnet)',
+    },
+    'unique-data': { type: 'string', description: 'distinct tokens there are; of --base, examples' },
     'inference-tokens': { type: 'string', description: 'tokens to be served, paid out of the same budget' },
     context: {
       type: 'string',
@@ -58,7 +53,10 @@ export const command = defineCommand({
       default: String(defaultStyle.context),
     },
     vocabulary: { type: 'string', description: 'entries of its vocabulary', default: String(defaultStyle.vocabulary) },
-    batch: { type: 'string', description: 'tokens of an optimizer step over all devices', default: '2097152' },
+    batch: {
+      type: 'string',
+      description: 'tokens of an optimizer step over all devices (default: 2097152); of --base, examples (default: 32)',
+    },
     design: { type: 'boolean', description: 'propose trial runs that make a law identifiable, within --flops' },
     trials: { type: 'string', description: 'trial runs of a design', default: '12' },
     target: { type: 'string', description: 'FLOPs that will be planned after the trials (default: 100 times theirs)' },
@@ -66,7 +64,11 @@ export const command = defineCommand({
       type: 'string',
       description: 'new folder: train the model that the one --law allocates, and compare its loss with the prediction',
     },
-    data: { type: 'string', description: 'text to train it on: grammar (default) or {format: text, path: …}' },
+    data: {
+      type: 'string',
+      description:
+        'text to train it on: grammar (default) or {format: text, path: …}; of --base, pictures, which also set classes and resolution',
+    },
     seed: { type: 'string', description: 'seed of its weights and data order', default: '0' },
     threads: { type: 'string', description: 'threads of its trainer', default: '1' },
     output: { type: 'string', alias: 'o', description: 'write a page with plots (.html)' },
@@ -80,6 +82,11 @@ export const command = defineCommand({
       console.log(args.json ? JSON.stringify({ schema: 1, ...design }) : describeDesign(design));
       return;
     }
+    if (args.base !== undefined) {
+      await planBase({ ...args, base: args.base, laws: given }, rawArgs);
+      return;
+    }
+    if (args.rule !== undefined) throw new ConfigError('--rule: expected a --base that it scales, got none');
     const uniqueData = optionalArgument('--unique-data', args['unique-data']);
     const inferenceData = optionalArgument('--inference-tokens', args['inference-tokens']);
     const notices: string[] = [];
@@ -91,7 +98,7 @@ export const command = defineCommand({
       uniqueData,
       inferenceData,
       style: styleOf(args),
-      batchTokens: positiveArgument('--batch', args.batch),
+      batchTokens: positiveArgument('--batch', args.batch ?? '2097152'),
     };
     if ('timeS' in request.budget && inferenceData !== undefined)
       throw new ConfigError(
@@ -155,10 +162,6 @@ function describeInstantiated(result: Instantiated): string {
   return ['', trained, `${reached}; ${foretold}`].join('\n');
 }
 
-function optionalArgument(flag: string, text: string | undefined): number | undefined {
-  return text === undefined ? undefined : positiveArgument(flag, text);
-}
-
 function defaultLaws(uniqueData: number | undefined, inferenceData: number | undefined): readonly string[] {
   return [
     'chinchilla',
@@ -171,93 +174,12 @@ function defaultLaws(uniqueData: number | undefined, inferenceData: number | und
   ];
 }
 
-function mappingsOf(name: string): readonly AllocationMapping[] {
-  if (!/\.ya?ml$/i.test(name)) return [publishedMapping(name)];
-  const laws = parseFitFile(readText(name), name);
-  return laws.map((law) => fittedMapping(law, basename(name)));
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new ConfigError(`${path}: expected a readable file, got ${(cause as NodeJS.ErrnoException).code}`, { cause });
-  }
-}
-
-function budgetOf({ flops, time }: { readonly flops?: string; readonly time?: string }): PlanRequest['budget'] {
-  if ((flops === undefined) === (time === undefined))
-    throw new ConfigError(`expected one of --flops and --time, got ${flops === undefined ? 'none' : 'both'}`);
-  if (flops !== undefined) return { flops: positiveArgument('--flops', flops) };
-  const timeS = parseDurationMs(time ?? '') / 1e3;
-  if (!(timeS > 0)) throw new ConfigError(`--time: expected a time above zero, got ${time}`);
-  return { timeS };
-}
-
 function styleOf(args: { readonly context: string; readonly vocabulary: string }): ShapeStyle {
   return {
     ...defaultStyle,
     context: numberArgument('--context', args.context, 1),
     vocabulary: numberArgument('--vocabulary', args.vocabulary, 2),
   };
-}
-
-const trainingPrecisions = ['bf16', 'fp16', 'fp32'] as const satisfies readonly Precision[];
-
-async function clusterOf(
-  args: {
-    readonly on?: string;
-    readonly count: string;
-    readonly precision?: string;
-    readonly mfu?: string;
-    readonly profile?: string;
-    readonly time?: string;
-  },
-  notices: string[],
-): Promise<Cluster | undefined> {
-  if (args.on === undefined) {
-    const flag = (['time', 'mfu', 'profile', 'precision'] as const).find((name) => args[name] !== undefined);
-    if (flag) throw new ConfigError(`--${flag}: expected a device with it (--on h100-sxm), got none`);
-    return undefined;
-  }
-  if (args.mfu !== undefined && args.profile !== undefined)
-    throw new ConfigError('expected one of --mfu and --profile, got both');
-  const device = await findProfile(args.on);
-  const precision = precisionOf(device, args.precision);
-  const peakFlopsPerS = (device.peakTflops[precision] ?? 0) * 1e12;
-  const mfu = args.mfu === undefined ? assumedMfu : positiveArgument('--mfu', args.mfu);
-  if (mfu > 1) throw new ConfigError(`--mfu: expected a share of at most 1, got ${args.mfu}`);
-  const { gigabytes, gigabytesPerS } = device.memory ?? {};
-  const prior = gigabytesPerS === undefined ? null : stepTimePrior({ gigabytesPerS, peakTflops: peakFlopsPerS / 1e12 });
-  if (args.mfu === undefined && args.profile === undefined)
-    notices.push(
-      prior
-        ? `times are a prior: step-time rates of A100s, scaled by ${device.id}'s bandwidth and peak; --profile takes measured ones, --mfu a share of the peak`
-        : `times assume ${assumedMfu * 100} % of the peak: the bandwidth of ${device.id} is not known`,
-    );
-  return {
-    device: device.id,
-    count: numberArgument('--count', args.count, 1),
-    peakFlopsPerS,
-    memoryBytes: gigabytes === undefined ? undefined : gigabytes * 1e9,
-    mfu,
-    stepTime:
-      args.profile === undefined
-        ? args.mfu === undefined
-          ? prior
-          : null
-        : parseStepTimeFile(readText(args.profile), args.profile),
-  };
-}
-
-function precisionOf(device: DeviceProfile, asked: string | undefined): Precision {
-  const known = trainingPrecisions.filter((precision) => device.peakTflops[precision] !== undefined);
-  const found = asked === undefined ? known[0] : known.find((precision) => precision === asked);
-  if (!found)
-    throw new ConfigError(
-      `${device.id}: expected a precision to train in (${known.join(', ') || 'it has none'}), got ${asked ?? 'none'}`,
-    );
-  return found;
 }
 
 function designTrials(
@@ -304,13 +226,6 @@ function describeDesign({ trials, flops, check, expected }: TrialDesign): string
   ].join('\n');
 }
 
-function textTable(columns: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = columns.map((name, k) => Math.max(name.length, ...rows.map((row) => row[k]?.length ?? 0)));
-  const line = (cells: readonly string[]): string =>
-    cells.map((cell, k) => (k === 0 ? cell.padEnd(widths[k] ?? 0) : cell.padStart(widths[k] ?? 0))).join('  ');
-  return [line(columns), ...rows.map(line)].join('\n');
-}
-
 const planColumns = [
   'law',
   'target N',
@@ -344,17 +259,6 @@ function planRow(allocation: Allocation): readonly string[] {
     baselines ? `${significant(baselines.megatronDays)} d` : '',
     memory ? `${significant(memory.needsBytes / 1e9)} GB${memory.fits === false ? ' (too much)' : ''}` : '',
   ];
-}
-
-/** Days from two on: trainings are planned in days. */
-function longDuration(seconds: number): string {
-  return seconds >= 2 * 86_400 ? `${significant(seconds / 86_400)} d` : duration(seconds);
-}
-
-function budgetText(request: PlanRequest): string {
-  const { budget, cluster } = request;
-  const what = 'flops' in budget ? `${budget.flops.toExponential(3)} FLOPs` : longDuration(budget.timeS);
-  return cluster ? `${what} on ${cluster.count} × ${cluster.device}` : what;
 }
 
 function intervalLines(allocations: readonly Allocation[]): readonly string[] {

@@ -3,6 +3,7 @@ import type { ElasticitySummary, FamilySummary, MemberSummary, StudySummary, Tar
 import type { Latency } from '../latency/latency.ts';
 import type { NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec, Stage } from '../models/spec.ts';
+import { allocationSection } from './allocation.ts';
 import { acrossTargetsSection } from './across-targets.ts';
 import {
   curvesChart,
@@ -55,6 +56,7 @@ export function renderReport(summary: StudySummary): string {
         settingsSection(summary),
         searchSection(summary),
         multiplierSection(summary),
+        allocationSection(summary),
         curvesSection(summary),
         latencySection(summary),
         predictionSection(summary),

@@ -1,4 +1,5 @@
 import type { FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
+import { allocationLines } from './allocation.ts';
 import { amount, duration, percentNumber, plural, significant } from './format.ts';
 import { headline, limitText, p50Interval } from './headline.ts';
 import { rungText } from './rungs.ts';
@@ -19,6 +20,7 @@ export function summaryTable(summary: StudySummary, folder = `runs/${summary.nam
     ...summary.targets.map(targetTable),
     summary.rungs.flatMap((rung) => wrapped(`rung of ${rungText(rung)}`, '  ')),
     sharedLines(summary),
+    allocationLines(summary).flatMap((line) => (line.startsWith(' ') ? [line] : wrapped(line, '  '))),
     warnings,
     [
       `${plural(summary.trials.length, 'trial')} in ${duration(summary.activeS)}${deviceHoursText(summary)}`,

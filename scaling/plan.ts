@@ -149,7 +149,7 @@ function allocation(mapping: AllocationMapping, request: PlanRequest, warnings: 
   const params = paramsOf(shape, paramsCount);
   const tuple = { params, data };
   const flops = 6 * params * data;
-  warn(mapping, tuple, budget, request, warnings);
+  warnings.push(...mappingWarnings(mapping, data, budget.flops, uniqueData));
   const memory = cluster && memoryOf(shape, cluster);
   return {
     law: name,
@@ -272,13 +272,14 @@ function memoryOf(shape: TransformerShape, { count, memoryBytes }: Cluster): Non
   };
 }
 
-function warn(
+/** What to distrust of a law at a budget. @param data that it would train on. */
+export function mappingWarnings(
   { name, confirmed, fittedFlops, rule }: AllocationMapping,
-  { data }: AllocationTuple,
-  { flops }: ComputeBudget,
-  { uniqueData }: PlanRequest,
-  warnings: string[],
-): void {
+  data: number,
+  flops: number,
+  uniqueData: number | undefined,
+): readonly string[] {
+  const warnings: string[] = [];
   if (confirmed === 'reconstruction')
     warnings.push(
       `${name}: a reconstruction of ours, not the paper’s formula; its loss is an excess error, not comparable`,
@@ -292,4 +293,5 @@ function warn(
     warnings.push(
       `${name}: takes ${(data / uniqueData).toPrecision(2)} passes over the data for as much new data; --law data-constrained counts repeats for less`,
     );
+  return warnings;
 }

@@ -100,16 +100,37 @@ export function relativeRates(columns: readonly (readonly number[])[], seconds: 
   ).coefficients;
 }
 
-/** Time of convolution networks: activations written and multiply-adds, forward, of one example, and parameters of the network. */
+/** A step of a convolution network: counts of its forward pass on one example, and its parameters. */
 export interface ConvolutionStep {
+  /** Examples. */
   readonly batch: number;
+  readonly params: number;
+  /** Elements that convolutions write. */
   readonly activations: number;
+  /** Multiply-adds. */
   readonly macs: number;
 }
 
-/** Work of a step of a convolution network: what its layers write is copied, its multiply-adds computed. */
-export function convolutionWork({ batch, activations, macs }: ConvolutionStep): readonly [number, number] {
-  return [batch * activations, batch * macs];
+/**
+ * Work of a step of a convolution network, kinds as in {@link stepWork}: the optimizer reads and writes every parameter once a step
+ * whatever the batch, what layers write is copied, multiply-adds are computed. Each has a rate of its own ({@link relativeRates}), ours.
+ */
+export function convolutionWork({ batch, params, activations, macs }: ConvolutionStep): readonly number[] {
+  return [params, batch * activations, batch * macs];
+}
+
+/** Predicts seconds of steps by rates fitted to timed ones. @throws {RangeError} without any. */
+export function fitConvolutionTime(
+  steps: readonly (ConvolutionStep & { readonly seconds: number })[],
+): (step: ConvolutionStep) => number {
+  if (steps.length === 0) throw new RangeError('expected at least one timed step, got none');
+  const works = steps.map(convolutionWork);
+  const columns = (works[0] ?? []).map((_, kind) => works.map((work) => work[kind] ?? 0));
+  const rates = relativeRates(
+    columns,
+    steps.map(({ seconds }) => seconds),
+  );
+  return (step) => convolutionWork(step).reduce((sum, amount, kind) => sum + amount * (rates[kind] ?? 0), 0);
 }
 
 /** Mean of |predicted ÷ measured − 1|. */

@@ -26,8 +26,8 @@ export function elapsedMs({ record, clock }: StudyContext): number {
 }
 
 /**
- * Whether a phase may start another round under `budget.time` and `budget.deviceHours`, whichever ends first; always true
- * without either. The answer is journalled, so that a resumed study takes the rounds the budgets allowed then.
+ * Whether a phase may start another round under `budget.time`, `budget.deviceHours` and `budget.flops`, whichever ends first; always
+ * true without any. The answer is journalled, so that a resumed study takes the rounds the budgets allowed then.
  * @param part names the decision: a phase, and its target where each has its own rounds.
  * @param upTo share of the whole budget that may be used when the round starts.
  */
@@ -38,8 +38,8 @@ export async function phaseTimeLeft(
   round: number,
 ): Promise<boolean> {
   const { config, record } = context;
-  const { time, deviceHours } = config.budget;
-  if (time === undefined && deviceHours === undefined) return true;
+  const { time, deviceHours, flops } = config.budget;
+  if (time === undefined && deviceHours === undefined && flops === undefined) return true;
   return record.decideOnce(`${part}.round${round}`, () => {
     const uses: { readonly used: number; readonly of: number; readonly unit: string }[] = [];
     if (time !== undefined) uses.push({ used: elapsedMs(context) / 1e3, of: (time * upTo) / 1e3, unit: 's' });
@@ -47,12 +47,14 @@ export async function phaseTimeLeft(
       const share = Math.min(deviceHours * upTo, spendableHours(config.budget) ?? deviceHours);
       uses.push({ used: record.spending.hours, of: share, unit: 'device hours' });
     }
+    if (flops !== undefined) uses.push({ used: record.spending.flops, of: flops * upTo, unit: 'FLOPs' });
     const because = uses.map(({ used, of, unit }) => `${amount(used, unit)} of ${amount(of, unit)} ${unit} used`);
     return { value: uses.every(({ used, of }) => used < of), because: because.join(', ') };
   });
 }
 
 function amount(value: number, unit: string): string {
+  if (unit === 'FLOPs') return value.toExponential(2);
   return unit === 's' ? value.toFixed(0) : hoursText(value);
 }
 
@@ -100,6 +102,15 @@ export function trainingDeviceHours({ config, record }: StudyContext): number | 
   const spendable = spendableHours(config.budget);
   if (deviceHours === undefined || spendable === undefined) return undefined;
   return Math.max((deviceHours * split.train) / 2, spendable - record.spending.hours);
+}
+
+/** A training costs a forward pass and twice as much backward, 2 FLOPs a multiply-add. */
+export const flopsPerMac = 6;
+
+/** Training FLOPs that a budget leaves for the final trainings, but at least half of training's share; undefined without a budget. */
+export function trainingFlopsLeft({ config, record }: StudyContext): number | undefined {
+  const { flops, split } = config.budget;
+  return flops === undefined ? undefined : Math.max((flops * split.train) / 2, flops - record.spending.flops);
 }
 
 /** What exporting, scoring and thoroughly measuring one network takes, about; up to 30 s on a noisy machine. */

@@ -1,3 +1,4 @@
+import type { NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
 import { plannedMacs, planStages } from '../training/stage-plan.ts';
@@ -19,6 +20,11 @@ export function finalMacsPerExample(
   const macs = plannedMacs(plans) / seen;
   means.set(spec, { schedule, macs });
   return macs;
+}
+
+/** What a network counts, with the multiply-adds of an example as the final trainings see it. */
+export function finalCount(config: Pick<StudyConfig, 'final' | 'trainer'>, spec: NetworkSpec): NetworkCount {
+  return { ...countSpec(spec), macs: finalMacsPerExample(config, spec) };
 }
 
 /** Estimates ask for every trial's, again and again. */

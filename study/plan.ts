@@ -2,6 +2,8 @@ import { stringify as toYaml } from 'yaml';
 import { Random } from '../core/random.ts';
 import { loadDataset } from '../data/load.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
+import { divisionOutlook } from './allocate-phase.ts';
+import { flopsPerMac } from './budget.ts';
 import { countSpec } from './evaluate.ts';
 import { finalMacsPerExample } from './final-training.ts';
 import { describeData } from './prepare.ts';
@@ -27,11 +29,11 @@ export interface StudyPlan {
     >
   >;
   readonly flops: number;
+  /** How the budget of the final trainings will be divided; null without one. */
+  readonly division: string | null;
 }
 
 const drawn = 64;
-/** Training costs a forward and twice as much backward, 2 FLOPs a multiply-add. */
-const flopsPerMac = 6;
 
 /** The resolved study, the size of its space and what it costs in training. @throws {ConfigError} when the data cannot be read. */
 export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
@@ -77,6 +79,7 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
     candidate,
     trainings,
     flops: Object.values(trainings).reduce((sum, { flops }) => sum + flops, 0),
+    division: divisionOutlook(config),
   };
 }
 
@@ -100,12 +103,18 @@ export async function describePlan(config: StudyConfig, { json }: { readonly jso
     ([phase, { bound, networks, examples, flops }]) =>
       `  ${phase.padEnd(7)} ${bound} ${String(networks).padStart(4)} trainings of ${examples} examples   ${flops.toExponential(1)} FLOPs`,
   );
-  const { time } = config.budget;
+  const { time, deviceHours, flops } = config.budget;
+  const budgets = [
+    ...(time === undefined ? [] : [`${time / 1e3} s of wall time`]),
+    ...(deviceHours === undefined ? [] : [`${deviceHours} device hours`]),
+    ...(flops === undefined ? [] : [`${flops.toExponential(1)} training FLOPs`]),
+  ];
   return [
     toYaml(plan.config).trimEnd(),
     '---',
     `space: ${plan.spaceSize} networks; a typical one has ${plan.candidate.params} parameters and ${plan.candidate.macs} multiply-adds`,
     ...rows,
-    `in all ${plan.flops.toExponential(1)} training FLOPs${time === undefined ? '' : `, cut to fit ${time / 1e3} s of wall time`}`,
+    `in all ${plan.flops.toExponential(1)} training FLOPs${budgets.length === 0 ? '' : `; search and scaling are cut, and the final examples chosen, to fit ${budgets.join(' and ')}`}`,
+    ...(plan.division === null ? [] : [plan.division]),
   ].join('\n');
 }

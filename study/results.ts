@@ -90,9 +90,7 @@ export async function writeResults(
           preprocessing: preprocessingOf(data),
           digest: artefact.digest,
           ...(config.trainerCommand ? {} : { recipe: resolveRecipe(config.trainer).recipe }),
-          trainingExamples: events.flatMap((event) =>
-            event.type === 'decision' && event.id === 'allocation' ? [Number(event.value)] : [],
-          )[0],
+          trainingExamples: member.trainingExamples,
           ...(existsSync(join(folder, path, 'model.onnx'))
             ? { bytes: statSync(join(folder, path, 'model.onnx')).size }
             : {}),

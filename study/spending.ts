@@ -15,10 +15,16 @@ export class Spending {
   readonly #phaseOf = new Map<string, PhaseName>();
   #phase: PhaseName = 'search';
   #hours = 0;
+  #flops = 0;
 
   /** Device hours in all. */
   get hours(): number {
     return this.#hours;
+  }
+
+  /** Training FLOPs in all, of what ended well or diverged: nobody knows how far a failed training came. */
+  get flops(): number {
+    return this.#flops;
   }
 
   get byPhase(): Readonly<Partial<Record<PhaseName, number>>> {
@@ -28,9 +34,10 @@ export class Spending {
   add(event: JournalEvent): void {
     if (event.type === 'issued') this.#phaseOf.set(event.id, event.phase);
     else if (event.type === 'phase' && event.action === 'started') this.#phase = event.id;
-    else if (event.type === 'outcome')
+    else if (event.type === 'outcome') {
       this.#charge(this.#phaseOf.get(event.id) ?? this.#phase, outcomeHours(event.outcome));
-    else if (event.type === 'measured') this.#charge(this.#phase, measuredHours(event));
+      this.#flops += 'cost' in event.outcome ? (event.outcome.cost?.flops ?? 0) : 0;
+    } else if (event.type === 'measured') this.#charge(this.#phase, measuredHours(event));
     else if (event.type === 'decision' && event.id.startsWith(unableBefore)) {
       const { seconds } = event.value as { readonly seconds?: number };
       this.#charge(this.#phase, (seconds ?? 0) / 3600);

@@ -194,7 +194,7 @@ const scaleSchema = z.strictObject({
 });
 
 const finalSchema = z.strictObject({
-  /** Training examples of a delivered network. Under `budget.time` or `budget.deviceHours` decided from what the budgets leave. */
+  /** Training examples of a delivered network. Under a budget decided, size by size, from what it leaves. */
   examples: countSchema.default(20_000),
   seeds: z.int().min(1).max(20).default(2),
   /** How settings change in the course of a final training: a heuristic, the path of a file with stages, or stages. */
@@ -263,6 +263,8 @@ export const studyFileSchema = z.strictObject({
       time: durationSchema.optional(),
       /** Hours that training slots and measured devices may be busy in all, failures counted. Whichever budget ends first. */
       deviceHours: z.number().positive().optional(),
+      /** FLOPs of all trainings, 6 a multiply-add and example: search, scaling and final. */
+      flops: z.number().positive().optional(),
       split: z
         .strictObject({
           search: shareSchema,

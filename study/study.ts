@@ -7,6 +7,7 @@ import { canonicalJson, digestJson, shortDigest } from '../core/digest.ts';
 import { ConfigError, InterruptedError } from '../core/errors.ts';
 import { Ledger } from '../latency/ledger.ts';
 import type { Evaluator } from '../search/evaluator.ts';
+import { allocate } from './allocate-phase.ts';
 import { FolderArtefacts } from './artefacts.ts';
 import { environmentOf } from './environment.ts';
 import { commandEvaluator } from './command-evaluator.ts';
@@ -31,7 +32,7 @@ import { portableStudy, type StudyConfig } from './study-file.ts';
 import { deliverShared } from './shared-family.ts';
 import { summarise } from './summarise.ts';
 import type { StudySummary } from './summary.ts';
-import { allocate, trainFamily } from './train-phase.ts';
+import { trainFamily } from './train-phase.ts';
 
 export interface StudyOptions {
   /** Where the study lives, `runs/<study>` by convention. An existing one is resumed. */
@@ -221,7 +222,7 @@ async function runPhases(context: StudyContext): Promise<void> {
   const { record } = context;
   const base = await record.phase('search', () => findBase(context));
   const sizes = await record.phase('scale', () => scaleBase(context, base));
-  const examples = await record.phase('allocate', () => allocate(context, sizes));
+  const { examples } = await record.phase('allocate', () => allocate(context, sizes));
   const members = await record.phase('train', () => trainFamily(context, sizes, examples));
   await record.phase('deliver', async () => {
     await deliver(context, members);

@@ -3,6 +3,7 @@ import type { Outcome } from '../core/trial.ts';
 import { agreementOf, rateAtMost } from '../latency/agreement.ts';
 import type { Latency } from '../latency/latency.ts';
 import { nonDominated } from '../search/pareto.ts';
+import { type Allocation, allocationId } from './allocate-phase.ts';
 import { acrossTargetsOf } from './across-targets.ts';
 import { activeMs } from './budget.ts';
 import type { DataDescription } from './context.ts';
@@ -106,6 +107,7 @@ class Summariser {
       schedule: this.#config.final.schedule === undefined ? null : describeSchedule(this.#config.final.schedule),
       rungs: rungSummaries(this.#record, this.#config),
       targets,
+      allocation: this.#allocation(data?.counts.train ?? 0),
       acrossTargets: acrossTargetsOf(this.#config, this.#record, trials, targets),
       proxyAudit,
       warnings: [...this.#warnings(trials, targets), ...auditWarnings(proxyAudit)],
@@ -120,6 +122,27 @@ class Summariser {
       this.#events.flatMap((event) => (event.type === 'decision' && event.id === decision ? [event.because] : []))[0] ??
       ''
     );
+  }
+
+  #allocation(trainExamples: number): StudySummary['allocation'] {
+    const decided = this.#record.decision(allocationId) as Allocation | number | undefined;
+    if (decided === undefined || typeof decided === 'number' || decided.split === 'configured') return null;
+    const { split, law, problem } = decided;
+    const sizes = decided.sizes.map(({ network, ...size }) => ({
+      ...size,
+      passes: size.examples / trainExamples,
+      reached: this.#finalLoss(network),
+    }));
+    return { split, because: this.#because(allocationId), sizes, law, problem };
+  }
+
+  /** Mean hold-out cross-entropy of a network's final trainings. */
+  #finalLoss(digest: string): number | null {
+    const losses = this.#record.trials.flatMap(({ id, phase, specDigest }) => {
+      const outcome = phase === 'train' && specDigest === digest ? this.#record.outcome(id) : undefined;
+      return outcome?.status === 'ok' ? (outcome.metrics['crossEntropy'] ?? []) : [];
+    });
+    return losses.length === 0 ? null : losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
   }
 
   #phaseSeconds(): Partial<Record<PhaseName, number>> {
@@ -311,6 +334,7 @@ class Summariser {
         holdoutAccuracy: ofFile('holdout'),
       },
       divergedSeeds: decision.diverged,
+      trainingExamples: delivered.fidelity.examples,
       latency,
       limitMet: this.#limitMet(target, latency),
       chosenFrom: this.#record.latency(latencyId(target, delivered.specDigest))?.chosenFrom ?? [],

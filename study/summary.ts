@@ -7,6 +7,7 @@ import type { NetworkSpec } from '../models/spec.ts';
 import type { Transfer } from '../search/regret.ts';
 import type { Elasticity } from '../scaling/elasticity.ts';
 import type { Choices, Cost, Outcome } from '../core/trial.ts';
+import type { JournalledLaw, SizeAllocation } from './allocate-phase.ts';
 import type { PhaseName } from './events.ts';
 import type { ProxyAudit } from './proxy-audit.ts';
 
@@ -65,6 +66,8 @@ export interface MemberSummary {
   readonly delivered: { readonly seed: number; readonly testAccuracy: number; readonly holdoutAccuracy: number } | null;
   /** Seeds whose training diverged; they are in no mean above. */
   readonly divergedSeeds: number;
+  /** Training examples of each run; absent for a user's own model. */
+  readonly trainingExamples?: number;
   /** The delivered file, measured again in a fresh process. */
   readonly latency: Latency;
   readonly limitMet: boolean | null;
@@ -169,6 +172,24 @@ export interface SharedMemberSummary {
   readonly targets: readonly SharedOnTarget[];
 }
 
+/** What a size got out of the budget, and what came of the law that divided it. */
+export interface AllocatedSize extends Omit<SizeAllocation, 'network'> {
+  /** Passes over the training split. */
+  readonly passes: number;
+  /** Hold-out cross-entropy that the network reached, mean over seeds; null while it is not trained. */
+  readonly reached: number | null;
+}
+
+/** How a budget was divided over the family. */
+export interface AllocationSummary {
+  readonly split: 'even' | 'law';
+  readonly because: string;
+  readonly sizes: readonly AllocatedSize[];
+  readonly law: JournalledLaw | null;
+  /** Why no law divided it. */
+  readonly problem: string | null;
+}
+
 /** What several targets have in common, and what that costs. */
 export interface AcrossTargets {
   /** Search trials of equal fidelity that were measured on every target: what the following is of. */
@@ -220,6 +241,8 @@ export interface StudySummary {
   /** Rungs of the search, the lowest first; empty where it has one alone. */
   readonly rungs: readonly RungSummary[];
   readonly targets: readonly TargetSummary[];
+  /** Null without a budget to divide. */
+  readonly allocation: AllocationSummary | null;
   /** How far the cheap stand-ins that it used, or could have used, may be trusted. */
   readonly proxyAudit: ProxyAudit;
   /** Null with one target. */

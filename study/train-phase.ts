@@ -1,13 +1,11 @@
 import { EnvironmentError } from '../core/errors.ts';
+import type { Allocation } from './allocate-phase.ts';
 import type { StudyContext } from './context.ts';
 import { accuracyOf, admit, countSpec, evaluateAll } from './evaluate.ts';
-import { finalMacsPerExample } from './final-training.ts';
 import type { Trial } from './record.ts';
 import { freshAccuracy, meanOf, monotoneHolders, type SeedAccuracies, seedDeviation } from './member-choice.ts';
 import { familyLine, type Scaling, type SizedScalings } from './scalings.ts';
-import { topExamples } from './study-file.ts';
 import { scheduleName } from './training-schedule.ts';
-import { hoursText, trainingDeviceHours, trainingTimeMs } from './budget.ts';
 
 /** What became of one size: the scaling that is delivered, with its runs over seeds. */
 export interface Member {
@@ -22,67 +20,14 @@ export interface Member {
   readonly delivered: Trial;
 }
 
-/** Largest training amount a budget may decide, in passes over the training split. */
-const maxEpochs = 60;
-
 /**
- * Examples every final run sees: as configured, or what the budgets of time and device hours leave, the tighter of
- * them, from the speed the study's own trials reached (multiply-adds trained per second and slot, waiting for the host lock included).
- */
-export async function allocate(context: StudyContext, sizes: readonly SizedScalings[]): Promise<number> {
-  const { config, record, data } = context;
-  return record.decideOnce('allocation', () => {
-    const members = sizes.reduce((sum, { finalists }) => sum + Math.min(1, finalists.length), 0);
-    const timeMs = trainingTimeMs(context, members);
-    const deviceHours = trainingDeviceHours(context);
-    const configured = config.final.examples;
-    if (timeMs === undefined && deviceHours === undefined) return { value: configured, because: 'final.examples' };
-    let work = 0;
-    let seconds = 0;
-    let hours = 0;
-    for (const trial of record.trials) {
-      const outcome = record.outcome(trial.id);
-      if (outcome?.status !== 'ok') continue;
-      work += countSpec(trial.spec).macs * outcome.cost.examples;
-      // A host on which others measure makes trainings wait; the final ones will wait as long.
-      seconds += outcome.cost.trainS + (outcome.cost.waitS ?? 0);
-      hours += outcome.cost.deviceHours ?? outcome.cost.trainS / 3600;
-    }
-    if (seconds === 0 || hours === 0)
-      return { value: configured, because: 'final.examples: no trial tells how fast training is' };
-    const networks = new Map(
-      sizes.flatMap(({ finalists }) =>
-        finalists.map(({ spec, digest }) => [digest, finalMacsPerExample(config, spec)] as const),
-      ),
-    );
-    const macsPerExample = config.final.seeds * [...networks.values()].reduce((sum, macs) => sum + macs, 0);
-    const what = `${networks.size} networks × ${config.final.seeds} seeds`;
-    const allowances: { readonly macs: number; readonly because: string }[] = [];
-    if (timeMs !== undefined)
-      allowances.push({
-        macs: (timeMs / 1e3) * context.evaluator.slots * (work / seconds),
-        because: `${(timeMs / 1e3).toFixed(0)} s are left for ${what} at ${(work / seconds / 1e9).toFixed(2)} GMAC/s a slot`,
-      });
-    if (deviceHours !== undefined)
-      allowances.push({
-        macs: deviceHours * (work / hours),
-        because: `${hoursText(deviceHours)} device hours are left for ${what} at ${(work / hours / 1e12).toPrecision(3)} TMAC an hour`,
-      });
-    const tightest = allowances.reduce((a, b) => (b.macs < a.macs ? b : a));
-    const examples = Math.round(tightest.macs / macsPerExample);
-    const bounded = Math.min(Math.max(examples, topExamples(config.search)), maxEpochs * data.counts.train);
-    return { value: bounded, because: tightest.because };
-  });
-}
-
-/**
- * Trains the finalists of every size over seeds and chooses, for each size, the best mean hold-out accuracy; no size of a family
+ * Trains the finalists of every size over seeds, each on the examples that its digest was given, and chooses, for each size, the best mean hold-out accuracy; no size of a family
  * holds a network that is clearly less accurate than that of a smaller one.
  */
 export async function trainFamily(
   context: StudyContext,
   sizes: readonly SizedScalings[],
-  examples: number,
+  examples: Allocation['examples'],
 ): Promise<Member[]> {
   const { config } = context;
   const { schedule } = config.final;
@@ -98,7 +43,11 @@ export async function trainFamily(
         phase: 'train' as const,
         choices: { ...finalist.multipliers },
         spec: finalist.spec,
-        fidelity: { examples, seed, ...(schedule && { schedule: scheduleName(schedule) }) },
+        fidelity: {
+          examples: examples[finalist.digest] ?? config.final.examples,
+          seed,
+          ...(schedule && { schedule: scheduleName(schedule) }),
+        },
         origin: {
           by: size.line,
           because: `finalist for ${size.size.name} on ${size.target}`,
@@ -114,13 +63,20 @@ export async function trainFamily(
   // A network may stand in several sizes, of several targets: each of them must get one that is trained.
   const isNeeded = ({ specDigest }: Trial) =>
     sizes.some(({ finalists }) => finalists.some(({ digest }) => digest === specDigest) && !finalists.some(isTrained));
-  await evaluateAll(context, trials, { label: `${examples} examples each`, keepWeights: true, isNeeded });
+  await evaluateAll(context, trials, { label: examplesText(trials), keepWeights: true, isNeeded });
   const chosen = sizes.map((size) => chooseMember(context, size, trials));
   const networks = new Map(
     chosen.flatMap(({ finalists }) => finalists.map((each) => [each.finalist.digest, each.accuracies])),
   );
   const deviation = seedDeviation([...networks.values()], context.data.counts.holdout);
   return withoutInversions(chosen, deviation).map((choice) => memberOf(context, choice));
+}
+
+/** Examples of each, or from the fewest to the most. */
+function examplesText(trials: readonly Trial[]): string {
+  const amounts = trials.map(({ fidelity }) => fidelity.examples);
+  const [least, most] = [Math.min(...amounts), Math.max(...amounts)];
+  return least === most ? `${least} examples each` : `${least} to ${most} examples each`;
 }
 
 /** A finalist with its runs. */

@@ -1,24 +1,35 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseCsv } from '../../core/csv.ts';
 import {
-  convolutionWork,
+  fitConvolutionTime,
   fitStepTime,
   meanRelativeError,
   relativeRates,
   stepTimeS,
   type StepTimeModel,
-  stepWork,
   type TimedStep,
 } from '../../scaling/step-time.ts';
 import { fitLaw } from '../../scaling/fit.ts';
 import { columnsOf, lossAt } from '../../scaling/laws/law.ts';
 import { tied } from '../../scaling/laws/tied.ts';
-import { type FinishedRun, llamaSteps, mosaicSteps } from './timed-steps.ts';
+import { convolutionFlops, extrapolationError, flopsOf, transformerFlops } from './extrapolation.ts';
+import {
+  type FinishedRun,
+  llamaSteps,
+  mosaicSteps,
+  ownConvolutionSteps,
+  ownTransformerSteps,
+  type TimedConvolution,
+  timmSteps,
+} from './timed-steps.ts';
 
 // How well a count of memory copies predicts training steps it was not fitted to, beside FLOPs: fitted on the smaller two
 // thirds (by parameters, and by FLOPs of a step), judged on the largest third.
+
+const own = (name: string): string => readFileSync(new URL(`own-steps/${name}.csv`, import.meta.url), 'utf8');
+convolutions('own steps on the CPU, convolution networks', ownConvolutionSteps(own('convolutions')));
+transformers('own steps on the CPU, transformers', ownTransformerSteps(own('transformers')));
 
 const folder = process.argv[2] ?? fileURLToPath(new URL('../../../shared/data', import.meta.url));
 if (!existsSync(folder)) console.log(`skipped: the public tables are not in ${folder}`);
@@ -29,7 +40,10 @@ else {
   );
   lossInWallClock(llamaSteps(readFileSync(join(folder, 'llama-runs-small.csv'), 'utf8')));
   transformers('llm-foundry-a100.csv', mosaicSteps(readFileSync(join(folder, 'llm-foundry-a100.csv'), 'utf8')));
-  convolutions(readFileSync(join(folder, 'timm-train-rtx3090-half.csv'), 'utf8'));
+  convolutions(
+    'timm-train-rtx3090-half.csv',
+    timmSteps(readFileSync(join(folder, 'timm-train-rtx3090-half.csv'), 'utf8')),
+  );
 }
 
 /** Loss from shape and wall-clock time alone: step times and the law of the loss, both learnt from the smaller runs. */
@@ -64,20 +78,6 @@ function dataIn(stepS: (run: FinishedRun) => number): (run: FinishedRun) => numb
   return (run) => (run.seconds / stepS(run)) * run.data;
 }
 
-/** Mean error on the largest third of what was learnt from the rest. */
-function extrapolated<Step>(
-  steps: readonly Step[],
-  sizeOf: (step: Step) => number,
-  learn: (steps: readonly Step[]) => (step: Step) => number,
-  secondsOf: (step: Step) => number,
-): number {
-  const ordered = steps.toSorted((a, b) => sizeOf(a) - sizeOf(b));
-  const cut = Math.floor((2 * ordered.length) / 3);
-  const predict = learn(ordered.slice(0, cut));
-  const rest = ordered.slice(cut);
-  return meanRelativeError(rest.map(predict), rest.map(secondsOf));
-}
-
 function transformers(name: string, steps: readonly (TimedStep & { readonly params: number })[]): void {
   const model = fitStepTime(steps);
   const error = meanRelativeError(
@@ -90,13 +90,7 @@ function transformers(name: string, steps: readonly (TimedStep & { readonly para
     'copies, attention, matrices': (known: readonly TimedStep[]) => stepper(fitStepTime(known)),
     'copies and attention': (known: readonly TimedStep[]) =>
       stepper(fitStepTime(known, ['elements', 'attentionFlops'])),
-    'FLOPs alone (6N a token)': (known: readonly TimedStep[]) => {
-      const [each = 0] = relativeRates(
-        [known.map(flopsOf)],
-        known.map(({ seconds }) => seconds),
-      );
-      return (step: TimedStep) => each * flopsOf(step);
-    },
+    'FLOPs alone (6N a token)': transformerFlops,
   };
   for (const [order, sizeOf] of [
     ['parameters', ({ params }: { params: number }) => params],
@@ -106,51 +100,26 @@ function transformers(name: string, steps: readonly (TimedStep & { readonly para
       `largest third by ${order}: ${Object.entries(ways)
         .map(
           ([way, learn]) =>
-            `${way} ${percent(extrapolated(steps, sizeOf as (step: TimedStep) => number, learn, ({ seconds }) => seconds))}`,
+            `${way} ${percent(extrapolationError(steps, sizeOf as (step: TimedStep) => number, learn, ({ seconds }) => seconds))}`,
         )
         .join(', ')}`,
     );
-}
-
-/** 6·N·T: what rules of thumb count. */
-function flopsOf(step: TimedStep): number {
-  return stepWork({ ...step, recomputes: false }).matrixFlops;
 }
 
 function stepper(model: StepTimeModel): (step: TimedStep) => number {
   return (step) => stepTimeS(model, step);
 }
 
-function convolutions(text: string): void {
-  const { rows } = parseCsv(text, 'timm-train-rtx3090-half.csv');
-  const steps = rows.map(({ cells }) => {
-    const number = (name: string): number => Number(cells[name]);
-    return {
-      batch: number('batch'),
-      macs: number('gmacs_fwd_x1e9'),
-      activations: number('acts_fwd'),
-      params: number('params'),
-      seconds: number('step_time_s'),
-    };
-  });
-  type Step = (typeof steps)[number];
-  const learn = (columns: (step: Step) => readonly number[]) => (known: readonly Step[]) => {
-    const width = columns(known[0] as Step).length;
-    const rates = relativeRates(
-      Array.from({ length: width }, (_, k) => known.map((step) => columns(step)[k] ?? 0)),
-      known.map(({ seconds }) => seconds),
-    );
-    return (step: Step) => columns(step).reduce((sum, value, k) => sum + value * (rates[k] ?? 0), 0);
-  };
-  console.log(`\ntimm-train-rtx3090-half.csv: ${steps.length} networks`);
+function convolutions(name: string, steps: readonly TimedConvolution[]): void {
+  console.log(`\n${name}: ${steps.length} networks`);
   for (const [order, sizeOf] of [
-    ['parameters', ({ params }: Step) => params],
-    ['multiply-adds', ({ macs }: Step) => macs],
+    ['parameters', ({ params }: TimedConvolution) => params],
+    ['multiply-adds of a step', ({ batch, macs }: TimedConvolution) => batch * macs],
   ] as const) {
-    const error = (columns: (step: Step) => readonly number[]): string =>
-      percent(extrapolated(steps, sizeOf, learn(columns), ({ seconds }) => seconds));
+    const error = (learn: typeof convolutionFlops): string =>
+      percent(extrapolationError(steps, sizeOf, learn, ({ seconds }) => seconds));
     console.log(
-      `largest third by ${order}: activations and multiply-adds ${error(convolutionWork)}, activations ${error((step) => [convolutionWork(step)[0]])}, multiply-adds alone ${error((step) => [convolutionWork(step)[1]])}`,
+      `largest third by ${order}: parameters, activations and multiply-adds ${error(fitConvolutionTime)}, multiply-adds alone ${error(convolutionFlops)}`,
     );
   }
 }

@@ -1,5 +1,6 @@
 import { parseCsv } from '../../core/csv.ts';
-import type { TimedStep } from '../../scaling/step-time.ts';
+import type { ConvolutionStep, TimedStep } from '../../scaling/step-time.ts';
+import { parseTimedSteps } from '../../scaling/step-time-runs.ts';
 import { transformerParams } from '../../scaling/transformer-shape.ts';
 
 /** A step with the parameters its table gives. */
@@ -99,4 +100,52 @@ export function mosaicSteps(text: string): readonly TableStep[] {
       microBatches: number('GradAccum'),
     };
   });
+}
+
+/** A step of a convolution network with its time. */
+export type TimedConvolution = ConvolutionStep & { readonly seconds: number };
+
+/** Vision networks on one GPU. */
+export function timmSteps(text: string): readonly TimedConvolution[] {
+  return table(text).map((cell) => ({
+    batch: Number(cell('batch')),
+    params: Number(cell('params')),
+    activations: Number(cell('acts_fwd')),
+    macs: Number(cell('gmacs_fwd_x1e9')),
+    seconds: Number(cell('step_time_s')),
+  }));
+}
+
+/** What `own-steps.ts` timed: of each network the round in which other processes took least. */
+export function ownConvolutionSteps(text: string): readonly TimedConvolution[] {
+  const steps = table(text).map((cell) => ({
+    network: cell('network'),
+    batch: Number(cell('batch')),
+    params: Number(cell('params')),
+    activations: Number(cell('activations')),
+    macs: Number(cell('macs')),
+    seconds: Number(cell('step_ms')) / 1e3,
+  }));
+  return fastestRounds(steps, ({ network }) => network);
+}
+
+/** The same of transformers. */
+export function ownTransformerSteps(text: string): readonly TableStep[] {
+  const steps = parseTimedSteps(text, 'own steps').map((step) => ({
+    ...step,
+    params: transformerParams(step.shape).total,
+  }));
+  return fastestRounds(steps, ({ shape, tokens }) => JSON.stringify([shape, tokens]));
+}
+
+function fastestRounds<Step extends { readonly seconds: number }>(
+  steps: readonly Step[],
+  nameOf: (step: Step) => string,
+): readonly Step[] {
+  const fastest = new Map<string, Step>();
+  for (const step of steps) {
+    const known = fastest.get(nameOf(step));
+    if (!known || step.seconds < known.seconds) fastest.set(nameOf(step), step);
+  }
+  return [...fastest.values()];
 }

@@ -3,6 +3,9 @@ import { chinchillaOptimum, exponentGrid, powers } from './chinchilla.ts';
 import { columnsOf, type LossLaw } from './law.ts';
 import { projectedStarts } from './projected-starts.ts';
 
+/** R_D* of Muennighoff et al. (2023): repeats after which a further one is worth 1/e of a first. */
+export const publishedRepeatsHalfLife = 15.387756;
+
 /**
  * Repeated data and excess parameters are worth less: Muennighoff et al. (2023), eq. 5–6,
  *
@@ -34,7 +37,7 @@ export const dataConstrained: LossLaw = {
         B: Math.exp(7.3049974),
         E: Math.exp(0.6254804),
         alpha: 0.3526596,
-        repeatsHalfLifeData: 15.387756,
+        repeatsHalfLifeData: publishedRepeatsHalfLife,
         repeatsHalfLifeParams: 5.309743,
       },
       source: "Muennighoff et al. (2023), the authors' release",
@@ -96,6 +99,14 @@ export const dataConstrained: LossLaw = {
   },
   exponents: () => null,
 };
+
+/**
+ * D': what so much data is worth in distinct data, when only `uniqueData` of it is (Muennighoff et al. 2023, eq. 5).
+ * @param halfLife R_D*, repeats.
+ */
+export function effectiveData(data: number, uniqueData: number, halfLife = publishedRepeatsHalfLife): number {
+  return Math.exp(discounted(Math.log(Math.min(uniqueData, data)), Math.log(data), halfLife).log);
+}
 
 /** ln of U + U·R·(1 − e^(−ρ/R)), ρ = X ÷ U − 1, with its derivatives by ln U and by ln R. */
 function discounted(

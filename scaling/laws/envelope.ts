@@ -31,7 +31,10 @@ export interface EnvelopeOptions {
   readonly method?: 'nearest' | 'hull';
   /** Budgets, spaced evenly in their logarithm, at which `nearest` compares. */
   readonly budgets?: number;
-  /** Standard deviation of the Gaussian that smooths a curve, in points; 0 for none. Short against the curve, or its end comes out too high. */
+  /**
+   * Standard deviation, in ln D, of the Gaussian that smooths a curve; 0 for none. The default, .1, is a tenth of the
+   * data seen so far, wherever points were recorded.
+   */
   readonly smoothing?: number;
 }
 
@@ -45,6 +48,8 @@ export interface EnvelopePoint extends AllocationTuple {
 
 /** How far a point may lie from the end of its schedule. */
 const scheduleTolerance = 0.25;
+/** Standard deviations beyond which a point no longer counts in smoothing. */
+const reach = 4;
 
 /**
  * Approach 1 (Hoffmann et al. 2022, section 3.1): the lower envelope of training curves in compute, and power laws through it.
@@ -52,13 +57,14 @@ const scheduleTolerance = 0.25;
  * Every size needs runs of several lengths with a schedule each: a point in the middle of a long schedule, its rate
  * still high, is worse than a run that ended there, and a law through such points has the wrong exponent (.67 instead of .5 on public
  * curves). Points that lie more than 25 % before the end of their schedule are counted in a warning.
+ * We differ in how a curve is smoothed: the paper's Gaussian mean over steps depends on where they were recorded.
  * @throws {RangeError} when the envelope has fewer than two budgets.
  */
 export function fitEnvelope(
   curves: readonly TrainingCurve[],
   options: EnvelopeOptions = {},
 ): { readonly law: PowerLaw; readonly envelope: readonly EnvelopePoint[]; readonly warnings: readonly string[] } {
-  const { method = 'nearest', budgets = 1500, smoothing = 10 } = options;
+  const { method = 'nearest', budgets = 1500, smoothing = 0.1 } = options;
   const smoothed = curves.map((curve) => smooth(curve, smoothing));
   const envelope = withinSizes(method === 'hull' ? hull(smoothed) : nearest(smoothed, budgets));
   const distinct = new Set(envelope.map(({ flops }) => flops)).size;
@@ -88,17 +94,35 @@ function withinSizes(envelope: readonly EnvelopePoint[]): readonly EnvelopePoint
   return envelope.filter(({ params }) => params !== sizes[0] && params !== sizes.at(-1));
 }
 
+/**
+ * The curve by local linear regression of ln L on ln D (Fan 1992): unlike a mean it keeps a slope, also where the points thin out
+ * and where the curve begins and ends.
+ * @param deviation standard deviation of the Gaussian weights in ln D.
+ */
 function smooth(curve: TrainingCurve, deviation: number): TrainingCurve {
   if (deviation === 0) return curve;
-  const reach = Math.ceil(3 * deviation);
+  const logData = curve.points.map(({ data }) => Math.log(data));
+  const logLoss = curve.points.map(({ loss }) => Math.log(loss));
+  let first = 0;
   const points = curve.points.map(({ data }, i) => {
-    let [sum, weights] = [0, 0];
-    for (let j = Math.max(0, i - reach); j <= Math.min(curve.points.length - 1, i + reach); j++) {
-      const weight = Math.exp(-0.5 * ((j - i) / deviation) ** 2);
-      sum += weight * (curve.points[j]?.loss ?? 0);
-      weights += weight;
+    const centre = logData[i] as number;
+    while ((logData[first] as number) < centre - reach * deviation) first++;
+    let [weight, byX, byXX, byY, byXY] = [0, 0, 0, 0, 0];
+    for (let j = first; j < logData.length; j++) {
+      const x = ((logData[j] as number) - centre) / deviation;
+      if (x > reach) break;
+      const w = Math.exp(-0.5 * x * x);
+      const y = logLoss[j] as number;
+      weight += w;
+      byX += w * x;
+      byXX += w * x * x;
+      byY += w * y;
+      byXY += w * x * y;
     }
-    return { data, loss: sum / weights };
+    const spread = weight * byXX - byX * byX;
+    // A point without neighbours stays as it is.
+    const level = spread > 1e-9 * weight * weight ? (byY * byXX - byX * byXY) / spread : byY / weight;
+    return { data, loss: Math.exp(level) };
   });
   return { ...curve, points };
 }

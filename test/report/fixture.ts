@@ -191,6 +191,7 @@ export function studySummary(options: FixtureOptions = {}): StudySummary {
     rungs: [],
     targets: names.map((name, index) => (finished ? target(name, index, members, seeds, rules) : emptyTarget(name))),
     proxyAudit: { proxies: [], seedSd: null, zeroCost: null },
+    allocation: null,
     acrossTargets: targets === 1 ? null : acrossTargets(names, trials, finished),
     warnings: finished
       ? [

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { Random } from '../../core/random.ts';
 import {
   a100StepTime,
+  type ConvolutionStep,
+  fitConvolutionTime,
   fitStepTime,
   meanRelativeError,
   stepTimePrior,
@@ -71,6 +73,35 @@ describe('rates fitted to timed steps', () => {
     const [step] = steps;
     if (!step) throw new Error('no step');
     expect(stepTimeS(double, step)).toBeCloseTo(step.seconds / 2, 9);
+  });
+});
+
+/** Made-up rates. */
+function secondsOf(step: ConvolutionStep): number {
+  return 2e-9 * step.params + step.batch * (3e-9 * step.activations + 5e-11 * step.macs);
+}
+
+describe('times of convolution networks', () => {
+  it('are those of the rates that made them, the optimizer once a step whatever its batch', () => {
+    const timed = Array.from({ length: 12 }, () => {
+      const step = {
+        batch: 16 * (1 + random.integer(4)),
+        params: 1e4 * (1 + random.integer(300)),
+        activations: 1e3 * (1 + random.integer(200)),
+        macs: 1e5 * (1 + random.integer(500)),
+      };
+      return { ...step, seconds: secondsOf(step) };
+    });
+    const predict = fitConvolutionTime(timed);
+    const larger = { batch: 8, params: 9e6, activations: 1e6, macs: 4e8 };
+    expect(predict(larger) / secondsOf(larger)).toBeCloseTo(1, 6);
+    expect(() => fitConvolutionTime([])).toThrow(/at least one timed step/);
+  });
+
+  it('are proportional to what there is to go by where one step is known', () => {
+    const step = { batch: 1, params: 10, activations: 20, macs: 30, seconds: 4 };
+    const twice = { batch: 1, params: 20, activations: 40, macs: 60 };
+    expect(fitConvolutionTime([step])(twice)).toBeCloseTo(8, 9);
   });
 });
 

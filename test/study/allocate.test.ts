@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Allocation } from '../../study/allocate-phase.ts';
 import type { JournalEvent } from '../../study/events.ts';
 import { FakeMeter } from './fake-meter.ts';
 import { powerLaw, scalingStudy, trainedTo } from './scaled-study.ts';
@@ -21,7 +22,9 @@ async function allocated(waitS: number): Promise<number> {
     answer: () => ({ ...outcome, cost: { ...outcome.cost, waitS } }),
   });
   const decision = events.find(isAllocation);
-  return decision?.type === 'decision' ? (decision.value as number) : Number.NaN;
+  const examples = decision?.type === 'decision' ? Object.values((decision.value as Allocation).examples) : [];
+  expect(new Set(examples).size).toBe(1);
+  return examples[0] ?? Number.NaN;
 }
 
 describe('what a time budget leaves', () => {

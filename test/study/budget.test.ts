@@ -32,6 +32,13 @@ describe('a budget of device hours', () => {
     expect(Object.values(spending.byPhase).reduce((a, b) => a + b)).toBeCloseTo(spending.hours, 10);
     expect(summary.deviceHours).toEqual({ spent: spending.hours, budget: 1000, byPhase: spending.byPhase });
     expect(summaryTable(summary)).toContain(deviceHoursText(summary));
+    // One amount of examples tells no law, so all sizes see the same.
+    expect(summary.allocation).toMatchObject({ split: 'even', law: null, problem: expect.stringMatching(/3 amounts/) });
+    for (const { examples, reached, forecast } of summary.allocation?.sizes ?? []) {
+      expect([examples, forecast]).toEqual([summary.allocation?.sizes[0]?.examples, null]);
+      expect(reached).toBeGreaterThan(0);
+    }
+    expect(summary.allocation?.sizes).toHaveLength(2);
     expect(statusOf(events, 0).text).toMatch(/\d of 1000 device hours/);
   });
 

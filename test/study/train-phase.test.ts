@@ -20,6 +20,8 @@ const smaller: NetworkSpec = {
   input: { ...larger.input, resolution: Math.ceil(larger.input.resolution / 2) },
 };
 
+const examples = { [specDigest(larger)]: 1, [specDigest(smaller)]: 1 };
+
 const scaling = (spec: NetworkSpec): Scaling => ({
   multipliers: identity,
   spec,
@@ -62,7 +64,7 @@ function spent(): StudyContext {
 describe('final trainings after the device hours are used', () => {
   it('give every size of every target one network, also where it stands in a size that has one already', async () => {
     expect(countSpec(smaller).macs).toBeLessThan(countSpec(larger).macs);
-    const members = await trainFamily(spent(), [sizeOf('cpu', [larger, smaller]), sizeOf('gpu', [larger])], 1);
+    const members = await trainFamily(spent(), [sizeOf('cpu', [larger, smaller]), sizeOf('gpu', [larger])], examples);
     expect(members.map(({ target, delivered }) => [target, delivered.specDigest])).toEqual([
       ['cpu', expect.any(String)],
       ['gpu', specDigest(larger)],
@@ -71,7 +73,7 @@ describe('final trainings after the device hours are used', () => {
 
   it('leave out what no size needs', async () => {
     const context = spent();
-    await trainFamily(context, [sizeOf('cpu', [larger, smaller])], 1);
+    await trainFamily(context, [sizeOf('cpu', [larger, smaller])], examples);
     expect(context.record.trials.map(({ id }) => context.record.outcome(id))).toMatchObject([
       { status: 'ok' },
       { status: 'failed', code: 'over-budget' },
