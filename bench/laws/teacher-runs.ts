@@ -18,7 +18,7 @@ export interface Design {
   readonly examples: readonly [number, number];
 }
 
-/** Every power of 2 between two of them. */
+/** 2^from to 2^to, every `step`-th power. */
 function powers(from: number, to: number, step = 1): readonly number[] {
   return Array.from({ length: (to - from) / step + 1 }, (_, index) => 2 ** (from + index * step));
 }
@@ -37,7 +37,7 @@ export const fullDesign: Design = {
   examples: [2 ** 10, 2 ** 19],
 };
 
-/** Less than a minute: the same runs as some of the full design, too few to tell an exponent. */
+/** Less than a minute, and too little to tell an exponent. A run that the full design has, too, gives the same row. */
 export const quickDesign: Design = {
   ...fullDesign,
   teachers: fullDesign.teachers.slice(0, 2),
