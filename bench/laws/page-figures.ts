@@ -1,4 +1,5 @@
 // The plots of docs/laws.md.
+import { readFileSync } from 'node:fs';
 import { findProfile } from '../../accelerators/profile-file.ts';
 import { polynomialFit } from '../../core/least-squares.ts';
 import { type Markup, stylesheet } from '../../report/markup.ts';
@@ -20,6 +21,8 @@ import { type Cluster, plan } from '../../scaling/plan.ts';
 import { stepTimePrior } from '../../scaling/step-time.ts';
 import { defaultStyle } from '../../scaling/transformer-shape.ts';
 import { curves, sweep } from './page-data.ts';
+import { allocationOf, byTeacher } from './teacher-report.ts';
+import { parseRows } from './teacher-runs.ts';
 
 const params: XyAxis = { title: 'parameters N', log: true };
 const flops: XyAxis = { title: 'training FLOPs C', log: true };
@@ -196,6 +199,26 @@ function boundFigure(): Markup | null {
   );
 }
 
+/** Of the runs that `bench/laws/teacher.ts` left in `teacher.csv`. */
+function teacherFigure(): Markup | null {
+  const file = new URL('teacher.csv', import.meta.url);
+  const series = byTeacher(parseRows(readFileSync(file, 'utf8'), 'bench/laws/teacher.csv')).flatMap((trained) => {
+    const { law, optima } = allocationOf(trained);
+    const compute = optima.map(({ flops: one }) => one);
+    const name = `d ${trained.dimension}, K ${trained.complexity}`;
+    return [
+      { name, kind: 'points' as const, points: optima.map((one) => [one.flops, one.params] as const) },
+      line(
+        `${name}: N ∝ C^${law.paramsExponent.toFixed(2)}`,
+        [Math.min(...compute), Math.max(...compute)],
+        (c) => law.paramsCoefficient * c ** law.paramsExponent,
+      ),
+    ];
+  });
+  const compute: XyAxis = { title: 'compute C: parameters × examples', log: true };
+  return xyChart('Best size of learners of a teacher over compute', compute, params, series);
+}
+
 async function wallClockFigure(): Promise<Markup | null> {
   const profile = await findProfile('h100-sxm');
   const peakTflops = profile.peakTflops.bf16 ?? Number.NaN;
@@ -242,6 +265,7 @@ export async function figures(): Promise<ReadonlyMap<string, string>> {
     ['data-constrained', repeatsFigure()],
     ['inference-aware', inferenceFigure()],
     ['information-bound', boundFigure()],
+    ['teacher', teacherFigure()],
     ['wall-clock', await wallClockFigure()],
   ];
   return new Map(drawn.map(([name, figure]) => [`${name}.svg`, standalone(figure)]));
