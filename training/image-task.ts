@@ -6,7 +6,7 @@ import { type Augmentation, augmenterOf } from '../data/augment.ts';
 import type { Dataset, Split, SplitName } from '../data/dataset.ts';
 import { mixBatch, type MixOptions } from '../data/mix.ts';
 import { asStored, placeImage, type Placement } from '../data/placement.ts';
-import { resizeSplit } from '../data/resize.ts';
+import { WindowResizer } from '../data/resize.ts';
 
 /** Name of the target distributions in a batch. */
 export const targetInput = 'target';
@@ -64,19 +64,20 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
     skip: number,
     mixing: MixOptions,
   ): Generator<Batch, never> {
-    const split = augmentation.crop ? dataset.splits.train : resized('train');
+    const { train } = dataset.splits;
+    const imageAt = augmentation.crop ? storedImages(train) : resized('train');
     const random = new Random(seed).child('data');
-    const examples = shuffledExamples(split.count, random, skip);
+    const examples = shuffledExamples(train.count, random, skip);
     try {
       for (let first = skip; ; first += batchSize) {
         const { images, targets, fill, batch } = emptyBatch(batchSize);
         for (let row = 0; row < batchSize; row++) {
           const { epoch, example } = examples.next().value;
-          const stored = imageAt(split, example);
+          const stored = imageAt(example);
           const { image, placement } = augment
             ? augment(stored, random.child('augment', epoch, example))
             : { image: stored, placement: asStored };
-          fill(row, split.labels[example] as number, image, placement);
+          fill(row, train.labels[example] as number, image, placement);
         }
         mixBatch({ images, targets, count: batchSize, side }, mixing, random.child('mix', first));
         yield batch;
@@ -97,26 +98,27 @@ export function imageTask(dataset: Dataset, options: ImageTaskOptions): Training
         trainingBatches(batchSize, seed, skip, { mixup: 0, cutmix: 0 }),
     }),
     *scoringBatches(batchSize) {
-      const split = resized(options.scoredSplit);
+      const split = dataset.splits[options.scoredSplit];
+      const imageAt = resized(options.scoredSplit);
       for (let start = 0; start < split.count; start += batchSize) {
         const count = Math.min(batchSize, split.count - start);
         const { fill, batch } = emptyBatch(count);
         for (let row = 0; row < count; row++)
-          fill(row, split.labels[start + row] as number, imageAt(split, start + row), asStored);
+          fill(row, split.labels[start + row] as number, imageAt(start + row), asStored);
         yield batch;
       }
     },
   };
 }
 
-/** Splits at the network's resolution, each made when it is asked for and not there. */
+/** Splits at the network's resolution, each begun when it is asked for and not there. */
 function resizedSplits(dataset: Dataset, side: number) {
-  const made = new Map<SplitName, Split>();
+  const made = new Map<SplitName, ImageAt>();
   return {
-    resized(name: SplitName): Split {
-      const split = made.get(name) ?? resizeSplit(dataset.splits[name], dataset, side);
-      made.set(name, split);
-      return split;
+    resized(name: SplitName): ImageAt {
+      const images = made.get(name) ?? resizedImages(dataset.splits[name], dataset, side);
+      made.set(name, images);
+      return images;
     },
     forget(name: SplitName): void {
       made.delete(name);
@@ -124,9 +126,30 @@ function resizedSplits(dataset: Dataset, side: number) {
   };
 }
 
-function imageAt({ pixels, count }: Split, example: number): Uint8Array {
+/** Bytes `[channels, side, side]` of an example. */
+type ImageAt = (example: number) => Uint8Array;
+
+function storedImages({ pixels, count }: Split): ImageAt {
   const values = pixels.length / count;
-  return pixels.subarray(example * values, (example + 1) * values);
+  return (example) => pixels.subarray(example * values, (example + 1) * values);
+}
+
+/** Images resized to a square, each when it is first asked for: a short stage sees a part of them. */
+function resizedImages(split: Split, { channels, height, width }: Dataset, side: number): ImageAt {
+  const stored = storedImages(split);
+  if (height === side && width === side) return stored;
+  const resizer = new WindowResizer({ height, width }, { height: side, width: side });
+  const whole = { top: 0, left: 0, height, width };
+  const values = channels * side * side;
+  const bytes = new Uint8ClampedArray(split.count * values);
+  const isMade = new Uint8Array(split.count);
+  return (example) => {
+    if (!isMade[example]) {
+      resizer.resize(stored(example), whole, bytes.subarray(example * values, (example + 1) * values));
+      isMade[example] = 1;
+    }
+    return new Uint8Array(bytes.buffer, example * values, values);
+  };
 }
 
 /** Every example once an epoch, each epoch in another order, without end. @param first place to start from. */

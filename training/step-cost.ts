@@ -7,7 +7,7 @@ export type StepSetting = Pick<StagePlan<NetworkSpec>, 'spec' | 'recipe' | 'thre
 
 /** What one update costs at a setting. */
 export interface StepCost {
-  /** Fastest of the steps timed, batches not included: what others do on the machine only adds, and not to all of them. */
+  /** Fastest of the steps timed, batches not included: what others do on the machine only adds, and not to all of them. With one thread in processor time. */
   readonly stepMs: number;
   /** Of the process that trains, its runtime included. */
   readonly peakRssBytes: number;
