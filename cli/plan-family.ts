@@ -42,6 +42,8 @@ export interface BaseArguments {
 
 /** Examples of an optimizer step, as the trainer's recipe has them. */
 const defaultBatch = 32;
+/** Share of the peak where `--mfu` is not given: a guess, half of what is taken for transformers. */
+const assumedMfu = '0.2';
 /** Options that speak of transformers only. */
 const transformerFlags = ['profile', 'inference-tokens', 'context', 'vocabulary'] as const;
 
@@ -117,9 +119,6 @@ async function requestOf(
     batch: args.batch === undefined ? defaultBatch : numberArgument('--batch', args.batch, 1),
   };
 }
-
-/** Taken where `--mfu` is not given: about what ResNet-50 reaches in public benchmarks. */
-const assumedMfu = '0.2';
 
 async function carryOut(
   { allocations }: FamilyPlan,
