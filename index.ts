@@ -154,5 +154,9 @@ export {
 } from './study/untrained-network.ts';
 export { scoreStudy } from './study/zero-cost.ts';
 export { renderReport } from './report/html.ts';
+export { type HandedOver, type HandoverFormat, handoverFormats, handOver } from './handover/export.ts';
+export type { BundleManifest } from './handover/manifest.ts';
+export { folderSubjects, specSubject, type Subject } from './handover/subject.ts';
+export { type Finding, findBundles, verifyBundle, type VerifyRequest } from './handover/verify.ts';
 export { Runs } from './dashboard/runs.ts';
 export { Dashboard, type DashboardOptions } from './dashboard/server.ts';

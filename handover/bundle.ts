@@ -100,36 +100,39 @@ function besides(path: string): [string, Uint8Array, string][] {
   });
 }
 
+const named = z.object({ name: z.string(), digest: z.string() });
 const score = z.object({ accuracy: z.number(), examples: z.int() });
 /** What `metrics.json` may say of a file: a study's, or a training's. Everything else in it is for people. */
 const metricsSchema = z.object({
   delivered: z.object({ testAccuracy: z.number(), seed: z.int() }).nullish(),
   latency: latencySchema.optional(),
   test: score.optional(),
+  data: named.optional(),
 });
-const studySchema = z.object({ data: z.object({ name: z.string(), digest: z.string(), test: z.int() }) });
+const studySchema = z.object({ data: named.extend({ test: z.int() }) });
 
 /** The claims of the metrics that were delivered with a file, and of its study's manifest. */
 function claimsBeside(path: string): Claims {
   const metrics = readIfThere(join(dirname(path), 'metrics.json'), metricsSchema);
-  // `family/<target>/<size>/model.onnx` below the study.
-  const data = readIfThere(join(dirname(path), '../../../manifest.json'), studySchema)?.data;
-  const { delivered, test, latency } = metrics ?? {};
-  const how =
-    'this file in onnxruntime on the CPU, on the test split, which was read once, after every choice was made';
+  const latency = metrics?.latency;
   return {
-    accuracy: delivered
-      ? {
-          test: delivered.testAccuracy,
-          examples: data?.test ?? null,
-          data: data ? { name: data.name, digest: data.digest } : null,
-          how,
-        }
-      : test
-        ? { test: test.accuracy, examples: test.examples, data: null, how }
-        : null,
+    accuracy: accuracyClaim(path, metrics),
     latency: latency ? { measured: latency, how: howMeasured[latency.source] } : null,
   };
+}
+
+const howScored =
+  'this file in onnxruntime on the CPU, on the test split, which was read once, after every choice was made';
+
+function accuracyClaim(path: string, metrics: z.output<typeof metricsSchema> | undefined): Claims['accuracy'] {
+  const { delivered, test, data } = metrics ?? {};
+  if (test) return { test: test.accuracy, examples: test.examples, data: data ?? null, how: howScored };
+  if (!delivered) return null;
+  // `family/<target>/<size>/model.onnx` and `shared/<size>/model.onnx` below the study.
+  const study = ['../../..', '../..'].map((up) => readIfThere(join(dirname(path), up, 'manifest.json'), studySchema));
+  const { name, digest, test: examples } = study.find((found) => found !== undefined)?.data ?? {};
+  const known = name !== undefined && digest !== undefined ? { name, digest } : null;
+  return { test: delivered.testAccuracy, examples: examples ?? null, data: known, how: howScored };
 }
 
 const howMeasured = {

@@ -35,11 +35,17 @@ export function indented(lines: readonly string[], levels = 1): string[] {
 
 const lineLength = 120;
 
-/** A line, or that of a call which is too long broken at its outer parentheses. */
+/** A line, or where that is too long its call broken at the outer parentheses and, inside, wherever a line is full. */
 export function wrapped(line: string): string[] {
   const [, margin, head, inner, tail] = /^( *)([^(]*\()(.*)(\),?)$/.exec(line) ?? [];
-  if (line.length <= lineLength || margin === undefined) return [line];
-  return [`${margin}${head}`, `${margin}    ${inner}`, `${margin}${tail}`];
+  if (line.length <= lineLength || margin === undefined || inner === undefined) return [line];
+  const lines: string[] = [];
+  for (const part of inner.split(', ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + part.length + 3 <= lineLength) lines.push(`${lines.pop()}, ${part}`);
+    else lines.push(...(last === undefined ? [] : [`${lines.pop()},`]), `${margin}    ${part}`);
+  }
+  return [`${margin}${head}`, ...lines, `${margin}${tail}`];
 }
 
 /** A source file of parts, two empty lines between them; parts that are absent are left out. */

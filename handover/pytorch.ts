@@ -5,7 +5,7 @@ import { type ActivationNames, blockCall } from './block-call.ts';
 import { indented, pythonCall, pythonFile, usedParts, wrapped } from './python-text.ts';
 import { pytorchModules } from './pytorch-modules.ts';
 import { transformerSource } from './pytorch-transformer.ts';
-import { sourceDocstring, type SourceOptions, torchCheck, torchLoad } from './source.ts';
+import { sourceDocstring, type SourceOptions, torchCheck, torchImports, torchLoad, torchNeeds } from './source.ts';
 
 /**
  * A network as one file of PyTorch source that needs torch alone: the kinds of block that it has as modules with SAME
@@ -20,14 +20,9 @@ function pictureSource(spec: NetworkSpec, options: SourceOptions): string {
   const network = networkClass(spec);
   const modules = usedParts(pytorchModules, network);
   const usesMath = modules.some((text) => text.includes('math.'));
-  const imports = [
-    usesMath && 'import math',
-    options.withWeights && 'import sys\nfrom pathlib import Path',
-    `\nimport torch\n${options.withWeights ? 'from safetensors.torch import load_file\n' : ''}from torch import Tensor, nn`,
-    'from torch.nn import functional as F',
-  ].filter((line) => line !== false);
+  const imports = torchImports(options, usesMath);
   return pythonFile([
-    `${sourceDocstring(spec, options.withWeights ? 'torch, and safetensors to load the weights' : 'torch')}\n\n${imports.join('\n').trim()}\n\nEPSILON = ${spec.batchNorm.epsilon}  # of every batch norm`,
+    `${sourceDocstring(spec, torchNeeds(options))}\n\n${imports}\n\nEPSILON = ${spec.batchNorm.epsilon}  # of every batch norm`,
     ...modules,
     network,
     options.withWeights && torchLoad('Network()', 'Network'),

@@ -18,12 +18,32 @@ export interface SourceOptions {
 
 /** First lines of a file: what it is, and what it needs. */
 export function sourceDocstring(spec: ModelSpec, needs: string): string {
-  const name = spec.name === undefined ? 'a network' : inDocstring(spec.name);
-  return `"""The network ${name.replace(/^a network$/, 'of a spec')}, as Ridgepoint ${ridgepointVersion()} wrote it.
+  const name = spec.name === undefined ? 'of a spec' : inDocstring(spec.name);
+  return `"""The network ${name}, as Ridgepoint ${ridgepointVersion()} wrote it.
 
 Spec: ${specDigest(spec)}.
 Needs ${needs}.
 """`;
+}
+
+/** What PyTorch source needs, for people. */
+export function torchNeeds({ withWeights }: SourceOptions): string {
+  return withWeights ? 'torch, and safetensors to load the weights' : 'torch';
+}
+
+/** The imports of PyTorch source. @param usesMath whether Python's own module is among them. */
+export function torchImports({ withWeights }: SourceOptions, usesMath = false): string {
+  const own = [
+    ...(usesMath ? ['import math'] : []),
+    ...(withWeights ? ['import sys', 'from pathlib import Path'] : []),
+  ];
+  const others = [
+    'import torch',
+    ...(withWeights ? ['from safetensors.torch import load_file'] : []),
+    'from torch import Tensor, nn',
+    'from torch.nn import functional as F',
+  ];
+  return [...own, ...(own.length > 0 ? [''] : []), ...others].join('\n');
 }
 
 /** Loads the weights beside a file of PyTorch source, whose `expression` is a network with fresh ones. */

@@ -10,7 +10,7 @@ import { writeDatasetFile } from '../data/cache.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { loadDataset } from '../data/load.ts';
 import type { DataSource } from '../data/source.ts';
-import { measureInChild } from '../latency/isolate.ts';
+import { measureInChild, type Meter } from '../latency/isolate.ts';
 import { latenciesAgree } from '../latency/verify.ts';
 import type { Latency } from '../latency/latency.ts';
 import { protocols } from '../latency/protocol.ts';
@@ -49,6 +49,8 @@ export interface VerifyRequest {
   readonly data?: DataSource;
   /** Relative paths of `data` start here. */
   readonly baseDirectory: string;
+  /** Measures, instead of a process of its own. */
+  readonly measure?: Meter['measure'];
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StudyProgress) => void;
   readonly onFinding?: (finding: Finding) => void;
@@ -201,11 +203,12 @@ async function scoreOn(
 }
 
 async function checkLatency({ folder, manifest }: Bundle, request: VerifyRequest): Promise<Finding> {
-  const { accelerator, signal, onProgress } = request;
+  const { accelerator, measure = measureInChild, signal, onProgress } = request;
   const claim = manifest.claims.latency?.measured;
-  const { batch, threads } = claim ?? { batch: 1, threads: 1 };
+  if (!claim) return { what: 'latency', verdict: 'skipped', detail: 'nothing is claimed; ridgepoint measure tells' };
+  const { batch, threads } = claim;
   onProgress?.({ phase: 'verify', text: 'measuring latency' });
-  const found = await measureInChild(
+  const found = await measure(
     {
       model: join(folder, bundleFiles.model),
       setting: { accelerator, batch, threads },
@@ -214,8 +217,7 @@ async function checkLatency({ folder, manifest }: Bundle, request: VerifyRequest
     },
     { ...(signal && { signal }) },
   );
-  const here = `${figure(found)} on ${accelerator}, batch ${batch}, ${threads} threads${found.stable ? '' : ', unstable'}`;
-  if (!claim) return { what: 'latency', verdict: 'skipped', detail: `${here}; nothing is claimed` };
+  const here = `${figure(found)} on ${accelerator}, batch ${batch}, ${threads} thread${threads === 1 ? '' : 's'}${found.stable ? '' : ', unstable'}`;
   const claimed = `claimed ${figure(claim)} on ${claim.accelerator}${claim.source === 'predicted' ? ', predicted' : ''} (${claim.fingerprint?.cpu ?? 'machine not recorded'})`;
   const agrees = claim.accelerator === accelerator && claim.per === undefined && latenciesAgree(claim, found);
   return { what: 'latency', verdict: agrees ? 'ok' : 'differs', detail: `${here}; ${claimed}` };
