@@ -41,18 +41,25 @@ export function kerasSource(spec: ModelSpec, options: SourceOptions): string {
   ]);
 }
 
+/** A call whose result is the next `x`. */
+function assigned(
+  callee: string,
+  positional: readonly PythonCode[],
+  named: Readonly<Record<string, PythonCode | undefined>>,
+): string {
+  return `x = ${pythonCall(callee, positional, named)}`;
+}
+
 function networkFunction(spec: NetworkSpec): string {
   const { input, stem, head, classes } = spec;
   const { channels, resolution } = input;
-  const call = (callee: string, positional: readonly PythonCode[], named: Record<string, PythonCode | undefined>) =>
-    `x = ${pythonCall(callee, positional, named)}`;
   const lines = [
     `def network(classes: int = ${classes}) -> keras.Model:`,
     ...indented([
       `"""\`[n, ${resolution}, ${resolution}, ${channels}]\` float32, normalised, channels last, to logits \`[n, ${classes}]\`."""`,
       `image = keras.Input((${resolution}, ${resolution}, ${channels}), name="image")`,
-      ...(stem.spaceToDepth ? [call('space_to_depth', ['image', stem.spaceToDepth], {})] : []),
-      call('conv_norm', [stem.spaceToDepth ? 'x' : 'image', stem.width, stem.kernel, stem.stride], {
+      ...(stem.spaceToDepth ? [assigned('space_to_depth', ['image', stem.spaceToDepth], {})] : []),
+      assigned('conv_norm', [stem.spaceToDepth ? 'x' : 'image', stem.width, stem.kernel, stem.stride], {
         activation: activations[stem.activation],
         name: '"stem"',
       }),
@@ -61,7 +68,7 @@ function networkFunction(spec: NetworkSpec): string {
         : []),
       ...blocksOf(spec).flatMap(blockLines),
       ...(head.width > 0
-        ? [call('conv_norm', ['x', head.width], { activation: activations[head.activation], name: '"head"' })]
+        ? [assigned('conv_norm', ['x', head.width], { activation: activations[head.activation], name: '"head"' })]
         : []),
       ...(head.pooling === 'average-max'
         ? ['x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])']
@@ -81,23 +88,23 @@ const functionNames = {
   bottleneck: 'bottleneck',
 };
 
+function hasSpaceToDepth(block: Block): boolean {
+  return 'spaceToDepth' in block && block.spaceToDepth;
+}
+
 function blockLines(block: Block, _: number, blocks: readonly Block[]): string[] {
   const { kind, widths, named } = blockCall(block, activations);
-  const hasSpaceToDepth = (one: Block) => 'spaceToDepth' in one && one.spaceToDepth;
   const shift = blocks.some((one) => one.stage === block.stage && hasSpaceToDepth(one)) ? 1 : 0;
   const activation = activations[block.activation];
-  const shortcut =
-    'shortcut' in block && block.shortcut !== 'identity'
-      ? { shortcut: pythonString(block.shortcut.replace('-', '_')) }
-      : {};
+  const isChanged = 'shortcut' in block && block.shortcut !== 'identity';
   const name = (index: number) => pythonString(`stages.${block.stage}.${index}`);
-  const call = pythonCall(functionNames[kind], ['x', ...widths, activation], {
+  const call = assigned(functionNames[kind], ['x', ...widths, activation], {
     ...named,
-    ...shortcut,
+    shortcut: isChanged ? pythonString(block.shortcut.replace('-', '_')) : undefined,
     name: name(block.index + shift),
   });
-  if (!hasSpaceToDepth(block)) return [`x = ${call}`];
-  return [`x = ${pythonCall('conv_norm', ['x', block.inWidth, 2, 2], { activation, name: name(0) })}`, `x = ${call}`];
+  if (!hasSpaceToDepth(block)) return [call];
+  return [assigned('conv_norm', ['x', block.inWidth, 2, 2], { activation, name: name(0) }), call];
 }
 
 const loadFunctions = `def values_of(layer: keras.Layer, tensors: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -46,7 +46,7 @@ export const bundleManifestSchema = z.strictObject({
   claims: claimsSchema,
   /** By path, everything but the manifest. */
   files: z.record(
-    z.string().regex(/^[^\/\\]+$/, 'expected a file name without a folder'),
+    z.string().regex(/^[^/\\]+$/, 'expected a file name without a folder'),
     z.strictObject({ sha256: z.string(), bytes: z.int().nonnegative(), what: z.string() }),
   ),
 });

@@ -114,6 +114,15 @@ async function verdicts(place: string, changes: object = {}): Promise<Record<str
   return Object.fromEntries(findings.map(({ what, verdict }) => [what, verdict]));
 }
 
+/** The bundle with a latency that it claims. */
+function claiming(name: string, ms: number): string {
+  return altered(name, (place) => {
+    const manifest = manifestOf(place);
+    manifest.claims.latency = { measured: latency(ms), how: 'test' };
+    writeFileSync(join(place, 'manifest.json'), JSON.stringify(manifest));
+  });
+}
+
 describe('a bundle', () => {
   it('holds what running a network elsewhere takes, each file with its digest and what it is', () => {
     const { files, claims, licences, versions } = manifestOf(bundle);
@@ -173,12 +182,6 @@ describe('a bundle', () => {
   });
 
   it('differs, and does not fail, where a run takes another time', async () => {
-    const claiming = (name: string, ms: number) =>
-      altered(name, (place) => {
-        const manifest = manifestOf(place);
-        manifest.claims.latency = { measured: latency(ms), how: 'test' };
-        writeFileSync(join(place, 'manifest.json'), JSON.stringify(manifest));
-      });
     expect(await verdicts(claiming('same', 2))).toMatchObject({ latency: 'ok' });
     expect(await verdicts(claiming('faster', 1))).toMatchObject({ latency: 'differs' });
   });
@@ -193,9 +196,39 @@ describe('a bundle', () => {
   });
 });
 
+/** What a program of a bundle prints. */
+interface Answer {
+  readonly label: string;
+  readonly index: number;
+  readonly logit: number;
+}
+
+function answer(program: string, args: readonly string[]): Answer {
+  return JSON.parse(execFileSync(program, args, { encoding: 'utf8' })) as Answer;
+}
+
+/** A picture of the network's own size as preprocessing.json says, by hand. */
+async function classified(pixels: Uint8Array): Promise<Answer> {
+  const { mean, std } = JSON.parse(readFileSync(join(bundle, 'preprocessing.json'), 'utf8')) as {
+    mean: number[];
+    std: number[];
+  };
+  const image = new Float32Array(3 * 256);
+  for (let c = 0; c < 3; c++)
+    for (let i = 0; i < 256; i++)
+      image[c * 256 + i] = ((pixels[3 * i + c] as number) / 255 - (mean[c] as number)) / (std[c] as number);
+  const session = await onnxRuntimeAccelerator('cpu').open(readFileSync(join(bundle, 'model.onnx')), { threads: 1 });
+  const { logits } = await session.run({ image: { dtype: 'float32', dims: [1, 3, 16, 16], data: image } });
+  await session.close();
+  const values = logits?.data as Float32Array;
+  const index = values.indexOf(Math.max(...values));
+  const labels = JSON.parse(readFileSync(join(bundle, 'labels.json'), 'utf8')) as string[];
+  return { label: labels[index] as string, index, logit: values[index] as number };
+}
+
 describe('the programs of a bundle', () => {
   const picture = join(folder, 'picture.png');
-  let expected: { label: string; index: number; logit: number };
+  let expected: Answer;
 
   beforeAll(async () => {
     const random = new Random('picture');
@@ -205,29 +238,6 @@ describe('the programs of a bundle', () => {
       .toFile(picture);
     expected = await classified(pixels);
   });
-
-  /** A picture of the network's own size as preprocessing.json says, by hand. */
-  async function classified(pixels: Uint8Array): Promise<typeof expected> {
-    const { mean, std } = JSON.parse(readFileSync(join(bundle, 'preprocessing.json'), 'utf8')) as {
-      mean: number[];
-      std: number[];
-    };
-    const image = new Float32Array(3 * 256);
-    for (let c = 0; c < 3; c++)
-      for (let i = 0; i < 256; i++)
-        image[c * 256 + i] = ((pixels[3 * i + c] as number) / 255 - (mean[c] as number)) / (std[c] as number);
-    const session = await onnxRuntimeAccelerator('cpu').open(readFileSync(join(bundle, 'model.onnx')), { threads: 1 });
-    const { logits } = await session.run({ image: { dtype: 'float32', dims: [1, 3, 16, 16], data: image } });
-    await session.close();
-    const values = logits?.data as Float32Array;
-    const index = values.indexOf(Math.max(...values));
-    const labels = JSON.parse(readFileSync(join(bundle, 'labels.json'), 'utf8')) as string[];
-    return { label: labels[index] as string, index, logit: values[index] as number };
-  }
-
-  type Answer = typeof expected;
-  const answer = (program: string, args: readonly string[]) =>
-    JSON.parse(execFileSync(program, args, { encoding: 'utf8' })) as Answer;
 
   it('in Node says of a picture what the network says', () => {
     const { logit, ...said } = answer(process.execPath, [join(bundle, 'run.mjs'), picture]);
@@ -279,6 +289,17 @@ describe('the programs of a bundle', () => {
   });
 });
 
+/** A stand-in for Python: what it says and ends with when it is given a file to run. */
+function pretend(name: string, script: string): void {
+  const path = join(folder, name);
+  writeFileSync(path, `#!/bin/sh\n${script}\n`);
+  chmodSync(path, 0o755);
+  process.env['RIDGEPOINT_PYTHON'] = path;
+}
+
+/** A path to write to. */
+const to = (name: string) => join(folder, name);
+
 describe('handing over', () => {
   const real = process.env['RIDGEPOINT_PYTHON'];
   afterEach(() => {
@@ -286,14 +307,6 @@ describe('handing over', () => {
     else process.env['RIDGEPOINT_PYTHON'] = real;
   });
 
-  /** A stand-in for Python: what it says and ends with when it is given a file to run. */
-  function pretend(name: string, script: string): void {
-    const path = join(folder, name);
-    writeFileSync(path, `#!/bin/sh\n${script}\n`);
-    chmodSync(path, 0o755);
-    process.env['RIDGEPOINT_PYTHON'] = path;
-  }
-  const to = (name: string) => join(folder, name);
   const subjects = [specSubject(network, 3)];
 
   it('says what source differs from the ONNX file by, and that nobody compared it where no Python can', async () => {

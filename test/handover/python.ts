@@ -27,6 +27,8 @@ export function checkAll(python: string, folders: readonly string[]): number[] {
   const text = execFileSync(python, ['-c', checkEach, ...folders], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
+    // The networks are tiny, and the other core may be busy with another test.
+    env: { ...process.env, OMP_NUM_THREADS: '1' },
   });
   return text.trim().split('\n').map(Number);
 }

@@ -100,12 +100,12 @@ const transformers = [
   ['a gated transformer', transformer({ gated: true, norm: 'rms-norm', tiedHead: false, learnedPositions: false })],
 ] as const;
 
-describe('the state dict', () => {
-  const keys = (spec: ModelSpec) => {
-    const graph = buildNetwork(spec, 1);
-    return graph.parameters.map((parameter) => stateKey(graph, parameter));
-  };
+function keys(spec: ModelSpec): string[] {
+  const graph = buildNetwork(spec, 1);
+  return graph.parameters.map((parameter) => stateKey(graph, parameter));
+}
 
+describe('the state dict', () => {
   it('calls parameters as PyTorch would, blocks behind a learned space-to-depth one on', () => {
     expect(keys(networkOf('EfficientNet-X', 12))).toEqual(
       expect.arrayContaining([
@@ -216,19 +216,22 @@ describe('timm source', () => {
   });
 });
 
-describe('Keras source', () => {
-  const python = pythonWith('keras', 'safetensors');
-  const skip = absent(python, 'keras', 'safetensors');
-  // Backends compile every operator for every shape: few networks, of many kinds of block each.
-  const composed = (
-    stem: (typeof endKinds)[number],
-    head: (typeof endKinds)[number],
-    blocks: readonly (typeof blockKinds)[number][],
-  ): NetworkSpec => ({
+/** One network of many kinds: backends of Keras compile every operator for every shape. */
+function composed(
+  stem: (typeof endKinds)[number],
+  head: (typeof endKinds)[number],
+  blocks: readonly (typeof blockKinds)[number][],
+): NetworkSpec {
+  return {
     ...networkOf(stem, 45),
     stages: blocks.flatMap((kind) => networkOf(kind, 45).stages.map((stage) => ({ ...stage, repeats: 1 }))),
     head: networkOf(head, 45).head,
-  });
+  };
+}
+
+describe('Keras source', () => {
+  const python = pythonWith('keras', 'safetensors');
+  const skip = absent(python, 'keras', 'safetensors');
   const networks = [
     [
       'inverted',
