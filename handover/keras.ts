@@ -51,34 +51,43 @@ function assigned(
 }
 
 function networkFunction(spec: NetworkSpec): string {
-  const { input, stem, head, classes } = spec;
+  const { input, classes } = spec;
   const { channels, resolution } = input;
+  const shape = `${resolution}, ${resolution}, ${channels}`;
   const lines = [
     `def network(classes: int = ${classes}) -> keras.Model:`,
     ...indented([
-      `"""\`[n, ${resolution}, ${resolution}, ${channels}]\` float32, normalised, channels last, to logits \`[n, ${classes}]\`."""`,
-      `image = keras.Input((${resolution}, ${resolution}, ${channels}), name="image")`,
-      ...(stem.spaceToDepth ? [assigned('space_to_depth', ['image', stem.spaceToDepth], {})] : []),
-      assigned('conv_norm', [stem.spaceToDepth ? 'x' : 'image', stem.width, stem.kernel, stem.stride], {
-        activation: activations[stem.activation],
-        name: '"stem"',
-      }),
-      ...(stem.maxPool
-        ? [`x = layers.MaxPooling2D(${stem.maxPool.kernel}, ${stem.maxPool.stride}, padding="same")(x)`]
-        : []),
+      `"""\`[n, ${shape}]\` float32, normalised, channels last, to logits \`[n, ${classes}]\`."""`,
+      `image = keras.Input((${shape}), name="image")`,
+      ...stemLines(spec.stem),
       ...blocksOf(spec).flatMap(blockLines),
-      ...(head.width > 0
-        ? [assigned('conv_norm', ['x', head.width], { activation: activations[head.activation], name: '"head"' })]
-        : []),
-      ...(head.pooling === 'average-max'
-        ? ['x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])']
-        : ['x = layers.GlobalAveragePooling2D()(x)']),
-      ...(head.hidden ? [`x = layers.Dense(${head.hidden}, ${activations[head.activation]}, name="hidden")(x)`] : []),
-      ...(head.dropout > 0 ? [`x = layers.Dropout(${head.dropout})(x)`] : []),
+      ...headLines(spec.head),
       'return keras.Model(image, layers.Dense(classes, name="classifier")(x))',
     ]),
   ];
   return lines.flatMap(wrapped).join('\n');
+}
+
+function stemLines({ spaceToDepth, width, kernel, stride, activation, maxPool }: NetworkSpec['stem']): string[] {
+  const named = { activation: activations[activation], name: '"stem"' };
+  return [
+    ...(spaceToDepth ? [assigned('space_to_depth', ['image', spaceToDepth], {})] : []),
+    assigned('conv_norm', [spaceToDepth ? 'x' : 'image', width, kernel, stride], named),
+    ...(maxPool ? [`x = layers.MaxPooling2D(${maxPool.kernel}, ${maxPool.stride}, padding="same")(x)`] : []),
+  ];
+}
+
+/** Up to the classifier's features. */
+function headLines({ width, activation, pooling, hidden, dropout }: NetworkSpec['head']): string[] {
+  const named = { activation: activations[activation], name: '"head"' };
+  return [
+    ...(width > 0 ? [assigned('conv_norm', ['x', width], named)] : []),
+    pooling === 'average-max'
+      ? 'x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])'
+      : 'x = layers.GlobalAveragePooling2D()(x)',
+    ...(hidden ? [`x = layers.Dense(${hidden}, ${activations[activation]}, name="hidden")(x)`] : []),
+    ...(dropout > 0 ? [`x = layers.Dropout(${dropout})(x)`] : []),
+  ];
 }
 
 const functionNames = {
