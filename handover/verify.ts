@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, normalize, sep } from 'node:path';
+import { join, sep } from 'node:path';
 import { z } from 'zod';
 import type { ProviderId } from '../accelerators/onnxruntime.ts';
 import { digestBytes } from '../core/digest.ts';
@@ -78,13 +78,15 @@ export async function verifyBundle(request: VerifyRequest): Promise<readonly Fin
   return findings;
 }
 
-/** The bundles at a folder or below it. @throws {ConfigError} when there is none. */
+/** The bundle that a folder is, or those below it but for what npm installed. @throws {ConfigError} when there is none. */
 export function findBundles(folder: string): readonly string[] {
   if (!existsSync(folder)) throw new ConfigError(`${folder}: expected a bundle's folder, found none`);
-  const manifests = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
-    (path) => path.split(sep).at(-1) === bundleFiles.manifest,
-  );
-  const bundles = manifests.map((path) => normalize(join(folder, path, '..'))).toSorted();
+  if (existsSync(join(folder, bundleFiles.manifest))) return [folder];
+  const bundles = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((path) => path.split(sep))
+    .filter((parts) => parts.at(-1) === bundleFiles.manifest && !parts.includes('node_modules'))
+    .map((parts) => join(folder, ...parts.slice(0, -1)))
+    .toSorted();
   if (bundles.length === 0)
     throw new ConfigError(`${folder}: expected a bundle (it has a ${bundleFiles.manifest}), found none`);
   return bundles;

@@ -188,6 +188,11 @@ describe('a bundle', () => {
 
   it('is refused with the place where it is not one, or the data is of other classes', async () => {
     expect(() => findBundles(trained)).toThrow(ConfigError);
+    const installed = join(trained, 'node_modules', 'package');
+    mkdirSync(installed, { recursive: true });
+    writeFileSync(join(installed, 'manifest.json'), '{}');
+    expect(() => findBundles(trained)).toThrow(ConfigError);
+    expect(findBundles(bundle)).toEqual([bundle]);
     const odd = altered('odd', () => {});
     writeFileSync(join(odd, 'manifest.json'), JSON.stringify({ ...manifestOf(odd), extra: 1 }));
     await expect(verdicts(odd)).rejects.toThrow(InvalidFileError);
