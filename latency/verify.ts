@@ -45,12 +45,18 @@ export async function verifyEntry(ledger: Ledger, entry: LedgerEntry, measure: M
     return error.message;
   });
   if (typeof latency === 'string') return { entry, verdict: 'impossible', because: latency };
-  return { entry, latency, verdict: latency.stable ? compare(entry.latency, latency) : 'unstable' };
+  return { entry, latency, verdict: verdict(entry.latency, latency) };
 }
 
-function compare(before: Latency, now: Latency): 'agrees' | 'disagrees' {
+function verdict(before: Latency, now: Latency): 'agrees' | 'disagrees' | 'unstable' {
+  if (!now.stable) return 'unstable';
+  return latenciesAgree(before, now) ? 'agrees' : 'disagrees';
+}
+
+/** Whether two latencies may be of one thing: their intervals overlap, but for a twentieth. */
+export function latenciesAgree(before: Latency, now: Latency): boolean {
   const [a, b] = [before.intervalMs, now.intervalMs];
-  return b.lo <= a.hi * (1 + agreement) && a.lo <= b.hi * (1 + agreement) ? 'agrees' : 'disagrees';
+  return b.lo <= a.hi * (1 + agreement) && a.lo <= b.hi * (1 + agreement);
 }
 
 /** The model's bytes, or why they cannot be had. */

@@ -6,7 +6,8 @@ import type { TransformerSpec } from './transformer.ts';
 export const tokensInput = 'tokens';
 const logits = 'logits';
 
-const epsilon = 1e-5;
+/** ε of every norm. */
+export const normEpsilon = 1e-5;
 
 /** Sequence operators with the settings of one spec. */
 class SequenceGraph extends OperatorGraph {
@@ -36,7 +37,7 @@ class SequenceGraph extends OperatorGraph {
     const { width, norm, biases } = this.#spec;
     const parameters = [this.addParameter(`${name}.scale`, [width], 'scale', name)];
     if (biases) parameters.push(this.addParameter(`${name}.shift`, [width], 'shift', name));
-    const attributes = { epsilon, centred: norm === 'layer-norm' };
+    const attributes = { epsilon: normEpsilon, centred: norm === 'layer-norm' };
     return this.add('layer-norm', name, [x, ...parameters], attributes, this.shape(x));
   }
 

@@ -66,7 +66,7 @@ export interface OnnxModel {
   readonly initializers: readonly OnnxTensor[];
   /** `metadata_props`: text by key, readable by every ONNX tool. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** Operator-set version by domain; `''` is the standard domain, 17 by default. */
+  /** Operator-set version by domain; `''` is the standard domain, {@link onnxOpset} by default. */
   readonly opsets?: Readonly<Record<string, number>>;
 }
 
@@ -165,9 +165,12 @@ function tensorProto({ name, dims, data }: OnnxTensor) {
   return { name, dims, dataType, rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
 }
 
+/** Version of the standard operators that files are written in. */
+export const onnxOpset = 17;
+
 /** The bytes of an `.onnx` file. Nodes must be in topological order if others than onnxruntime are to read it. */
 export function encodeOnnx(model: OnnxModel): Uint8Array {
-  const opsets = { '': 17, ...model.opsets };
+  const opsets = { '': onnxOpset, ...model.opsets };
   return modelProto
     .encode({
       irVersion,

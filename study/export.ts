@@ -4,16 +4,32 @@ import { z } from 'zod';
 import { digestBytes } from '../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
 
+/** Which delivered files are meant; those that targets share are of the target `shared`. */
+export interface FamilyPart {
+  readonly target?: string;
+  readonly size?: string;
+}
+
 /**
- * Copies delivered files out of a study, those that targets share by the target `shared`, every byte checked against the manifest first.
+ * Copies delivered files out of a study, every byte checked against the manifest first.
  * @returns the files written, below `to`.
  * @throws {ConfigError} when nothing matches or `to` exists; {InvalidFileError} when a file was changed.
  */
-export function exportFamily(
-  folder: string,
-  to: string,
-  only: { readonly target?: string; readonly size?: string },
-): string[] {
+export function exportFamily(folder: string, to: string, only: FamilyPart): string[] {
+  const family = deliveredFiles(folder, only);
+  if (existsSync(to)) throw new ConfigError(`--to: expected a folder that does not exist yet, got ${to}`);
+  for (const path of family) {
+    mkdirSync(dirname(join(to, path)), { recursive: true });
+    cpSync(join(folder, path), join(to, path));
+  }
+  return family;
+}
+
+/**
+ * The delivered files of a finished study, below its folder, every byte checked against the manifest.
+ * @throws {ConfigError} when nothing matches; {InvalidFileError} when a file was changed.
+ */
+export function deliveredFiles(folder: string, only: FamilyPart): string[] {
   const manifestPath = join(folder, 'manifest.json');
   if (!existsSync(manifestPath))
     throw new ConfigError(`${folder}: expected the folder of a finished study (it has a manifest.json), found none`);
@@ -27,15 +43,10 @@ export function exportFamily(
     throw new ConfigError(
       `${folder}: expected delivered files for ${only.target ?? 'any target'}, ${only.size ?? 'any size'}; found none`,
     );
-  if (existsSync(to)) throw new ConfigError(`--to: expected a folder that does not exist yet, got ${to}`);
   for (const [path, digest] of family) {
     const found = existsSync(join(folder, path)) ? digestBytes(readFileSync(join(folder, path))) : 'no file';
     if (found !== digest)
       throw new InvalidFileError(`${join(folder, path)}: expected ${digest} as in the manifest, got ${found}`);
-  }
-  for (const [path] of family) {
-    mkdirSync(dirname(join(to, path)), { recursive: true });
-    cpSync(join(folder, path), join(to, path));
   }
   return family.map(([path]) => path);
 }

@@ -181,7 +181,18 @@ async function trainInto(
   };
   writeFileSync(
     join(work, 'metrics.json'),
-    `${JSON.stringify({ schema: 1, fidelity, recipe, ...(schedule && { schedule }), ...trained }, null, 2)}\n`,
+    `${JSON.stringify(
+      {
+        schema: 1,
+        data: { name: data.name, digest: data.digest },
+        fidelity,
+        recipe,
+        ...(schedule && { schedule }),
+        ...trained,
+      },
+      null,
+      2,
+    )}\n`,
   );
   return trained;
 }

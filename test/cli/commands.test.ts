@@ -1,4 +1,4 @@
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse as parseYaml } from 'yaml';
@@ -150,5 +150,27 @@ describe('ridgepoint on a finished study', () => {
     const damaged = await ridgepoint(['export', tampered, '--to', 'other'], cwd);
     expect(damaged.code).toBe(2);
     expect(damaged.stderr).toContain('manifest.json: expected a manifest');
+  });
+
+  it('exports bundles that verify, and says what of a changed one fails', async () => {
+    const { files } = await json('export', folder, '--to', 'bundles', '--size', '1x', '--format', 'bundle');
+    expect(files).toContain('family/edge/1x/manifest.json');
+    const place = join(cwd, 'bundles/family/edge/1x');
+    rmSync(join(place, 'run.py'));
+    const refused = await ridgepoint(['verify', 'bundles'], cwd);
+    expect(refused.code).toBe(2);
+    expect(refused.stdout).toMatch(/FAILS {2}files: run\.py is missing/);
+  });
+
+  it('names the format, the seed or the part of a network that an export has no form for', async () => {
+    const refusal = async (...args: string[]) => {
+      const { code, stderr } = await ridgepoint(['export', ...args, '--to', 'none'], cwd);
+      expect(code).toBe(2);
+      return stderr;
+    };
+    expect(await refusal(folder, '--format', 'torch')).toContain('--format: expected onnx, safetensors, pytorch');
+    expect(await refusal(folder, '--seed', '1')).toContain('--seed: expected a network that nobody has trained');
+    expect(await refusal('resnet-18', '--format', 'timm')).toContain('--format timm: stem: expected no max-pooling');
+    expect(existsSync(join(cwd, 'none'))).toBe(false);
   });
 });

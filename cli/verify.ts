@@ -1,0 +1,51 @@
+import { defineCommand } from 'citty';
+import { providerIds } from '../accelerators/onnxruntime.ts';
+import { ConfigError } from '../core/errors.ts';
+import { dataSourceSchema } from '../data/source.ts';
+import { type Finding, findBundles, verifyBundle } from '../handover/verify.ts';
+import { dataArgument } from './arguments.ts';
+import { interruptible, openReporter } from './progress.ts';
+
+/** `ridgepoint verify bundle`: whether bundles are what they say, on this machine. */
+export const command = defineCommand({
+  args: {
+    folder: { type: 'positional', description: 'a bundle, or a folder of bundles', required: true },
+    data: {
+      type: 'string',
+      description: "the data set, whose test split is scored: as train's --data (default: accuracy is not checked)",
+    },
+    on: { type: 'string', description: `provider for logits and latency: ${providerIds.join(', ')}`, default: 'cpu' },
+    strict: { type: 'boolean', description: 'exit with 3 when a figure differs, even on another machine' },
+    json: { type: 'boolean', description: 'one JSON object on stdout' },
+  },
+  async run({ args }) {
+    const accelerator = providerIds.find((id) => id === args.on);
+    if (!accelerator) throw new ConfigError(`--on: expected ${providerIds.join(', ')}, got ${args.on}`);
+    const data = args.data === undefined ? undefined : dataSourceSchema.safeParse(dataArgument(args.data));
+    if (data && !data.success) throw new ConfigError(`--data: ${data.error.issues[0]?.message}`);
+    const folders = findBundles(args.folder);
+    const reporter = openReporter({ json: args.json ?? false });
+    const signal = interruptible(reporter, 'nothing was changed');
+    const bundles: { readonly folder: string; readonly findings: readonly Finding[] }[] = [];
+    for (const folder of folders) {
+      if (!args.json) console.log(folder);
+      const findings = await verifyBundle({
+        folder,
+        accelerator,
+        ...(data && { data: data.data }),
+        baseDirectory: process.cwd(),
+        signal,
+        onProgress: reporter.progress,
+        onFinding: ({ what, verdict, detail }) => {
+          reporter.finish();
+          if (!args.json) console.log(`  ${verdict === 'fails' ? 'FAILS' : verdict}  ${what}: ${detail}`);
+        },
+      }).finally(reporter.finish);
+      bundles.push({ folder, findings });
+    }
+    const verdicts = new Set(bundles.flatMap(({ findings }) => findings.map(({ verdict }) => verdict)));
+    if (args.json) console.log(JSON.stringify({ schema: 1, ok: !verdicts.has('fails'), bundles }));
+    if (verdicts.has('fails')) process.exitCode = 2;
+    else if (args.strict && verdicts.has('differs')) process.exitCode = 3;
+  },
+});
