@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
 import { ledgerName } from '../latency/ledger.ts';
 import { summaryTable } from '../report/terminal.ts';
-import { journalPath, readJournal } from '../study/journal.ts';
+import { journalEvents, journalPath } from '../study/journal.ts';
 import { describePlan } from '../study/plan.ts';
 import type { StudyMetrics } from '../jobs/metrics.ts';
 import { runStudy, type StudyOptions } from '../study/study.ts';
@@ -91,7 +91,7 @@ async function metricsAt(port: string, folder: string) {
   const { metricsPlace, serveMetrics, studyMetrics } = await import('../jobs/metrics.ts');
   const watch = studyMetrics(basename(folder));
   // Earlier sessions count, too.
-  if (existsSync(journalPath(folder))) for (const event of readJournal(journalPath(folder)).events) watch.event(event);
+  if (existsSync(journalPath(folder))) for (const event of journalEvents(journalPath(folder))) watch.event(event);
   let isUp = true;
   const redis = (up: boolean): void => {
     isUp = up;

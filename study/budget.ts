@@ -1,28 +1,13 @@
 import type { Outcome } from '../core/trial.ts';
 import type { StudyContext } from './context.ts';
-import type { JournalEvent } from './events.ts';
-import { leftOutCodes, type StudyRecord, type Trial } from './record.ts';
+import { leftOutCodes } from './failures.ts';
+import type { Trial } from './record.ts';
 import type { StudyConfig } from './study-file.ts';
-
-/**
- * Milliseconds of work a journal records: from each opening of the study to the last event before
- * the next one, so that the night between two sessions is not counted.
- */
-export function activeMs(events: readonly JournalEvent[]): number {
-  let total = 0;
-  let last: number | undefined;
-  for (const event of events) {
-    if (event.type === 'study' && event.action === 'opened') last = event.tMs;
-    if (last !== undefined) total += Math.max(0, event.tMs - last);
-    last = event.tMs;
-  }
-  return total;
-}
 
 /** Active time of the study until now, this session's current wait included. */
 export function elapsedMs({ record, clock }: StudyContext): number {
-  const last = record.events.at(-1);
-  return activeMs(record.events) + (last ? Math.max(0, clock.now() - last.tMs) : 0);
+  const { ms, lastMs } = record.activeTime;
+  return ms + (lastMs === undefined ? 0 : Math.max(0, clock.now() - lastMs));
 }
 
 /**
@@ -70,12 +55,17 @@ function spendableHours({ deviceHours, split }: StudyConfig['budget']): number |
  * The answer of a trial that is left out because the device hours are used up; undefined while there are some, and for
  * what a delivery cannot do without. What runs when the hours end is finished, so a budget is passed by at most what
  * runs at once.
- * @param isNeeded whether a delivery cannot do without it, as things stand; by default of a search's trials, a first one that trains.
+ * @param isNeeded whether a delivery cannot do without it, as things stand; by default a search's trial while none of them has trained.
  */
 export function overBudget({ config, record }: StudyContext, trial: Trial, isNeeded?: boolean): Outcome | undefined {
   const spendable = spendableHours(config.budget);
   const { hours } = record.spending;
-  if (spendable === undefined || hours < spendable || (isNeeded ?? isFirst(record, trial))) return undefined;
+  if (
+    spendable === undefined ||
+    hours < spendable ||
+    (isNeeded ?? (trial.phase === 'search' && !record.hasTrained('search')))
+  )
+    return undefined;
   const detail = `${hoursText(hours)} of ${hoursText(spendable)} device hours are used`;
   return { status: 'failed', code: leftOutCodes.overBudget, retry: false, detail };
 }
@@ -83,12 +73,6 @@ export function overBudget({ config, record }: StudyContext, trial: Trial, isNee
 /** Whether a trial was left out because the device hours were used up. */
 export function isOverBudget(outcome: Outcome | undefined): boolean {
   return outcome?.status === 'failed' && outcome.code === leftOutCodes.overBudget;
-}
-
-/** Whether a trial is of a search in which nothing has trained yet. */
-function isFirst(record: StudyRecord, { phase }: Trial): boolean {
-  if (phase !== 'search') return false;
-  return !record.trials.some((other) => other.phase === phase && record.outcome(other.id)?.status === 'ok');
 }
 
 /**

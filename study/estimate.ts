@@ -4,17 +4,7 @@ import { isBase, trainingsOfSize } from './scalings.ts';
 import { countSpec } from './evaluate.ts';
 import type { PhaseName } from './events.ts';
 import { searchTrainings, type StudyConfig, topExamples } from './study-file.ts';
-
-/** What a study's trainings have cost so far and will cost, in multiply-adds times examples. */
-export interface Workload {
-  readonly done: number;
-  readonly open: number;
-  /** Of the trainings issued so far, by phase. */
-  readonly issued: Readonly<Partial<Record<PhaseName, number>>>;
-  /** Multiply-adds of the first network that was trained; 0 before. */
-  readonly baseMacs: number;
-  readonly hasFinished: (phase: PhaseName) => boolean;
-}
+import type { Workload } from './workload.ts';
 
 /**
  * Milliseconds until a study is done, as far as can be told: what is left of a time budget, else the
@@ -23,25 +13,17 @@ export interface Workload {
  */
 export function remainingMs(context: StudyContext): number | undefined {
   const { config, record } = context;
-  let done = 0;
-  let open = 0;
-  let baseMacs = 0;
-  const issued: Partial<Record<PhaseName, number>> = {};
-  for (const trial of record.trials) {
-    const outcome = record.outcome(trial.id);
-    const macs = outcome?.status === 'ok' ? (outcome.metrics['macs'] ?? 0) : outcome ? 0 : countSpec(trial.spec).macs;
-    if (outcome?.status === 'ok') baseMacs ||= macs;
-    if (outcome) done += macs * trial.fidelity.examples;
-    else open += macs * trial.fidelity.examples;
-    issued[trial.phase] = (issued[trial.phase] ?? 0) + macs * trial.fidelity.examples;
-  }
-  const hasFinished = (phase: PhaseName): boolean => record.hasFinished(phase);
-  return remainingWorkMs(config, { done, open, issued, baseMacs, hasFinished }, elapsedMs(context));
+  const workload = record.workload.total((spec) => countSpec(spec).macs);
+  return remainingWorkMs(config, workload, elapsedMs(context), (phase) => record.hasFinished(phase));
 }
 
 /** {@link remainingMs} from a workload and the active time so far, in milliseconds. */
-export function remainingWorkMs(config: StudyConfig, workload: Workload, elapsed: number): number | undefined {
-  const { done, open, issued, baseMacs, hasFinished } = workload;
+export function remainingWorkMs(
+  config: StudyConfig,
+  { done, open, issued, baseMacs }: Workload,
+  elapsed: number,
+  hasFinished: (phase: PhaseName) => boolean,
+): number | undefined {
   if (config.budget.time !== undefined) return Math.max(0, config.budget.time - elapsed);
   if (done === 0) return undefined;
   const planned = plannedExamples(config);

@@ -29,8 +29,13 @@ export interface LocalEvaluatorOptions {
 }
 
 /** Where a trial's training is saved while it is under way. */
-export function checkpointFileOf(folder: string, trial: string): string {
+function checkpointFileOf(folder: string, trial: string): string {
   return join(folder, `${trial}.safetensors`);
+}
+
+/** The trial whose training a file of that name saves; undefined for others. */
+export function trialOfCheckpoint(name: string): string | undefined {
+  return /^(.+)\.safetensors$/.exec(name)?.[1];
 }
 
 /** A checkpoint while it is written. */

@@ -14,10 +14,11 @@ import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ConfigError, EnvironmentError } from '../core/errors.ts';
-import type { EventOf } from './events.ts';
+import type { EventOf, JournalEvent } from './events.ts';
 import { Journal, journalPath } from './journal.ts';
 import { leaseHolder, takeLease } from './lease.ts';
-import { leftOutCodes, StudyRecord } from './record.ts';
+import { leftOutCodes } from './failures.ts';
+import { StudyRecord } from './record.ts';
 import { readStudyEvents } from './results.ts';
 
 /** What a person asks of a study: of one trial, or of all of it. */
@@ -70,8 +71,8 @@ export class StudyRequests {
   answer({ action, trial, by }: StudyRequest): RequestAnswer {
     if (trial === undefined) return this.#cancelStudy(by);
     const record = this.#record;
-    if (!record.trials.some(({ id }) => id === trial)) {
-      const last = record.trials.at(-1)?.id ?? 'none yet';
+    if (!record.trial(trial)) {
+      const last = record.lastTrial ?? 'none yet';
       return { done: false, text: `expected a trial of the study (t0001 to ${last}), got ${trial}` };
     }
     return action === 'cancel' ? this.#cancel(trial, by) : this.#retry(trial, by);
@@ -113,7 +114,8 @@ export class StudyRequests {
 }
 
 function nameIn({ events }: StudyRecord): string {
-  return events.find((event) => event.type === 'study')?.id ?? '';
+  for (const event of events) if (event.type === 'study') return event.id;
+  return '';
 }
 
 /** Within a study's folder: what is asked of the process that runs it. */
@@ -247,7 +249,7 @@ function writeWhole(path: string, text: string): void {
 }
 
 /** Whether a study was cancelled and not opened since. */
-export function cancelledBy(events: StudyRecord['events']): EventOf<'request'> | undefined {
+export function cancelledBy(events: readonly JournalEvent[]): EventOf<'request'> | undefined {
   const last = events.findLast(
     (event) => (event.type === 'study' && event.action === 'opened') || event.type === 'request',
   );

@@ -12,6 +12,7 @@ export const unableBefore = 'unable ';
  */
 export class Spending {
   readonly #byPhase: Partial<Record<PhaseName, number>> = {};
+  /** Of trials without a result. */
   readonly #phaseOf = new Map<string, PhaseName>();
   #phase: PhaseName = 'search';
   #hours = 0;
@@ -28,9 +29,11 @@ export class Spending {
   add(event: JournalEvent): void {
     if (event.type === 'issued') this.#phaseOf.set(event.id, event.phase);
     else if (event.type === 'phase' && event.action === 'started') this.#phase = event.id;
-    else if (event.type === 'outcome')
+    else if (event.type === 'outcome') {
       this.#charge(this.#phaseOf.get(event.id) ?? this.#phase, outcomeHours(event.outcome));
-    else if (event.type === 'measured') this.#charge(this.#phase, measuredHours(event));
+      // What is trained once more is trained by the phase that needs it.
+      if (event.outcome.status !== 'failed') this.#phaseOf.delete(event.id);
+    } else if (event.type === 'measured') this.#charge(this.#phase, measuredHours(event));
     else if (event.type === 'decision' && event.id.startsWith(unableBefore)) {
       const { seconds } = event.value as { readonly seconds?: number };
       this.#charge(this.#phase, (seconds ?? 0) / 3600);

@@ -38,10 +38,10 @@ export async function allocate(context: StudyContext, sizes: readonly SizedScali
     let work = 0;
     let seconds = 0;
     let hours = 0;
-    for (const trial of record.trials) {
+    for (const trial of record.eachTrial()) {
       const outcome = record.outcome(trial.id);
       if (outcome?.status !== 'ok') continue;
-      work += countSpec(trial.spec).macs * outcome.cost.examples;
+      work += (outcome.metrics['macs'] ?? countSpec(trial.spec).macs) * outcome.cost.examples;
       // A host on which others measure makes trainings wait; the final ones will wait as long.
       seconds += outcome.cost.trainS + (outcome.cost.waitS ?? 0);
       hours += outcome.cost.deviceHours ?? outcome.cost.trainS / 3600;

@@ -81,7 +81,7 @@ describe('a running study', () => {
     expect(study.record.outcome('t0002')).toMatchObject({ code: 'cancelled', detail: 'cancelled by ada@office' });
     // Nobody's machine is to blame: it counts as no failure.
     expect(study.record.evaluated.failed).toBe(0);
-    expect(study.record.events.filter(({ type }) => type === 'request')).toMatchObject([
+    expect([...study.record.events].filter(({ type }) => type === 'request')).toMatchObject([
       { id: 't0002', action: 'cancel', by: 'ada@office' },
     ]);
     study.closed();
@@ -122,7 +122,7 @@ describe('a running study', () => {
     expect(study.requests.answer(ask('retry', 't0002')).text).toMatch(/has not failed: it is ok/);
     expect(study.requests.answer(ask('cancel', 't0002')).text).toMatch(/has its answer already: ok/);
     expect(study.requests.answer(ask('cancel', 't9')).text).toMatch(/expected a trial.*got t9/);
-    expect(study.record.events.some(({ type }) => type === 'request')).toBe(false);
+    expect([...study.record.events].some(({ type }) => type === 'request')).toBe(false);
     study.closed();
   });
 });
