@@ -5,6 +5,7 @@ import type { Redis } from 'ioredis';
 import { EnvironmentError, InterruptedError } from '../core/errors.ts';
 import type { RedisPlace } from './connection.ts';
 import { failureOf, type News, newsSchema } from './contract.ts';
+import { savedKey } from './handover.ts';
 import { nameQueue } from './presence.ts';
 
 /** Channel on which running jobs are cancelled; a message is `<queue> <job id>`. */
@@ -55,6 +56,7 @@ export class JobClient {
   readonly #jobs: Queue;
   readonly #events: QueueEvents;
   readonly #channel: string;
+  readonly #prefix: string;
   readonly #pending = new Map<string, Pending>();
   /** Results given out and not yet forgotten. */
   readonly #given = new Set<string>();
@@ -65,13 +67,20 @@ export class JobClient {
 
   private constructor(
     name: string,
-    parts: { readonly redis: Redis; readonly queue: Queue; readonly events: QueueEvents; readonly channel: string },
+    parts: {
+      readonly redis: Redis;
+      readonly queue: Queue;
+      readonly events: QueueEvents;
+      readonly channel: string;
+      readonly prefix: string;
+    },
   ) {
     this.#name = name;
     this.#redis = parts.redis;
     this.#jobs = parts.queue;
     this.#events = parts.events;
     this.#channel = parts.channel;
+    this.#prefix = parts.prefix;
     this.#events.on('completed', ({ jobId, returnvalue }) => this.#completed(jobId, returnvalue));
     this.#events.on('failed', ({ jobId, failedReason }) => void this.#failed(jobId, failedReason));
     this.#events.on('progress', ({ jobId, data }) => this.#progressed(jobId, data));
@@ -98,7 +107,7 @@ export class JobClient {
     const lastEventId = stream[0]?.[0] ?? '0-0';
     const events = new QueueEvents(name, { connection: place.options, prefix, lastEventId });
     events.on('error', () => {});
-    return new JobClient(name, { redis, queue, events, channel: cancelChannel(place) });
+    return new JobClient(name, { redis, queue, events, channel: cancelChannel(place), prefix });
   }
 
   /** Name of its queue. */
@@ -146,6 +155,15 @@ export class JobClient {
     if (!this.#given.delete(id)) return;
     this.#forgotten.add(id);
     this.#track(this.#jobs.remove(id));
+  }
+
+  /**
+   * Takes back where the work of a job was saved last, for it is over.
+   * @param take gets the digest, where there is one; {@link close} waits for it.
+   */
+  takeSaved(id: string, take: (digest: string) => Promise<void>): void {
+    const key = savedKey(this.#prefix, id);
+    this.#track(this.#redis.getdel(key).then((digest) => (digest === null ? undefined : take(digest))));
   }
 
   /** Resolves when everything forgotten is removed. */

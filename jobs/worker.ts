@@ -9,6 +9,7 @@ import { ridgepointVersion } from '../core/version.ts';
 import { cancelChannel } from './client.ts';
 import { connect, leave, type RedisPlace } from './connection.ts';
 import { failureText, type News } from './contract.ts';
+import { savedWork, type SavedWork } from './handover.ts';
 import type { WorkerEvent } from './telemetry.ts';
 import { announce, depart, heartbeatMs } from './presence.ts';
 
@@ -20,6 +21,10 @@ export interface Work {
   /** Aborts when the job is cancelled, taken by another worker, or given back. */
   readonly signal: AbortSignal;
   readonly tell: (news: News) => void;
+  /** What is saved of it for whoever takes it next. */
+  readonly saved: SavedWork;
+  /** Whether it is done by others when it is stopped now. */
+  readonly isGivenBack: () => boolean;
 }
 
 /** A queue that a worker serves. */
@@ -167,7 +172,14 @@ export class FleetWorker {
     this.#empty.delete(service.queue);
     const ended = this.#begun(service.queue, job);
     try {
-      const result = await service.serve({ id: name, data: job.data, signal, tell: this.#paced(job) });
+      const result = await service.serve({
+        id: name,
+        data: job.data,
+        signal,
+        tell: this.#paced(job),
+        saved: savedWork(this.#redis, this.#options.place.prefix, name),
+        isGivenBack: () => this.#stopping === 'return',
+      });
       ended('completed');
       return result;
     } catch (error) {

@@ -23,13 +23,19 @@ export interface LocalEvaluatorOptions {
    * Folder where trainings under way are saved, a file each, and digest of the data they are on. Nobody else writes
    * there, and nothing is lost with it but time: what does not fit a training is replaced.
    */
-  readonly checkpoints: { readonly folder: string; readonly dataDigest: string };
+  readonly checkpoints: {
+    readonly folder: string;
+    readonly dataDigest: string;
+    /** Seconds of training that a kill may cost, and who hears that a later state is saved. */
+    readonly everyS?: number;
+    readonly onSaved?: () => void;
+  };
   /** Candidates trained at once, one thread each. */
   readonly slots: number;
 }
 
 /** Where a trial's training is saved while it is under way. */
-function checkpointFileOf(folder: string, trial: string): string {
+export function checkpointFileOf(folder: string, trial: string): string {
   return join(folder, `${trial}.safetensors`);
 }
 
@@ -124,7 +130,9 @@ export class LocalEvaluator implements Evaluator {
         file: checkpointFileOf(checkpoints.folder, id),
         dataDigest: checkpoints.dataDigest,
         onMisfit: 'start-over',
+        ...(checkpoints.everyS === undefined ? {} : { everyS: checkpoints.everyS }),
       },
+      onSaved: checkpoints.onSaved,
       signal: request.signal,
       onProgress: ({ examples, loss, imagesPerS }) => request.onProgress?.({ examples, loss, imagesPerS }),
       onNotice: request.onNotice,

@@ -90,6 +90,7 @@ export class Checkpoint {
   async save(state: TrainingState): Promise<void> {
     try {
       await this.write(state);
+      this.#options.onSaved?.();
     } catch (error) {
       if (!this.#hasFailed)
         this.#run.onNotice?.(

@@ -34,7 +34,9 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
     seed: fidelity.seed,
     ...(start === undefined ? {} : { weights: await readWeights(start, graph) }),
     threads,
-    ...(assignment.checkpoint && { checkpoint: checkpointOf(assignment.checkpoint, identity) }),
+    ...(assignment.checkpoint && {
+      checkpoint: { ...checkpointOf(assignment.checkpoint, identity), onSaved: () => emit({ type: 'saved' }) },
+    }),
     signal,
     onProgress: (point, imagesPerS) => emit({ type: 'progress', progress: { ...point, imagesPerS } }),
     onNotice: (text) => emit({ type: 'notice', text }),

@@ -96,6 +96,8 @@ export interface CheckpointOptions {
   readonly task: Readonly<Record<string, string>>;
   /** Seconds of training that a kill may cost; 30 by default. An interrupt costs none. */
   readonly everyS?: number;
+  /** Hears that the file holds a later state, while the run goes on. */
+  readonly onSaved?: () => void;
   /**
    * What becomes of a file that is damaged or of another run: `refuse` (the default) throws and leaves it, for it may
    * be all that is left of that run; `start-over` removes it, telling so, where the file is no more than a cache.

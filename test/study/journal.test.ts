@@ -17,6 +17,16 @@ function writeThree(path: string): void {
   journal.close();
 }
 
+/** A journal of a hundred decisions gives each where it is asked for. */
+function expectHundred(journal: Journal): void {
+  const ids = Array.from({ length: 100 }, (_, index) => `d${index}`);
+  expect([...journal.events].map(({ id }) => id)).toEqual(ids);
+  for (const index of [0, 99, 1, 50, 0])
+    expect(journal.events.at(index)).toMatchObject({ seq: index, id: `d${index}` });
+  expect(journal.events.at(-1)?.id).toBe('d99');
+  expect([journal.events.at(100), journal.events.at(-101)]).toEqual([undefined, undefined]);
+}
+
 describe('journal', () => {
   it('gives back what was appended, numbered and stamped', () => {
     const path = fresh();
@@ -98,18 +108,10 @@ describe('journal', () => {
     // More text than is kept.
     for (let count = 0; count < 100; count++)
       written.append({ type: 'decision', id: `d${count}`, value: `${count}`.padEnd(100_000, 'x'), because: 'test' });
-    const check = (journal: Journal): void => {
-      const ids = Array.from({ length: 100 }, (_, index) => `d${index}`);
-      expect([...journal.events].map(({ id }) => id)).toEqual(ids);
-      for (const index of [0, 99, 1, 50, 0])
-        expect(journal.events.at(index)).toMatchObject({ seq: index, id: `d${index}` });
-      expect(journal.events.at(-1)?.id).toBe('d99');
-      expect([journal.events.at(100), journal.events.at(-101)]).toEqual([undefined, undefined]);
-    };
-    check(written);
+    expectHundred(written);
     written.close();
     const journal = new Journal(path, new SimulatedClock());
-    check(journal);
+    expectHundred(journal);
     journal.append({ type: 'decision', id: 'one more', value: 0, because: 'test' });
     expect([...journal.events].map(({ seq }) => seq)).toEqual(Array.from({ length: 101 }, (_, index) => index));
     journal.close();
