@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import { EnvironmentError, InterruptedError } from '../core/errors.ts';
 import type { RedisPlace } from './connection.ts';
 import { failureOf, type News, newsSchema } from './contract.ts';
-import { savedKey } from './handover.ts';
+import { traceKey } from './handover.ts';
 import { nameQueue } from './presence.ts';
 
 /** Channel on which running jobs are cancelled; a message is `<queue> <job id>`. */
@@ -29,6 +29,8 @@ export interface AskOptions {
   /** A failure that is found, of an earlier time that it was asked for, is no answer: it is done again. */
   readonly anew?: boolean;
   readonly onNews?: (news: News) => void;
+  /** Hears that a worker begins with it. */
+  readonly onBegun?: () => void;
   /** Hears how long a worker was at what failed, in seconds, before it is told that it failed. */
   readonly onFailureTook?: (seconds: number) => void;
 }
@@ -40,6 +42,7 @@ interface Pending {
   /** Whether a failure that is found is no answer; one that is heard of is. */
   anew: boolean;
   readonly onNews: AskOptions['onNews'];
+  readonly onBegun: () => void;
   readonly onFailureTook: AskOptions['onFailureTook'];
 }
 
@@ -83,6 +86,7 @@ export class JobClient {
     this.#prefix = parts.prefix;
     this.#events.on('completed', ({ jobId, returnvalue }) => this.#completed(jobId, returnvalue));
     this.#events.on('failed', ({ jobId, failedReason }) => void this.#failed(jobId, failedReason));
+    this.#events.on('active', ({ jobId }) => this.#pending.get(jobId)?.onBegun());
     this.#events.on('progress', ({ jobId, data }) => this.#progressed(jobId, data));
     this.#events.on('duplicated', ({ jobId }) => void this.#look(jobId).catch((error) => this.#refuse(jobId, error)));
     this.#lookAgain = setInterval(this.#askAgain, lookAgainMs).unref();
@@ -126,7 +130,7 @@ export class JobClient {
    * @throws {RidgepointError} what the worker failed with.
    */
   ask(id: string, data: object, options: AskOptions): Promise<unknown> {
-    const { signal, delayMs, anew = false, onNews, onFailureTook } = options;
+    const { signal, delayMs, anew = false, onNews, onBegun = () => {}, onFailureTook } = options;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(new InterruptedError(`${id}: interrupted before it was asked for`));
       const abort = (): void => {
@@ -142,7 +146,15 @@ export class JobClient {
       };
       const add = (delay?: number): Promise<unknown> =>
         this.#jobs.add(this.#name, data, { jobId: id, ...(delay ? { delay } : {}) });
-      this.#pending.set(id, { add, resolve: settled(resolve), reject: settled(reject), anew, onNews, onFailureTook });
+      this.#pending.set(id, {
+        add,
+        resolve: settled(resolve),
+        reject: settled(reject),
+        anew,
+        onNews,
+        onBegun,
+        onFailureTook,
+      });
       // Every job in the queue listens to it.
       setMaxListeners(0, signal);
       signal.addEventListener('abort', abort, { once: true });
@@ -158,12 +170,22 @@ export class JobClient {
   }
 
   /**
-   * Takes back where the work of a job was saved last, for it is over.
-   * @param take gets the digest, where there is one; {@link close} waits for it.
+   * Removes what workers left of a job, for it is over.
+   * @param take gets the digest of its last saved state, where there is one; {@link close} waits for it.
    */
-  takeSaved(id: string, take: (digest: string) => Promise<void>): void {
-    const key = savedKey(this.#prefix, id);
-    this.#track(this.#redis.getdel(key).then((digest) => (digest === null ? undefined : take(digest))));
+  removeTrace(id: string, take: (digest: string) => Promise<void>): void {
+    const key = traceKey(this.#prefix, id);
+    const removal = async (): Promise<void> => {
+      const digest = await this.#redis.hget(key, 'file');
+      await this.#redis.del(key);
+      if (digest !== null) await take(digest);
+    };
+    this.#track(removal());
+  }
+
+  /** Seconds that workers were busy with a job before the last one began. */
+  async busyBeforeS(id: string): Promise<number> {
+    return Number((await this.#redis.hget(traceKey(this.#prefix, id), 'busyS')) ?? 0);
   }
 
   /** Resolves when everything forgotten is removed. */

@@ -3,6 +3,7 @@ import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
+import { type Clock, systemClock } from '../core/clock.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
 import type { Outcome } from '../core/trial.ts';
@@ -12,37 +13,79 @@ import type { SharedStore } from './store.ts';
 /** What nobody takes over is forgotten after so long, as jobs are. */
 const keptS = 7 * 24 * 3600;
 
-/** Which file of the store has the last saved state of a job's work. All attempts at a job share it. */
-export interface SavedWork {
-  /** Digest of the file; undefined where nothing was saved. */
-  read(): Promise<string | undefined>;
-  /** @throws when Redis is gone. */
-  write(digest: string): Promise<void>;
+/** What other workers left of a job. */
+interface Left {
+  /** Digest of the file in the store that has the last saved state; undefined where nothing was saved. */
+  readonly digest: string | undefined;
+  /** Seconds of training that the saved state is. */
+  readonly trainS: number;
+  /** Seconds that workers were busy with it, until each was heard of last. */
+  readonly busyS: number;
 }
 
-/** Key of the {@link SavedWork} of a job: its id without the attempt. */
-export function savedKey(prefix: string, job: string): string {
-  return `${prefix}:saved:${job.replace(/\.\d+$/, '')}`;
+/** Key of what workers leave of a job: its id without the attempt, for all attempts share it. */
+export function traceKey(prefix: string, job: string): string {
+  return `${prefix}:trace:${job.replace(/\.\d+$/, '')}`;
 }
 
-/** The {@link SavedWork} of a job, as its worker keeps it at a Redis. */
-export function savedWork(redis: Redis, prefix: string, job: string): SavedWork {
-  const key = savedKey(prefix, job);
-  return {
-    read: async () => (await redis.get(key)) ?? undefined,
-    write: async (digest) => {
-      // Commands would wait for it, and say the same late.
-      if (redis.status !== 'ready') throw new Error('Redis is gone');
-      await redis.set(key, digest, 'EX', keptS);
-    },
-  };
+/**
+ * What a worker leaves at a Redis of a job that it does, for whoever takes the job next: where its work is saved, and how long it was
+ * busy. A job that is over before the worker says for the first time that it is alive leaves nothing.
+ */
+export class JobTrace {
+  readonly #redis: Redis;
+  readonly #key: string;
+  readonly #clock: Clock;
+  #sinceMs: number | undefined;
+  #isLeft = false;
+
+  constructor(redis: Redis, key: string, clock: Clock = systemClock) {
+    this.#redis = redis;
+    this.#key = key;
+    this.#clock = clock;
+  }
+
+  /** Whether there is something at Redis. */
+  get isLeft(): boolean {
+    return this.#isLeft;
+  }
+
+  /** Begins this worker's part: what the worker before it was busy counts among the earlier ones' from now on. */
+  async begin(): Promise<Left> {
+    const { file, trainS = 0, busyS = 0, sinceMs, aliveMs } = await this.#redis.hgetall(this.#key);
+    const lastS = sinceMs === undefined ? 0 : Math.max(0, Number(aliveMs) - Number(sinceMs)) / 1000;
+    const left = { digest: file, trainS: Number(trainS), busyS: Number(busyS) + lastS };
+    if (sinceMs !== undefined)
+      await this.#redis.multi().hset(this.#key, { busyS: left.busyS }).hdel(this.#key, 'sinceMs', 'aliveMs').exec();
+    this.#isLeft = file !== undefined || left.busyS > 0;
+    this.#sinceMs = this.#clock.now();
+    return left;
+  }
+
+  /** Says that the worker is still at it, where it has begun. */
+  async beat(): Promise<void> {
+    if (this.#sinceMs === undefined) return;
+    await this.#write({ sinceMs: this.#sinceMs, aliveMs: this.#clock.now() });
+  }
+
+  /** Names the file of the store that has the last saved state, and seconds of training that it is. @throws when Redis is gone. */
+  save(digest: string, trainS: number): Promise<void> {
+    return this.#write({ file: digest, trainS });
+  }
+
+  async #write(fields: Readonly<Record<string, string | number>>): Promise<void> {
+    // Commands would wait for it, and say the same late.
+    if (this.#redis.status !== 'ready') throw new Error('Redis is gone');
+    this.#isLeft = true;
+    await this.#redis.multi().hset(this.#key, fields).expire(this.#key, keptS).exec();
+  }
 }
 
 interface HandoverOptions {
   /** Where the training saves itself on this host. */
   readonly file: string;
   readonly store: SharedStore;
-  readonly saved: SavedWork;
+  readonly trace: JobTrace;
   readonly onNotice: ((text: string) => void) | undefined;
 }
 
@@ -51,7 +94,8 @@ class Handover {
   readonly #options: HandoverOptions;
   /** The file in the store that this one takes the place of. */
   #last: string | undefined;
-  #isDue = false;
+  /** Seconds of training of the state that is not given yet. */
+  #dueS: number | undefined;
   #giving: Promise<void> | undefined;
   #hasFailed = false;
 
@@ -59,38 +103,35 @@ class Handover {
     this.#options = options;
   }
 
-  /** Whether something of it is in the store. */
-  get isSaved(): boolean {
-    return this.#last !== undefined;
-  }
-
-  /** Puts what was saved last where the training looks for it. Without it the training begins anew, which is said. */
-  async take(): Promise<void> {
-    const { file, store, saved, onNotice } = this.#options;
-    const digest = await saved.read();
-    if (digest === undefined) return;
+  /**
+   * Puts what was saved last where the training looks for it. Without it the training begins anew, which is said.
+   * @returns whether it is there.
+   */
+  async take(digest: string): Promise<boolean> {
+    const { file, store, onNotice } = this.#options;
     try {
       await store.fetch(digest);
       await copyFile(store.here.path(digest), file);
       await store.release(digest);
       this.#last = digest;
+      return true;
     } catch (error) {
       await rm(file, { force: true });
       onNotice?.(`training starts over: what was saved of it cannot be had (${(error as Error).message})`);
+      return false;
     }
   }
 
   /** Gives what is saved now, once what is being given is there. That it fails is told, the first time, and costs nothing else. */
-  give(): Promise<void> {
-    this.#isDue = true;
+  give(trainS: number): void {
+    this.#dueS = trainS;
     this.#giving ??= this.#giveAll().finally(() => (this.#giving = undefined));
-    return this.#giving;
   }
 
   async #giveAll(): Promise<void> {
-    while (this.#isDue) {
-      this.#isDue = false;
-      await this.#giveOnce().catch((error: NodeJS.ErrnoException) => {
+    for (let trainS = this.#dueS; trainS !== undefined; trainS = this.#dueS) {
+      this.#dueS = undefined;
+      await this.#giveOnce(trainS).catch((error: NodeJS.ErrnoException) => {
         // A training that ended has removed its file.
         if (this.#hasFailed || error.code === 'ENOENT') return;
         this.#hasFailed = true;
@@ -99,12 +140,12 @@ class Handover {
     }
   }
 
-  async #giveOnce(): Promise<void> {
-    const { file, store, saved } = this.#options;
+  async #giveOnce(trainS: number): Promise<void> {
+    const { file, store, trace } = this.#options;
     const digest = await store.here.put(createReadStream(file));
     if (digest === this.#last) return;
     await store.publish(digest);
-    await saved.write(digest);
+    await trace.save(digest, trainS);
     await store.release(digest);
     const before = this.#last;
     this.#last = digest;
@@ -119,7 +160,7 @@ class Handover {
 
 export interface HandedOverOptions extends Omit<LocalEvaluatorOptions, 'artefacts' | 'checkpoints' | 'slots'> {
   readonly store: SharedStore;
-  readonly saved: SavedWork;
+  readonly trace: JobTrace;
   /** Whether a job that is stopped now is done by others. */
   readonly isGivenBack: () => boolean;
   /** Digest of the data, and seconds of training that the loss of this host may cost. */
@@ -134,42 +175,31 @@ export interface HandedOverOptions extends Omit<LocalEvaluatorOptions, 'artefact
 export class HandedOverEvaluator implements Evaluator {
   readonly slots = 1;
   readonly #options: HandedOverOptions;
-  #isSaved = false;
 
   constructor(options: HandedOverOptions) {
     this.#options = options;
-  }
-
-  /** Whether the last training left something in the store. */
-  get isSaved(): boolean {
-    return this.#isSaved;
   }
 
   async evaluate(
     candidate: { readonly id: string; readonly spec: NetworkSpec },
     request: EvaluationRequest,
   ): Promise<Outcome> {
-    const { store, saved, isGivenBack, dataDigest, everyS, ...training } = this.#options;
+    const { store, trace, isGivenBack, dataDigest, everyS, ...training } = this.#options;
     const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-work-'));
     const file = checkpointFileOf(folder, candidate.id);
-    const handover = new Handover({ file, store, saved, onNotice: request.onNotice });
-    const local = new LocalEvaluator({
-      ...training,
-      artefacts: store.here,
-      checkpoints: { folder, dataDigest, everyS, onSaved: () => void handover.give() },
-      slots: 1,
-    });
+    const handover = new Handover({ file, store, trace, onNotice: request.onNotice });
+    const onSaved = (trainS: number): void => {
+      if (!request.signal.aborted || isGivenBack()) handover.give(trainS);
+    };
+    const checkpoints = { folder, dataDigest, everyS, onSaved };
+    const local = new LocalEvaluator({ ...training, artefacts: store.here, checkpoints, slots: 1 });
     try {
-      await handover.take();
+      const { digest, trainS, busyS } = await trace.begin();
+      const isTaken = digest !== undefined && (await handover.take(digest));
       const outcome = await local.evaluate(candidate, request);
-      if (outcome.status === 'failed' && outcome.retry) await handover.give();
-      return outcome;
-    } catch (error) {
-      if (isGivenBack()) await handover.give();
-      throw error;
+      return withLostTime(outcome, busyS - (isTaken ? trainS : 0));
     } finally {
       await handover.settled();
-      this.#isSaved = handover.isSaved;
       await rm(folder, { recursive: true, force: true });
     }
   }
@@ -177,4 +207,10 @@ export class HandedOverEvaluator implements Evaluator {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** Time of earlier workers that is in no result. Of what failed it is told by the study, once nobody tries again. */
+function withLostTime(outcome: Outcome, lostS: number): Outcome {
+  if (outcome.status === 'failed' || !outcome.cost || lostS <= 0) return outcome;
+  return { ...outcome, cost: { ...outcome.cost, lostS } };
 }

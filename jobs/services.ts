@@ -29,11 +29,7 @@ import type { SharedStore } from './store.ts';
 import type { Service, Work } from './worker.ts';
 
 /** The evaluator of a training: this machine's, or a command's. */
-export type EvaluatorOf = (
-  job: TrainJob,
-  task: TrainTask,
-  work: Pick<Work, 'saved' | 'isGivenBack'>,
-) => Evaluator & Partial<Pick<HandedOverEvaluator, 'isSaved'>>;
+export type EvaluatorOf = (job: TrainJob, task: TrainTask, work: Pick<Work, 'trace' | 'isGivenBack'>) => Evaluator;
 
 /**
  * All that an offer promises, as services.
@@ -95,7 +91,7 @@ export function trainService(
         throw new EnvironmentError(outcome.detail, { code: outcome.code, retry: outcome.retry });
       if (outcome.status === 'ok' && outcome.checkpoint !== undefined) await store.publish(outcome.checkpoint);
       await evaluator.close();
-      return { schema: 1, outcome, ...(evaluator.isSaved ? { saved: true } : {}), worker };
+      return { schema: 1, outcome, ...(work.trace.isLeft ? { traced: true } : {}), worker };
     },
   };
 }
@@ -124,7 +120,7 @@ function evaluatorsOf(offer: Offer, store: SharedStore): EvaluatorOf {
     const file = store.here.path(dataFile);
     return commandEvaluator(config, join(offer.store, 'work', study), { ...data, file }, store.here);
   };
-  return (job, task, { saved, isGivenBack }) => {
+  return (job, task, { trace, isGivenBack }) => {
     const { study } = job;
     const { data, dataFile, trainer } = task;
     if ('command' in trainer) {
@@ -143,7 +139,7 @@ function evaluatorsOf(offer: Offer, store: SharedStore): EvaluatorOf {
       dataFile: store.here.path(dataFile),
       dataDigest: data.digest,
       store,
-      saved,
+      trace,
       isGivenBack,
       everyS: offer.checkpointMs / 1000,
     });

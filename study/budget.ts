@@ -41,6 +41,16 @@ function amount(value: number, unit: string): string {
   return unit === 's' ? value.toFixed(0) : hoursText(value);
 }
 
+/**
+ * {@link phaseTimeLeft} for training what a phase found again with other seeds: as long as half of the next phase's share is left, whose
+ * other half nobody takes from it.
+ * @param upTo share of the whole budget that is the phase's, and those' before it.
+ * @param next the next phase's share.
+ */
+export function seedTimeLeft(context: StudyContext, part: string, upTo: number, next: number): Promise<boolean> {
+  return phaseTimeLeft(context, `${part}.seeds`, upTo + next / 2, 0);
+}
+
 /** Device hours as people read them: 0.004, 3.2, 412. */
 export function hoursText(hours: number): string {
   return hours >= 100 ? hours.toFixed(0) : String(Number(hours.toPrecision(2)));

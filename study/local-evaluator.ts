@@ -26,9 +26,10 @@ export interface LocalEvaluatorOptions {
   readonly checkpoints: {
     readonly folder: string;
     readonly dataDigest: string;
-    /** Seconds of training that a kill may cost, and who hears that a later state is saved. */
+    /** Seconds of training that a kill may cost. */
     readonly everyS?: number;
-    readonly onSaved?: () => void;
+    /** Hears that a later state is saved, and how many seconds of training that is. */
+    readonly onSaved?: (trainS: number) => void;
   };
   /** Candidates trained at once, one thread each. */
   readonly slots: number;
@@ -87,11 +88,14 @@ export class LocalEvaluator implements Evaluator {
   ): Promise<Outcome> {
     const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-train-'));
     const askedMs = performance.now();
+    let begunMs: number | undefined;
     try {
       return await withHostLock(
         'shared',
         async () => {
-          const waitS = (performance.now() - askedMs) / 1e3;
+          begunMs = performance.now();
+          request.onBegun?.();
+          const waitS = (begunMs - askedMs) / 1e3;
           const outcome = await this.#train(candidate, request, join(folder, 'weights.safetensors'));
           return outcome.status === 'ok' ? { ...outcome, cost: { ...outcome.cost, waitS } } : outcome;
         },
@@ -101,7 +105,9 @@ export class LocalEvaluator implements Evaluator {
       if (request.signal.aborted) throw error;
       if (error instanceof InfeasibleModelError) return infeasibleOutcome(error);
       const { code, retry, message } = toWire(error);
-      return { status: 'failed', code, retry, detail: message };
+      // Waiting for the host's lock is nobody's cost.
+      const spentS = begunMs === undefined ? 0 : (performance.now() - begunMs) / 1e3;
+      return { status: 'failed', code, retry, detail: message, spentS };
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

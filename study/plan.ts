@@ -2,6 +2,7 @@ import { stringify as toYaml } from 'yaml';
 import { Random } from '../core/random.ts';
 import { loadDataset } from '../data/load.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
+import { hoursText } from './budget.ts';
 import { countSpec } from './evaluate.ts';
 import { describeData } from './prepare.ts';
 import { openProfiles } from './profiles.ts';
@@ -98,12 +99,16 @@ export async function describePlan(config: StudyConfig, { json }: { readonly jso
     ([phase, { bound, networks, examples, flops }]) =>
       `  ${phase.padEnd(7)} ${bound} ${String(networks).padStart(4)} trainings of ${examples} examples   ${flops.toExponential(1)} FLOPs`,
   );
-  const { time } = config.budget;
+  const { time, deviceHours } = config.budget;
+  const budgets = [
+    ...(time === undefined ? [] : [`${time / 1e3} s of wall time`]),
+    ...(deviceHours === undefined ? [] : [`${hoursText(deviceHours)} device hours`]),
+  ].join(' and ');
   return [
     toYaml(plan.config).trimEnd(),
     '---',
     `space: ${plan.spaceSize} networks; a typical one has ${plan.candidate.params} parameters and ${plan.candidate.macs} multiply-adds`,
     ...rows,
-    `in all ${plan.flops.toExponential(1)} training FLOPs${time === undefined ? '' : `, cut to fit ${time / 1e3} s of wall time`}`,
+    `in all ${plan.flops.toExponential(1)} training FLOPs${budgets && `, cut to fit ${budgets}`}`,
   ].join('\n');
 }

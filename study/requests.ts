@@ -46,8 +46,8 @@ export function requester(): string {
 export class StudyRequests {
   readonly #record: StudyRecord;
   readonly #stop: () => void;
-  /** Evaluations under way, by trial. */
-  readonly #running = new Map<string, AbortController>();
+  /** Evaluations under way, by trial, and seconds that a device has been busy with each. */
+  readonly #running = new Map<string, { readonly controller: AbortController; readonly busyS: () => number }>();
 
   /** @param stop ends the study's work; called when all of it is cancelled. */
   constructor(record: StudyRecord, stop: () => void) {
@@ -55,10 +55,13 @@ export class StudyRequests {
     this.#stop = stop;
   }
 
-  /** Aborts when a trial is cancelled. */
-  signalOf(trial: string): AbortSignal {
-    const controller = this.#running.get(trial) ?? new AbortController();
-    this.#running.set(trial, controller);
+  /**
+   * Aborts when a trial is cancelled.
+   * @param busyS seconds that a device has been busy with its evaluation by now; they are charged.
+   */
+  signalOf(trial: string, busyS: () => number): AbortSignal {
+    const { controller } = this.#running.get(trial) ?? { controller: new AbortController() };
+    this.#running.set(trial, { controller, busyS });
     return controller.signal;
   }
 
@@ -93,8 +96,10 @@ export class StudyRequests {
     if (outcome) return { done: false, text: `${trial} has its answer already: ${outcome.status}` };
     this.#record.append({ type: 'request', id: trial, action: 'cancel', by });
     const detail = `cancelled by ${by}`;
-    this.#record.answer(trial, { status: 'failed', code: leftOutCodes.cancelled, retry: false, detail });
-    this.#running.get(trial)?.abort();
+    const running = this.#running.get(trial);
+    const spent = running ? { spentS: running.busyS() } : {};
+    this.#record.answer(trial, { status: 'failed', code: leftOutCodes.cancelled, retry: false, detail, ...spent });
+    running?.controller.abort();
     this.#running.delete(trial);
     return { done: true, text: `${trial} is cancelled; the study goes on without it` };
   }

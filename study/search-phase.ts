@@ -15,6 +15,7 @@ import type { EarlierStudy } from '../search/earlier-study.ts';
 import { isTabularSpace } from '../search/table.ts';
 import { baseBounds, rankBases, reasonText, rewardFor, rewardsByTarget, targetRewards } from './base-choice.ts';
 import type { StudyContext } from './context.ts';
+import { seedTimeLeft } from './budget.ts';
 import { admit, type Bounds, evaluateAll, knownMetrics } from './evaluate.ts';
 import type { Trial } from './record.ts';
 import { searchNetworks } from './search-loop.ts';
@@ -105,10 +106,12 @@ function meanRewards(context: StudyContext, runs: readonly Trial[]): readonly nu
   );
 }
 
-/** Finalists again, with the other seeds. */
+/** Finalists again, with the other seeds, while there is time for them. */
 async function rerun(context: StudyContext, finalists: readonly Trial[], bounds: readonly Bounds[]): Promise<Trial[]> {
-  const { seed: first, search } = context.config;
+  const { seed: first, search, budget } = context.config;
+  const { split } = budget;
   const seeds = Array.from({ length: search.seeds - 1 }, (_, index) => first + index + 1);
+  if (seeds.length === 0 || !(await seedTimeLeft(context, 'search', split.search, split.scale))) return [];
   const reruns = await admit(
     context,
     finalists.flatMap(({ choices, spec, fidelity }) =>

@@ -7,8 +7,9 @@ export const unableBefore = 'unable ';
 /**
  * Device hours of a study, from its journal: how long training slots and measured devices were busy with it, whatever
  * came out, failures too. A program may say for itself what a training cost (`cost.deviceHours`: eight accelerators for an
- * hour are eight). What was predicted, or known from another study, costs nothing. Work that a killed process had
- * begun and not finished is in no journal, so it is not counted.
+ * hour are eight). What was predicted, or known from another study, costs nothing. Of a worker that was lost the time until it was heard of last
+ * counts (`cost.lostS`); what a process that was killed trained itself is in no journal, so it is not counted, but for what its
+ * checkpoint saved.
  */
 export class Spending {
   readonly #byPhase: Partial<Record<PhaseName, number>> = {};
@@ -49,8 +50,8 @@ export class Spending {
 function outcomeHours(outcome: Outcome): number {
   if (outcome.status === 'failed') return (outcome.spentS ?? 0) / 3600;
   if (!outcome.cost) return 0;
-  const { deviceHours, trainS, measureS } = outcome.cost;
-  return deviceHours ?? (trainS + measureS) / 3600;
+  const { deviceHours, trainS, measureS, lostS = 0 } = outcome.cost;
+  return (deviceHours ?? (trainS + measureS) / 3600) + lostS / 3600;
 }
 
 function measuredHours({

@@ -1,6 +1,7 @@
 import { EnvironmentError } from '../core/errors.ts';
 import type { StudyContext } from './context.ts';
 import { accuracyOf, admit, countSpec, evaluateAll } from './evaluate.ts';
+import { leftOutCodes } from './failures.ts';
 import type { Trial } from './record.ts';
 import { freshAccuracy, meanOf, monotoneHolders, type SeedAccuracies, seedDeviation } from './member-choice.ts';
 import { familyLine, type Scaling, type SizedScalings } from './scalings.ts';
@@ -46,7 +47,7 @@ export async function allocate(context: StudyContext, sizes: readonly SizedScali
       seconds += outcome.cost.trainS + (outcome.cost.waitS ?? 0);
       hours += outcome.cost.deviceHours ?? outcome.cost.trainS / 3600;
     }
-    if (seconds === 0 || hours === 0)
+    if (seconds === 0 && hours === 0)
       return { value: configured, because: 'final.examples: no trial tells how fast training is' };
     const networks = new Map(
       sizes.flatMap(({ finalists }) => finalists.map(({ spec, digest }) => [digest, countSpec(spec).macs] as const)),
@@ -54,16 +55,19 @@ export async function allocate(context: StudyContext, sizes: readonly SizedScali
     const macsPerExample = config.final.seeds * [...networks.values()].reduce((sum, macs) => sum + macs, 0);
     const what = `${networks.size} networks × ${config.final.seeds} seeds`;
     const allowances: { readonly macs: number; readonly because: string }[] = [];
-    if (timeMs !== undefined)
+    if (timeMs !== undefined && seconds > 0)
       allowances.push({
         macs: (timeMs / 1e3) * context.evaluator.slots * (work / seconds),
         because: `${(timeMs / 1e3).toFixed(0)} s are left for ${what} at ${(work / seconds / 1e9).toFixed(2)} GMAC/s a slot`,
       });
-    if (deviceHours !== undefined)
+    // Trainings that cost no device hours are bounded by none.
+    if (deviceHours !== undefined && hours > 0)
       allowances.push({
         macs: deviceHours * (work / hours),
         because: `${hoursText(deviceHours)} device hours are left for ${what} at ${(work / hours / 1e12).toPrecision(3)} TMAC an hour`,
       });
+    if (allowances.length === 0)
+      return { value: configured, because: 'final.examples: trainings cost nothing of what the budgets bound' };
     const tightest = allowances.reduce((a, b) => (b.macs < a.macs ? b : a));
     const examples = Math.round(tightest.macs / macsPerExample);
     const bounded = Math.min(Math.max(examples, topExamples(config.search)), maxEpochs * data.counts.train);
@@ -221,13 +225,21 @@ function because(
 }
 
 function nothingTrained({ record }: StudyContext, size: SizedScalings, trials: readonly Trial[]): Error {
-  const reasons = trials.flatMap((trial) => {
-    const outcome = record.outcome(trial.id);
-    return size.finalists.some(({ digest }) => digest === trial.specDigest) && outcome && outcome.status !== 'ok'
-      ? [`${trial.id}: ${outcome.status === 'infeasible' ? outcome.reason : outcome.detail}`]
-      : [];
+  const failures = trials.flatMap(({ id, specDigest }) => {
+    const outcome = record.outcome(id);
+    const isOf = size.finalists.some(({ digest }) => digest === specDigest);
+    return isOf && outcome && outcome.status !== 'ok' ? [{ id, outcome }] : [];
   });
-  return new EnvironmentError(
-    `${size.size.name} on ${size.target}: no finalist could be trained (${reasons.join('; ')})`,
+  const reasons = failures.map(
+    ({ id, outcome }) => `${id}: ${outcome.status === 'infeasible' ? outcome.reason : outcome.detail}`,
   );
+  const cancelled = failures.flatMap(({ id, outcome }) =>
+    outcome.status === 'failed' && outcome.code === leftOutCodes.cancelled ? [id] : [],
+  );
+  const where = `${size.size.name} on ${size.target}`;
+  if (cancelled.length > 0 && cancelled.length === failures.length)
+    return new EnvironmentError(
+      `${where}: every training of it was cancelled (${reasons.join('; ')}), so there is nothing to deliver; "retry ${cancelled[0]}" asks for it again, then search goes on`,
+    );
+  return new EnvironmentError(`${where}: no finalist could be trained (${reasons.join('; ')})`);
 }

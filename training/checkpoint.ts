@@ -90,7 +90,6 @@ export class Checkpoint {
   async save(state: TrainingState): Promise<void> {
     try {
       await this.write(state);
-      this.#options.onSaved?.();
     } catch (error) {
       if (!this.#hasFailed)
         this.#run.onNotice?.(
@@ -117,6 +116,7 @@ export class Checkpoint {
     const metadata = { format, ...texts };
     const crc = checksum({ weights, metadata });
     await writeSafetensors(this.#options.file, { weights, shapes, metadata: { ...metadata, crc } });
+    this.#options.onSaved?.(progress.trainS);
   }
 
   /**

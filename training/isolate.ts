@@ -45,7 +45,7 @@ export type TrainingNews =
   | { readonly type: 'progress'; readonly progress: TrainingProgress }
   | { readonly type: 'notice'; readonly text: string }
   /** The checkpoint holds a later state. */
-  | { readonly type: 'saved' }
+  | { readonly type: 'saved'; readonly trainS: number }
   /** What it chose to train by, where the assignment did not say. */
   | { readonly type: 'lowering'; readonly found: FoundLowering };
 
@@ -81,7 +81,7 @@ export async function trainInChild(
   const hear = (news: TrainingNews): void => {
     if (news.type === 'progress') onProgress?.(news.progress);
     else if (news.type === 'notice') onNotice?.(news.text);
-    else if (news.type === 'saved') onSaved?.();
+    else if (news.type === 'saved') onSaved?.(news.trainS);
     else found = news.found;
   };
   const { output, peakRssBytes } = await runChild<TrainingAssignment, StoredTrainingResult, TrainingNews>({

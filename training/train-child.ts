@@ -35,7 +35,10 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
     ...(start === undefined ? {} : { weights: await readWeights(start, graph) }),
     threads,
     ...(assignment.checkpoint && {
-      checkpoint: { ...checkpointOf(assignment.checkpoint, identity), onSaved: () => emit({ type: 'saved' }) },
+      checkpoint: {
+        ...checkpointOf(assignment.checkpoint, identity),
+        onSaved: (trainS: number) => emit({ type: 'saved', trainS }),
+      },
     }),
     signal,
     onProgress: (point, imagesPerS) => emit({ type: 'progress', progress: { ...point, imagesPerS } }),

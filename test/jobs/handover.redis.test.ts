@@ -4,8 +4,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { SimulatedClock } from '../../core/clock.ts';
+import type { Outcome } from '../../core/trial.ts';
 import { connect, leave } from '../../jobs/connection.ts';
 import { FleetEvaluator } from '../../jobs/evaluator.ts';
+import { JobTrace, traceKey } from '../../jobs/handover.ts';
 import { readOffer } from '../../jobs/offer.ts';
 import { servicesOf } from '../../jobs/services.ts';
 import { openStore } from '../../jobs/store-place.ts';
@@ -78,13 +81,17 @@ describe.skipIf(!hasRedis)('a training whose host dies', () => {
         { id: 't0001', spec },
         { fidelity, keepWeights: false, signal, onNotice: (text) => void notices.push(text) },
       );
+      // Another host was at it for long before.
+      const jobs = (): Promise<string[]> => redis.keys(`${fleet.place.prefix}:train.built-in:s-1.*`);
+      const [job = ''] = await vi.waitUntil(async () => ((await jobs()).length > 0 ? jobs() : undefined));
+      await redis.hset(traceKey(fleet.place.prefix, job.split(':').at(-1) ?? ''), { busyS: 1e6 });
       const connections = async (): Promise<string[]> => String(await redis.client('LIST')).match(/^id=\d+/gm) ?? [];
       const ours = await connections();
       const first = hostOf(join(folder, 'first'));
       fleet.closing(async () => void first.kill('SIGKILL'));
       const savedAt = async (): Promise<string> => {
-        const [key = 'none'] = await redis.keys(`${fleet.place.prefix}:saved:*`);
-        return (await redis.get(key)) ?? '';
+        const [key = 'none'] = await redis.keys(`${fleet.place.prefix}:trace:*`);
+        return (await redis.hget(key, 'file')) ?? '';
       };
       // It has saved itself more than once.
       const begun = await vi.waitUntil(savedAt, { timeout: 60_000, interval: 50 });
@@ -98,7 +105,12 @@ describe.skipIf(!hasRedis)('a training whose host dies', () => {
       expect(examples).toBeGreaterThan(0);
       const offer = { ...readOffer(undefined, { devices: [], slots: 1, store: place }), store: join(folder, 'second') };
       fleet.worker(servicesOf(offer, 'second', env), { lockMs: 2000 });
-      expect(await outcome).toMatchObject({ status: 'ok', cost: { examples: fidelity.examples } });
+      const result = await outcome;
+      expect(result).toMatchObject({ status: 'ok', cost: { examples: fidelity.examples } });
+      const { lostS = 0, trainS } = (result as Extract<Outcome, { status: 'ok' }>).cost;
+      // What was saved of it is in the result.
+      expect(lostS).toBeGreaterThan(1e6 - trainS);
+      expect(lostS).toBeLessThan(1e6 + 60);
       expect(notices).toContain(`training goes on after ${examples} of ${fidelity.examples} examples`);
       expect(await savedAt()).not.toBe('');
       evaluator.journalled('t0001', 1);
@@ -108,4 +120,28 @@ describe.skipIf(!hasRedis)('a training whose host dies', () => {
       expect(server.objects.size).toBeLessThanOrEqual(3);
     },
   );
+
+  it('leaves behind how long its host was busy, until it was heard of last', async () => {
+    const redis = connect(fleet.place, fleet.say);
+    fleet.closing(async () => leave(redis));
+    const key = traceKey(fleet.place.prefix, 's-1.t0001-abc.1');
+    expect(traceKey(fleet.place.prefix, 's-1.t0001-abc.2')).toBe(key);
+    const clock = new SimulatedClock(1e12);
+    const host = (): JobTrace => new JobTrace(redis, key, clock);
+    const first = host();
+    expect(await first.begin()).toEqual({ digest: undefined, trainS: 0, busyS: 0 });
+    expect([first.isLeft, await redis.exists(key)]).toEqual([false, 0]);
+    clock.advance(10_000);
+    await first.beat();
+    clock.advance(60_000);
+    // The first one is gone; the second saves something and is gone as well, the third is stopped before it is heard of.
+    const second = host();
+    expect(await second.begin()).toMatchObject({ busyS: 10 });
+    clock.advance(20_000);
+    await second.beat();
+    await second.save('sha256:abc', 15);
+    await host().begin();
+    expect(await host().begin()).toEqual({ digest: 'sha256:abc', trainS: 15, busyS: 30 });
+    expect(await redis.ttl(key)).toBeGreaterThan(6 * 24 * 3600);
+  });
 });
