@@ -6,10 +6,11 @@ import { ledgerName } from '../latency/ledger.ts';
 import { summaryTable } from '../report/terminal.ts';
 import { journalEvents, journalPath } from '../study/journal.ts';
 import { describePlan } from '../study/plan.ts';
-import type { StudyMetrics } from '../jobs/metrics.ts';
+import type { fleetOver } from '../jobs/fleet.ts';
+import type { StudyLog } from '../jobs/log.ts';
 import { runStudy, type StudyOptions } from '../study/study.ts';
 import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { interruptible, logReporter, openReporter, type Reporter } from './progress.ts';
 
 const defaultRuns = 'runs';
 
@@ -34,6 +35,11 @@ export const command = defineCommand({
       type: 'string',
       description: 'serve /metrics, /health and /ready while it runs: a port of this host, or host:port',
     },
+    log: {
+      type: 'string',
+      description: 'text, or json for structured lines with study, trial and job',
+      default: 'text',
+    },
     json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
   },
   async run({ args }) {
@@ -42,15 +48,23 @@ export const command = defineCommand({
     const config = readStudyFile(args.study, { elsewhere: args.redis !== undefined });
     if (args['dry-run']) return console.log(await describePlan(config, { json: args.json ?? false }));
     const folder = join(args.runs, config.study);
+    const json = args.json ?? false;
+    if (!['text', 'json'].includes(args.log)) throw new ConfigError(`--log: expected text or json, got ${args.log}`);
+    if (json && args.log === 'json') throw new ConfigError('expected --json or --log json, got both');
+    const log = args.log === 'json' ? await logOf(config.study) : undefined;
     const metrics = args['metrics-port'] === undefined ? undefined : await metricsAt(args['metrics-port'], folder);
     const cache = join(args.runs, 'store');
     const stores = { store: args.store ?? cache, cache };
     try {
       await runWithProgress(config, {
         folder,
-        json: args.json ?? false,
+        json,
         again: againCommand(args),
-        fleet: args.redis === undefined ? undefined : await fleetAt(args.redis, stores, metrics?.watch),
+        ...(log && { reporter: logReporter(log) }),
+        fleet:
+          args.redis === undefined
+            ? undefined
+            : await fleetAt(args.redis, stores, { ...metrics?.watch, ...(log && { jobs: log.jobs }) }),
         onEvent: metrics?.watch.event,
       });
     } finally {
@@ -72,18 +86,24 @@ function againCommand(args: {
   return `ridgepoint search ${study}${given.join('')}`;
 }
 
+/** Loaded when asked for. */
+async function logOf(study: string): Promise<StudyLog> {
+  const { studyLog } = await import('../jobs/log.ts');
+  return studyLog(study, (line) => void process.stderr.write(line));
+}
+
 /** Loaded when asked for: without --redis nothing of the queue is. */
 async function fleetAt(
   url: string,
   { store, cache }: { readonly store: string; readonly cache: string },
-  watch?: StudyMetrics,
+  watch: Parameters<typeof fleetOver>[2],
 ): Promise<StudyOptions['fleet']> {
-  const [{ redisPlace }, { fleetOver }, { openStore }] = await Promise.all([
+  const [{ redisPlace }, fleet, { openStore }] = await Promise.all([
     import('../jobs/connection.ts'),
     import('../jobs/fleet.ts'),
     import('../jobs/store-place.ts'),
   ]);
-  return fleetOver(redisPlace(url), openStore(store, cache), watch);
+  return fleet.fleetOver(redisPlace(url), openStore(store, cache), watch);
 }
 
 /** Loaded when asked for. A study whose Redis is gone is not ready; one that needs none always is. */
@@ -104,9 +124,12 @@ async function metricsAt(port: string, folder: string) {
 /** Runs a study with a progress display and prints its result. */
 export async function runWithProgress(
   config: StudyConfig,
-  options: { folder: string; json: boolean; again: string } & Pick<StudyOptions, 'fleet' | 'onEvent'>,
+  options: { folder: string; json: boolean; again: string; reporter?: Reporter } & Pick<
+    StudyOptions,
+    'fleet' | 'onEvent'
+  >,
 ): Promise<void> {
-  const reporter = openReporter(options);
+  const { reporter = openReporter(options) } = options;
   const signal = interruptible(reporter, `run "${options.again}" again to go on from here`);
   try {
     const summary = await runStudy(config, {

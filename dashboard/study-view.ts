@@ -4,6 +4,7 @@ import { countSpec, latencyId } from '../study/evaluate.ts';
 import type { EventOf, JournalEvent, PhaseName } from '../study/events.ts';
 import type { JournalLine } from '../study/journal.ts';
 import { Failures } from '../study/failures.ts';
+import { Spending } from '../study/spending.ts';
 import type { StudyConfig } from '../study/study-file.ts';
 import { reasonOf, summarise } from '../study/summarise.ts';
 import type { StudySummary } from '../study/summary.ts';
@@ -50,12 +51,14 @@ export class StudyView {
   #created: EventOf<'study'> | undefined;
   #last: JournalEvent | undefined;
   readonly #activeTime = new ActiveTime();
+  readonly #spending = new Spending();
   #summary: StudySummary | undefined;
 
   fold({ event, start, end }: JournalLine): void {
     const place = { seq: event.seq, start, end };
     this.#last = event;
     this.#activeTime.add(event);
+    this.#spending.add(event);
     this.#workload.add(event);
     this.#failures.add(event);
     switch (event.type) {
@@ -97,6 +100,11 @@ export class StudyView {
   /** Seconds of work, pauses between sessions left out. */
   get activeS(): number {
     return this.#activeTime.ms / 1e3;
+  }
+
+  /** Device hours used, and those of the budget. */
+  get deviceHours(): { readonly spent: number; readonly budget: number | null } {
+    return { spent: this.#spending.hours, budget: this.config?.budget?.deviceHours ?? null };
   }
 
   /** In order of issue. */

@@ -7,6 +7,7 @@ import type { RedisPlace } from './connection.ts';
 import { failureOf, type News, newsSchema } from './contract.ts';
 import { traceKey } from './handover.ts';
 import { nameQueue } from './presence.ts';
+import type { AskEvent } from './telemetry.ts';
 
 /** Channel on which running jobs are cancelled; a message is `<queue> <job id>`. */
 export function cancelChannel({ prefix }: RedisPlace): string {
@@ -60,6 +61,7 @@ export class JobClient {
   readonly #events: QueueEvents;
   readonly #channel: string;
   readonly #prefix: string;
+  readonly #hear: (event: AskEvent) => void;
   readonly #pending = new Map<string, Pending>();
   /** Results given out and not yet forgotten. */
   readonly #given = new Set<string>();
@@ -76,6 +78,7 @@ export class JobClient {
       readonly events: QueueEvents;
       readonly channel: string;
       readonly prefix: string;
+      readonly hear: (event: AskEvent) => void;
     },
   ) {
     this.#name = name;
@@ -84,6 +87,7 @@ export class JobClient {
     this.#events = parts.events;
     this.#channel = parts.channel;
     this.#prefix = parts.prefix;
+    this.#hear = parts.hear;
     this.#events.on('completed', ({ jobId, returnvalue }) => this.#completed(jobId, returnvalue));
     this.#events.on('failed', ({ jobId, failedReason }) => void this.#failed(jobId, failedReason));
     this.#events.on('active', ({ jobId }) => this.#pending.get(jobId)?.onBegun());
@@ -93,10 +97,14 @@ export class JobClient {
     this.#redis.on('ready', this.#askAgain);
   }
 
-  /** @param redis shared, and not closed with the client. */
+  /** @param options.redis shared, and not closed with the client; `hear` hears what becomes of jobs. */
   static async open(
     name: string,
-    { redis, place }: { readonly redis: Redis; readonly place: RedisPlace },
+    {
+      redis,
+      place,
+      hear = () => {},
+    }: { readonly redis: Redis; readonly place: RedisPlace; readonly hear?: ((event: AskEvent) => void) | undefined },
   ): Promise<JobClient> {
     const { prefix } = place;
     const queue = new Queue(name, {
@@ -111,7 +119,7 @@ export class JobClient {
     const lastEventId = stream[0]?.[0] ?? '0-0';
     const events = new QueueEvents(name, { connection: place.options, prefix, lastEventId });
     events.on('error', () => {});
-    return new JobClient(name, { redis, queue, events, channel: cancelChannel(place), prefix });
+    return new JobClient(name, { redis, queue, events, channel: cancelChannel(place), prefix, hear });
   }
 
   /** Name of its queue. */
@@ -135,6 +143,7 @@ export class JobClient {
       if (signal.aborted) return reject(new InterruptedError(`${id}: interrupted before it was asked for`));
       const abort = (): void => {
         this.#pending.delete(id);
+        this.#told('taken back', id);
         this.#track(this.#takeBack(id));
         reject(new InterruptedError(`${id}: interrupted`));
       };
@@ -158,8 +167,14 @@ export class JobClient {
       // Every job in the queue listens to it.
       setMaxListeners(0, signal);
       signal.addEventListener('abort', abort, { once: true });
+      this.#told('asked', id);
       this.#add(id, delayMs);
     });
+  }
+
+  #told(type: AskEvent['type'], job: string, error?: AskEvent['error']): void {
+    const why = error && { error: { code: error.code, message: error.message } };
+    this.#hear({ type, queue: this.#name, job, ...why });
   }
 
   /** Removes a job whose result is safe elsewhere. */
@@ -236,6 +251,7 @@ export class JobClient {
     const pending = this.#take(id);
     if (pending) {
       this.#given.add(id);
+      this.#told('answered', id);
       pending.resolve(value);
     } else if (this.#forgotten.has(id)) {
       // Redis lost its last second and had work done again that the journal has.
@@ -252,6 +268,7 @@ export class JobClient {
       const pending = this.#take(id);
       if (job?.processedOn !== undefined && job.finishedOn !== undefined)
         pending?.onFailureTook?.(Math.max(0, job.finishedOn - job.processedOn) / 1000);
+      this.#told('failed', id, error);
       return pending?.reject(error);
     }
     this.#track(this.#jobs.remove(id).then(() => this.#add(id, interruptedPauseMs)));

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   watch,
   writeFileSync,
@@ -134,10 +135,15 @@ const requestName = /^([0-9a-f-]{36})\.json$/;
 /**
  * Hears what is asked of a study through its folder.
  * @param durable resolves when what was journalled is on disk; only then is the answer given.
- * @returns what ends it.
+ * @returns what ends it, once all that was asked is answered.
  */
-export function hearRequests(folder: string, requests: StudyRequests, durable: () => Promise<void>): () => void {
+export function hearRequests(
+  folder: string,
+  requests: StudyRequests,
+  durable: () => Promise<void>,
+): () => Promise<void> {
   const inbox = join(folder, requestsFolder);
+  const answering = new Set<Promise<void>>();
   mkdirSync(inbox, { recursive: true });
   const take = (name: string): void => {
     const [, id] = requestName.exec(name) ?? [];
@@ -150,9 +156,11 @@ export function hearRequests(folder: string, requests: StudyRequests, durable: (
       ? requests.answer(parsed.data)
       : { done: false, text: 'expected a request that this version knows' };
     // Who asked may be gone, and the folder with it.
-    durable()
+    const answered = durable()
       .then(() => writeWhole(answerPath(folder, id), JSON.stringify(answer)))
-      .catch(() => {});
+      .catch(() => {})
+      .finally(() => answering.delete(answered));
+    answering.add(answered);
   };
   const takeAll = (): void => {
     try {
@@ -162,10 +170,13 @@ export function hearRequests(folder: string, requests: StudyRequests, durable: (
     }
   };
   const watcher = watching(inbox, takeAll);
-  return () => {
+  return async () => {
     watcher?.close();
+    await Promise.all(answering);
     if (!existsSync(inbox)) return;
     for (const name of readdirSync(inbox)) if (requestName.test(name)) rmSync(join(inbox, name), { force: true });
+    // An answer may lie there that whoever asked has not read.
+    if (readdirSync(inbox).length === 0) rmdirSync(inbox);
   };
 }
 

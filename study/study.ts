@@ -82,7 +82,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
   let journal: Journal | undefined;
   let evaluator: Evaluator | undefined;
   let meter: LatencyMeter | undefined;
-  let deafen: (() => void) | undefined;
+  let deafen: (() => Promise<void>) | undefined;
   try {
     forgetUnstarted(config, folder);
     journal = new Journal(journalPath(folder), clock);
@@ -157,7 +157,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       );
     throw error;
   } finally {
-    deafen?.();
+    await deafen?.();
     // What closing tells others to forget must be on disk; so must be what there is where that fails.
     await journal?.durable().catch(() => {});
     await closeAll(

@@ -39,10 +39,13 @@ export async function runLongSearch(
   const record = new StudyRecord(journal);
   const space = builtInSpace(config.search.space, { channels: 3, classes: 10, nativeResolution: 32 });
   let answered = 0;
+  const meter = new FakeMeter((spec) => 1 + shareOf(specDigest(spec)));
   const evaluator: Evaluator = {
     slots,
     evaluate: async ({ spec }) => {
       await nextTurn();
+      // It remembers whom it measured; a real one does not.
+      meter.calls.length = 0;
       onAnswer(answered++);
       return { ...noOpOutcome, metrics: { accuracy: shareOf(specDigest(spec)), crossEntropy: 1 } };
     },
@@ -53,7 +56,7 @@ export async function runLongSearch(
     folder,
     record,
     evaluator,
-    meter: new FakeMeter((spec) => 1 + shareOf(specDigest(spec))),
+    meter,
     profiles: new Map(),
     clock: systemClock,
     signal: new AbortController().signal,

@@ -83,7 +83,9 @@ describe.skipIf(!hasRedis)('a training whose host dies', () => {
       );
       // Another host was at it for long before.
       const jobs = (): Promise<string[]> => redis.keys(`${fleet.place.prefix}:train.built-in:s-1.*`);
-      const [job = ''] = await vi.waitUntil(async () => ((await jobs()).length > 0 ? jobs() : undefined));
+      const [job = ''] = await vi.waitUntil(async () => ((await jobs()).length > 0 ? jobs() : undefined), {
+        timeout: 60_000,
+      });
       await redis.hset(traceKey(fleet.place.prefix, job.split(':').at(-1) ?? ''), { busyS: 1e6 });
       const connections = async (): Promise<string[]> => String(await redis.client('LIST')).match(/^id=\d+/gm) ?? [];
       const ours = await connections();
@@ -100,7 +102,7 @@ describe.skipIf(!hasRedis)('a training whose host dies', () => {
       first.kill('SIGKILL');
       await gone;
       // Redis may still be reading what it said last.
-      await vi.waitUntil(async () => (await connections()).every((id) => ours.includes(id)), { timeout: 10_000 });
+      await vi.waitUntil(async () => (await connections()).every((id) => ours.includes(id)), { timeout: 60_000 });
       const examples = examplesIn(server.objects.get(`/models/fleet/${(await savedAt()).replace(':', '-')}`));
       expect(examples).toBeGreaterThan(0);
       const offer = { ...readOffer(undefined, { devices: [], slots: 1, store: place }), store: join(folder, 'second') };
