@@ -25,6 +25,9 @@ function samples(text: string): Record<string, number> {
   );
 }
 
+/** What a study's line says of a trial's job. */
+const job = (trial: string) => ({ study: 'retail', queue: 'train.built-in', job: `retail-0a1b.${trial}.1` });
+
 /** Work that fails where it is told to. */
 const fullWhenBad = ({ data }: { readonly data: unknown }) =>
   (data as { bad?: boolean }).bad
@@ -116,7 +119,6 @@ describe.skipIf(!hasRedis)('a worker that is watched', () => {
     });
     await client.ask(jobId('retail-0a1b', 't1', 1), {}, { signal: never });
     await expect(client.ask(jobId('retail-0a1b', 't2', 1), { bad: true }, { signal: never })).rejects.toThrow('full');
-    const job = (trial: string) => ({ study: 'retail', queue: 'train.built-in', job: `retail-0a1b.${trial}.1` });
     expect(lines).toMatchObject([
       { ...job('t1'), msg: 'job asked' },
       { ...job('t1'), msg: 'job answered' },
