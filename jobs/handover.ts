@@ -50,16 +50,26 @@ export class JobTrace {
     return this.#isLeft;
   }
 
-  /** Begins this worker's part: what the worker before it was busy counts among the earlier ones' from now on. */
-  async begin(): Promise<Left> {
+  /** What is left by those before; what the last of them was busy counts among the others' from now on. */
+  async take(): Promise<Left> {
     const { file, trainS = 0, busyS = 0, sinceMs, aliveMs } = await this.#redis.hgetall(this.#key);
     const lastS = sinceMs === undefined ? 0 : Math.max(0, Number(aliveMs) - Number(sinceMs)) / 1000;
     const left = { digest: file, trainS: Number(trainS), busyS: Number(busyS) + lastS };
     if (sinceMs !== undefined)
       await this.#redis.multi().hset(this.#key, { busyS: left.busyS }).hdel(this.#key, 'sinceMs', 'aliveMs').exec();
     this.#isLeft = file !== undefined || left.busyS > 0;
-    this.#sinceMs = this.#clock.now();
     return left;
+  }
+
+  /** From now on this worker is busy with it. */
+  begin(): void {
+    this.#sinceMs = this.#clock.now();
+  }
+
+  /** What this worker was busy is told by its answer. */
+  async end(): Promise<void> {
+    this.#sinceMs = undefined;
+    if (this.#isLeft) await this.#redis.hdel(this.#key, 'sinceMs', 'aliveMs');
   }
 
   /** Says that the worker is still at it, where it has begun. */
@@ -194,9 +204,14 @@ export class HandedOverEvaluator implements Evaluator {
     const checkpoints = { folder, dataDigest, everyS, onSaved };
     const local = new LocalEvaluator({ ...training, artefacts: store.here, checkpoints, slots: 1 });
     try {
-      const { digest, trainS, busyS } = await trace.begin();
+      const { digest, trainS, busyS } = await trace.take();
       const isTaken = digest !== undefined && (await handover.take(digest));
-      const outcome = await local.evaluate(candidate, request);
+      // Waiting for the host's lock is not being busy.
+      const onBegun = (): void => {
+        trace.begin();
+        request.onBegun?.();
+      };
+      const outcome = await local.evaluate(candidate, { ...request, onBegun });
       return withLostTime(outcome, busyS - (isTaken ? trainS : 0));
     } finally {
       await handover.settled();

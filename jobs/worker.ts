@@ -194,6 +194,7 @@ export class FleetWorker {
         throw new WaitingError();
       }
       ended('failed', toWire(error));
+      await trace.end().catch(() => {});
       if (!signal.aborted) await job.log(String((error as Error).stack ?? error)).catch(() => {});
       throw new UnrecoverableError(failureText(error));
     } finally {
