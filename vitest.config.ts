@@ -14,6 +14,8 @@ export default defineConfig({
           exclude: [slow],
           testTimeout: 180_000,
           hookTimeout: 180_000,
+          // What is waited for comes when the machine comes to it; by default one second is all.
+          expect: { poll: { timeout: 60_000 } },
           setupFiles: ['test/setup.ts'],
           pool: 'forks',
           maxWorkers: 2,

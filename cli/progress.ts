@@ -2,6 +2,8 @@ import type { Clock } from '../core/clock.ts';
 import { systemClock } from '../core/clock.ts';
 import { hoursText } from '../study/budget.ts';
 import type { StudyProgress } from '../study/context.ts';
+import type { JournalEvent } from '../study/events.ts';
+import type { StudyLog } from '../jobs/log.ts';
 
 /** How a long command tells what it is doing. */
 export interface Reporter {
@@ -60,6 +62,21 @@ export function openReporter(options: { readonly json: boolean; readonly clock?:
       out.write(`${lineOf(progress)}\n`);
     },
     event: () => {},
+    finish: () => {},
+  };
+}
+
+/** Tells everything through a structured log, how it stands every few seconds. */
+export function logReporter(log: StudyLog, clock: Clock = systemClock): Reporter {
+  let lastMs = Number.NEGATIVE_INFINITY;
+  return {
+    notice: log.say,
+    event: (event) => log.event(event as JournalEvent),
+    progress: (progress) => {
+      if (clock.now() - lastMs < logEveryMs) return;
+      lastMs = clock.now();
+      log.progress(progress);
+    },
     finish: () => {},
   };
 }

@@ -4,15 +4,16 @@ import { basename, dirname, join } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
 import { ledgerName } from '../latency/ledger.ts';
 import { summaryTable } from '../report/terminal.ts';
-import { journalPath, readJournal } from '../study/journal.ts';
+import { journalEvents, journalPath } from '../study/journal.ts';
 import { describePlan } from '../study/plan.ts';
-import type { StudyMetrics } from '../jobs/metrics.ts';
-import type { RunLog } from '../report/run-log/run-log.ts';
+import type { fleetOver } from '../jobs/fleet.ts';
+import type { StudyLog } from '../jobs/log.ts';
 import { openRunLog } from '../report/run-log/place.ts';
+import type { RunLog } from '../report/run-log/run-log.ts';
 import { logTrials } from '../study/run-logging.ts';
 import { runStudy, type StudyOptions } from '../study/study.ts';
 import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { interruptible, logReporter, openReporter, type Reporter } from './progress.ts';
 
 const defaultRuns = 'runs';
 
@@ -39,7 +40,9 @@ export const command = defineCommand({
     },
     log: {
       type: 'string',
-      description: 'also tell of every trial: tensorboard:<folder>, or mlflow:<address of a tracking server>',
+      description:
+        'how it tells of itself: text, or json for structured lines with study, trial and job; and where else of every trial: tensorboard:<folder>, or mlflow:<address of a tracking server>. Two with a comma between',
+      default: 'text',
     },
     json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
   },
@@ -49,24 +52,42 @@ export const command = defineCommand({
     const config = readStudyFile(args.study, { elsewhere: args.redis !== undefined });
     if (args['dry-run']) return console.log(await describePlan(config, { json: args.json ?? false }));
     const folder = join(args.runs, config.study);
+    const json = args.json ?? false;
+    const { lines, records } = logArgument(args.log);
+    if (json && lines === 'json') throw new ConfigError('expected --json or --log json, got both');
+    const log = lines === 'json' ? await logOf(config.study) : undefined;
     const metrics = args['metrics-port'] === undefined ? undefined : await metricsAt(args['metrics-port'], folder);
-    const log = args.log === undefined ? undefined : openRunLog(args.log);
     const cache = join(args.runs, 'store');
     const stores = { store: args.store ?? cache, cache };
     try {
       await runWithProgress(config, {
         folder,
-        json: args.json ?? false,
+        json,
         again: againCommand(args),
-        fleet: args.redis === undefined ? undefined : await fleetAt(args.redis, stores, metrics?.watch),
+        ...(log && { reporter: logReporter(log) }),
+        fleet:
+          args.redis === undefined
+            ? undefined
+            : await fleetAt(args.redis, stores, { ...metrics?.watch, ...(log && { jobs: log.jobs }) }),
         onEvent: metrics?.watch.event,
-        log,
+        ...(records !== undefined && { records: openRunLog(records) }),
       });
     } finally {
       await metrics?.close();
     }
   },
 });
+
+/** What `--log` asks for: how lines look, and where else trials are recorded. */
+function logArgument(text: string): { readonly lines: 'text' | 'json'; readonly records?: string } {
+  const parts = text.split(',');
+  const isLines = (part: string): part is 'text' | 'json' => part === 'text' || part === 'json';
+  const [lines = 'text', ...more] = parts.filter(isLines);
+  const [records, ...others] = parts.filter((part) => !isLines(part));
+  if (more.length + others.length > 0)
+    throw new ConfigError(`--log: expected text or json, and one place of records beside it, got ${text}`);
+  return { lines, ...(records !== undefined && { records }) };
+}
 
 /** The command that goes on with what was interrupted. */
 function againCommand(args: {
@@ -77,23 +98,34 @@ function againCommand(args: {
   readonly log?: string | undefined;
 }): string {
   const { study, runs, redis, store, log } = args;
-  const flags = { runs: runs === defaultRuns ? undefined : runs, redis, store, log };
+  const flags = {
+    runs: runs === defaultRuns ? undefined : runs,
+    redis,
+    store,
+    log: log === 'text' ? undefined : log,
+  };
   const given = Object.entries(flags).flatMap(([name, value]) => (value === undefined ? [] : [` --${name} ${value}`]));
   return `ridgepoint search ${study}${given.join('')}`;
+}
+
+/** Loaded when asked for. */
+async function logOf(study: string): Promise<StudyLog> {
+  const { studyLog } = await import('../jobs/log.ts');
+  return studyLog(study, (line) => void process.stderr.write(line));
 }
 
 /** Loaded when asked for: without --redis nothing of the queue is. */
 async function fleetAt(
   url: string,
   { store, cache }: { readonly store: string; readonly cache: string },
-  watch?: StudyMetrics,
+  watch: Parameters<typeof fleetOver>[2],
 ): Promise<StudyOptions['fleet']> {
-  const [{ redisPlace }, { fleetOver }, { openStore }] = await Promise.all([
+  const [{ redisPlace }, fleet, { openStore }] = await Promise.all([
     import('../jobs/connection.ts'),
     import('../jobs/fleet.ts'),
     import('../jobs/store-place.ts'),
   ]);
-  return fleetOver(redisPlace(url), openStore(store, cache), watch);
+  return fleet.fleetOver(redisPlace(url), openStore(store, cache), watch);
 }
 
 /** Loaded when asked for. A study whose Redis is gone is not ready; one that needs none always is. */
@@ -101,7 +133,7 @@ async function metricsAt(port: string, folder: string) {
   const { metricsPlace, serveMetrics, studyMetrics } = await import('../jobs/metrics.ts');
   const watch = studyMetrics(basename(folder));
   // Earlier sessions count, too.
-  if (existsSync(journalPath(folder))) for (const event of readJournal(journalPath(folder)).events) watch.event(event);
+  if (existsSync(journalPath(folder))) for (const event of journalEvents(journalPath(folder))) watch.event(event);
   let isUp = true;
   const redis = (up: boolean): void => {
     isUp = up;
@@ -114,18 +146,21 @@ async function metricsAt(port: string, folder: string) {
 /** Runs a study with a progress display and prints its result. */
 export async function runWithProgress(
   config: StudyConfig,
-  options: { folder: string; json: boolean; again: string; log?: RunLog | undefined } & Pick<
-    StudyOptions,
-    'fleet' | 'onEvent'
-  >,
+  options: {
+    folder: string;
+    json: boolean;
+    again: string;
+    reporter?: Reporter;
+    records?: RunLog | undefined;
+  } & Pick<StudyOptions, 'fleet' | 'onEvent'>,
 ): Promise<void> {
-  const reporter = openReporter(options);
+  const { reporter = openReporter(options) } = options;
   const signal = interruptible(reporter, `run "${options.again}" again to go on from here`);
   const onNotice = (text: string): void => {
     reporter.finish();
     reporter.notice(text);
   };
-  const trials = options.log && logTrials(options.log, config, options.folder, onNotice);
+  const trials = options.records && logTrials(options.records, config, options.folder, onNotice);
   try {
     const summary = await runStudy(config, {
       folder: options.folder,

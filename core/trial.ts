@@ -21,6 +21,8 @@ export const costSchema = z.strictObject({
   trainS: z.number().nonnegative(),
   /** Waiting until nobody on the host measured any more, before training began. */
   waitS: z.number().nonnegative().optional(),
+  /** Other hosts were busy with it for so long before they were lost, and nothing of that is in the result. */
+  lostS: z.number().nonnegative().optional(),
   measureS: z.number().nonnegative(),
   examples: z.int().nonnegative(),
   /** Median wall-clock time of one training step; of a run in stages, of its last one, as `imagesPerS`. */

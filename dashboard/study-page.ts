@@ -1,3 +1,6 @@
+import { p50Title } from '../report/settings.ts';
+import { hoursText } from '../study/budget.ts';
+import type { StudyView } from './study-view.ts';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { familyChart, searchChart } from '../report/charts.ts';
@@ -87,9 +90,16 @@ function progressPart(study: FollowedStudy, standing: Standing, rows: readonly T
       ],
       ['time left', remainingS === undefined ? '–' : `about ${duration(remainingS)}`],
       ['worked', duration(view.activeS)],
+      ['device hours', deviceHoursText(view)],
       ['last event', view.count === 0 ? '–' : timeOfDay(view.lastMs)],
     ]),
   );
+}
+
+/** What is spent, and left where there is a budget. */
+function deviceHoursText({ deviceHours: { spent, budget } }: StudyView): string {
+  if (budget === null) return hoursText(spent);
+  return `${hoursText(spent)} of ${hoursText(budget)}, ${hoursText(Math.max(0, budget - spent))} left`;
 }
 
 function searchProgress({ view }: FollowedStudy, rows: readonly TrialRow[]): Content {
@@ -144,7 +154,9 @@ function chartPart(
     onFront: front.has(row.id),
   }));
   const charts = [
-    ...results.targets.map((target) => searchChart({ targets: results.targets, trials, base }, target)),
+    ...results.targets.map((target) =>
+      searchChart({ targets: results.targets, seed: results.seed, trials, base }, target),
+    ),
     ...results.targets.map((target) => familyChart(target, 600) ?? growthChart(target, rows)),
   ].filter((figure) => figure !== null);
   return livePart(
@@ -168,7 +180,8 @@ function fidelityName({ by, examples }: TrialRow): string {
 }
 
 /** Scalings and final trainings for a target while its family is not delivered yet: hold-out accuracy against latency. */
-function growthChart({ name: target, predictedBy }: TargetSummary, rows: readonly TrialRow[]): Markup | null {
+function growthChart(on: TargetSummary, rows: readonly TrialRow[]): Markup | null {
+  const { name: target } = on;
   const grown = rows.filter((row) => row.target === target && row.phase !== 'search' && row.accuracy !== undefined);
   const series = [...new Set(grown.map(fidelityName))].map((name) => {
     const own = grown.filter((row) => fidelityName(row) === name && row.latencyMs[target] !== undefined);
@@ -184,7 +197,7 @@ function growthChart({ name: target, predictedBy }: TargetSummary, rows: readonl
   });
   return xyChart(
     `Hold-out accuracy against latency of scalings for ${target}`,
-    { title: `${predictedBy ? 'predicted ' : ''}p50 latency on ${target} (ms, log scale)`, log: true },
+    { title: `${p50Title(on)} on ${target} (ms, log scale)`, log: true },
     { title: 'hold-out top-1 (%), not delivered yet', log: false },
     series,
   );
@@ -286,9 +299,7 @@ function trialTable(
     ['phase', 'phase'],
     ['status', 'status'],
     ['accuracy', 'top-1 %'],
-    ...targets.map(
-      ({ name, predictedBy }) => [`latency:${name}`, `${predictedBy ? 'predicted ' : ''}p50 ms, ${name}`] as const,
-    ),
+    ...targets.map((target) => [`latency:${target.name}`, `${p50Title(target)} ms, ${target.name}`] as const),
     ['params', 'params'],
     ['macs', 'MACs'],
     ['examples', 'examples'],

@@ -1,13 +1,14 @@
-import { activeMs } from '../study/budget.ts';
-import { remainingWorkMs, type Workload } from '../study/estimate.ts';
-import { countSpec, latencyId } from '../study/evaluate.ts';
+import { ActiveTime } from '../study/active-time.ts';
+import { remainingWorkMs, trainingMacs } from '../study/estimate.ts';
+import { latencyId } from '../study/evaluate.ts';
 import type { EventOf, JournalEvent, PhaseName } from '../study/events.ts';
 import type { JournalLine } from '../study/journal.ts';
-import { StudyRecord } from '../study/record.ts';
+import { Failures } from '../study/failures.ts';
+import { Spending } from '../study/spending.ts';
 import type { StudyConfig } from '../study/study-file.ts';
 import { reasonOf, summarise } from '../study/summarise.ts';
 import type { StudySummary } from '../study/summary.ts';
-import type { NetworkSpec } from '../models/spec.ts';
+import { WorkloadTally } from '../study/workload.ts';
 import { nonDominated } from '../search/pareto.ts';
 import type { TrialRow } from './trial-row.ts';
 
@@ -39,30 +40,27 @@ export class StudyView {
   readonly #kept: JournalEvent[] = [];
   readonly #final = new Set<string>();
   readonly #phases = new Map<PhaseName, 'started' | 'finished'>();
-  readonly #open = new Map<string, { readonly spec: NetworkSpec; macs?: number }>();
   readonly #failed = new Set<string>();
-  /** Knows which trials have an answer, as the study itself does. */
-  readonly #record = new StudyRecord({
-    path: 'followed',
-    events: [],
-    append: (event) => event as JournalEvent,
-  });
-  #anySpec: NetworkSpec | undefined;
-  readonly #work = { done: 0, baseMacs: 0, issued: {} as Partial<Record<PhaseName, number>> };
+  /** Knows which of them are tried again, as the study itself does. */
+  readonly #failures = new Failures();
+  readonly #workload = new WorkloadTally();
   /** Rung that the front is of, in examples: the highest that has a result. */
   #frontExamples = 0;
   #front: { readonly id: string; readonly point: readonly number[] }[] = [];
   #candidates: { readonly id: string; readonly point: readonly number[] }[] = [];
   #created: EventOf<'study'> | undefined;
   #last: JournalEvent | undefined;
-  #activeMs = 0;
+  readonly #activeTime = new ActiveTime();
+  readonly #spending = new Spending();
   #summary: StudySummary | undefined;
 
   fold({ event, start, end }: JournalLine): void {
     const place = { seq: event.seq, start, end };
-    this.#activeMs += activeMs(this.#last ? [this.#last, event] : [event]);
     this.#last = event;
-    if (event.type !== 'measured') this.#record.append(this.#slim(event));
+    this.#activeTime.add(event);
+    this.#spending.add(event);
+    this.#workload.add(event);
+    this.#failures.add(event);
     switch (event.type) {
       case 'issued':
         return this.#issued(event, place);
@@ -101,7 +99,12 @@ export class StudyView {
 
   /** Seconds of work, pauses between sessions left out. */
   get activeS(): number {
-    return this.#activeMs / 1e3;
+    return this.#activeTime.ms / 1e3;
+  }
+
+  /** Device hours used, and those of the budget. */
+  get deviceHours(): { readonly spent: number; readonly budget: number | null } {
+    return { spent: this.#spending.hours, budget: this.config?.budget?.deviceHours ?? null };
   }
 
   /** In order of issue. */
@@ -143,40 +146,17 @@ export class StudyView {
 
   /** Milliseconds until the study is done, as far as can be told, were it running. */
   remainingMs(nowMs: number): number | undefined {
-    if (!this.config) return undefined;
-    const { done, baseMacs } = this.#work;
-    const issued = { ...this.#work.issued };
-    let open = 0;
-    for (const [id, trial] of this.#open) {
-      const row = this.#rows.get(id);
-      if (!row) continue;
-      trial.macs ??= countSpec(trial.spec).macs;
-      open += trial.macs * row.examples;
-      issued[row.phase] = (issued[row.phase] ?? 0) + trial.macs * row.examples;
-    }
-    const workload: Workload = {
-      done,
-      open,
-      issued,
-      baseMacs,
-      hasFinished: (phase) => this.#phases.get(phase) === 'finished',
-    };
-    return remainingWorkMs(this.config, workload, this.#activeMs + Math.max(0, nowMs - this.lastMs));
+    const { config } = this;
+    if (!config) return undefined;
+    const workload = this.#workload.total((training) => trainingMacs(config, training));
+    const elapsedMs = this.#activeTime.ms + Math.max(0, nowMs - this.lastMs);
+    return remainingWorkMs(config, workload, elapsedMs, (phase) => this.#phases.get(phase) === 'finished');
   }
 
-  /** What the record needs to know which trials have an answer: no network, no metrics, no curve. */
-  #slim(event: JournalEvent): JournalEvent {
-    if (event.type === 'decision') return { ...event, value: {} };
-    if (event.type === 'issued') return { ...event, choices: {}, spec: (this.#anySpec ??= event.spec) };
-    if (event.type !== 'outcome' || event.outcome.status !== 'ok') return event;
-    const { curve: _curve, ...outcome } = event.outcome;
-    return { ...event, outcome: { ...outcome, metrics: {} } };
-  }
-
-  /** Trials whose failure the record has forgotten, because the study was opened again, are open again. */
+  /** Trials whose failure is forgotten, because the study was opened again, are open again. */
   #reopen(seq: number): void {
     for (const id of this.#failed) {
-      if (this.#record.outcome(id) !== undefined) continue;
+      if (!this.#failures.isForgotten(id)) continue;
       const row = this.#rows.get(id);
       if (row) Object.assign(row, { status: 'issued', reason: undefined, endedMs: undefined, changed: seq });
       this.#failed.delete(id);
@@ -184,7 +164,7 @@ export class StudyView {
   }
 
   #issued(event: EventOf<'issued'>, place: Place): void {
-    const { id, phase, spec, specDigest, fidelity, origin, tMs } = event;
+    const { id, phase, specDigest, fidelity, origin, tMs } = event;
     const latencyMs = this.#latencies.get(specDigest) ?? {};
     this.#latencies.set(specDigest, latencyMs);
     const row: Writable<TrialRow> = {
@@ -204,7 +184,6 @@ export class StudyView {
     };
     this.#rows.set(id, row);
     this.#list.push(row);
-    this.#open.set(id, { spec });
     this.#placed(id, place);
     if (phase !== 'train') return;
     this.#final.add(id);
@@ -234,7 +213,6 @@ export class StudyView {
     row.trainS = 'cost' in outcome ? outcome.cost?.trainS : undefined;
     row.endedMs = tMs;
     row.changed = place.seq;
-    this.#open.delete(id);
     if (outcome.status === 'failed') this.#failed.add(id);
     else this.#failed.delete(id);
     if (outcome.status === 'ok') this.#trained(row);
@@ -243,11 +221,6 @@ export class StudyView {
   }
 
   #trained(row: TrialRow): void {
-    const { done, baseMacs, issued } = this.#work;
-    const work = (row.macs ?? 0) * row.examples;
-    this.#work.done = done + work;
-    this.#work.baseMacs = baseMacs || (row.macs ?? 0);
-    issued[row.phase] = (issued[row.phase] ?? 0) + work;
     if (row.phase !== 'search' || row.seed !== this.config?.seed || row.examples < this.#frontExamples) return;
     if (row.examples > this.#frontExamples) {
       this.#frontExamples = row.examples;

@@ -1,3 +1,4 @@
+import { hasBatches } from '../study/study-file.ts';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -60,6 +61,10 @@ export async function trialPage(study: FollowedStudy, id: string): Promise<Page 
 
 function headPart({ view, name }: FollowedStudy, row: TrialRow, onFront: boolean): Markup {
   const { id, status, phase, accuracy, examples, seed, trainS, target, size } = row;
+  const perExample = (on: string): boolean => {
+    const asked = view.config?.targets[on];
+    return asked !== undefined && hasBatches(asked);
+  };
   const all = view.trials;
   const index = all.indexOf(row);
   const neighbour = (at: number, text: (other: string) => string): Content => {
@@ -81,7 +86,9 @@ function headPart({ view, name }: FollowedStudy, row: TrialRow, onFront: boolean
     facts([
       ['phase', [phase, target !== undefined && element('small', {}, ` ${target} ${size ?? ''}`)]],
       ['hold-out top-1', accuracy === undefined ? '–' : percent(accuracy)],
-      ...Object.entries(row.latencyMs).map(([on, ms]) => [`p50 on ${on}`, `${significant(ms)} ms`] as const),
+      ...Object.entries(row.latencyMs).map(
+        ([on, ms]) => [`p50 on ${on}`, `${significant(ms)} ms${perExample(on) ? ' an example' : ''}`] as const,
+      ),
       ['examples', grouped(examples)],
       ['seed', String(seed)],
       ['trained for', trainS === undefined ? '–' : duration(trainS)],
@@ -154,7 +161,7 @@ function latencyPart(events: readonly JournalEvent[]): Content {
       'Latency',
       ['target', 'p50 ms', 'interval ms', 'p90 ms', 'p99 ms', 'sessions', 'runs', 'source', 'verdict'],
       measured.map(({ target, latency }) => [
-        target,
+        latency.per === 'example' ? [target, element('small', {}, ' an example')] : target,
         significant(latency.p50Ms),
         `${significant(latency.intervalMs.lo)}–${significant(latency.intervalMs.hi)} (p${latency.intervalMs.percentile}, ${percent(latency.intervalMs.level, 0)})`,
         significant(latency.p90Ms),

@@ -5,7 +5,9 @@ import type { Redis } from 'ioredis';
 import { EnvironmentError, InterruptedError } from '../core/errors.ts';
 import type { RedisPlace } from './connection.ts';
 import { failureOf, type News, newsSchema } from './contract.ts';
+import { traceKey } from './handover.ts';
 import { nameQueue } from './presence.ts';
+import type { AskEvent } from './telemetry.ts';
 
 /** Channel on which running jobs are cancelled; a message is `<queue> <job id>`. */
 export function cancelChannel({ prefix }: RedisPlace): string {
@@ -28,6 +30,8 @@ export interface AskOptions {
   /** A failure that is found, of an earlier time that it was asked for, is no answer: it is done again. */
   readonly anew?: boolean;
   readonly onNews?: (news: News) => void;
+  /** Hears that a worker begins with it. */
+  readonly onBegun?: () => void;
   /** Hears how long a worker was at what failed, in seconds, before it is told that it failed. */
   readonly onFailureTook?: (seconds: number) => void;
 }
@@ -39,6 +43,7 @@ interface Pending {
   /** Whether a failure that is found is no answer; one that is heard of is. */
   anew: boolean;
   readonly onNews: AskOptions['onNews'];
+  readonly onBegun: () => void;
   readonly onFailureTook: AskOptions['onFailureTook'];
 }
 
@@ -55,6 +60,8 @@ export class JobClient {
   readonly #jobs: Queue;
   readonly #events: QueueEvents;
   readonly #channel: string;
+  readonly #prefix: string;
+  readonly #hear: (event: AskEvent) => void;
   readonly #pending = new Map<string, Pending>();
   /** Results given out and not yet forgotten. */
   readonly #given = new Set<string>();
@@ -65,25 +72,39 @@ export class JobClient {
 
   private constructor(
     name: string,
-    parts: { readonly redis: Redis; readonly queue: Queue; readonly events: QueueEvents; readonly channel: string },
+    parts: {
+      readonly redis: Redis;
+      readonly queue: Queue;
+      readonly events: QueueEvents;
+      readonly channel: string;
+      readonly prefix: string;
+      readonly hear: (event: AskEvent) => void;
+    },
   ) {
     this.#name = name;
     this.#redis = parts.redis;
     this.#jobs = parts.queue;
     this.#events = parts.events;
     this.#channel = parts.channel;
+    this.#prefix = parts.prefix;
+    this.#hear = parts.hear;
     this.#events.on('completed', ({ jobId, returnvalue }) => this.#completed(jobId, returnvalue));
     this.#events.on('failed', ({ jobId, failedReason }) => void this.#failed(jobId, failedReason));
+    this.#events.on('active', ({ jobId }) => this.#pending.get(jobId)?.onBegun());
     this.#events.on('progress', ({ jobId, data }) => this.#progressed(jobId, data));
     this.#events.on('duplicated', ({ jobId }) => void this.#look(jobId).catch((error) => this.#refuse(jobId, error)));
     this.#lookAgain = setInterval(this.#askAgain, lookAgainMs).unref();
     this.#redis.on('ready', this.#askAgain);
   }
 
-  /** @param redis shared, and not closed with the client. */
+  /** @param options.redis shared, and not closed with the client; `hear` hears what becomes of jobs. */
   static async open(
     name: string,
-    { redis, place }: { readonly redis: Redis; readonly place: RedisPlace },
+    {
+      redis,
+      place,
+      hear = () => {},
+    }: { readonly redis: Redis; readonly place: RedisPlace; readonly hear?: ((event: AskEvent) => void) | undefined },
   ): Promise<JobClient> {
     const { prefix } = place;
     const queue = new Queue(name, {
@@ -98,7 +119,7 @@ export class JobClient {
     const lastEventId = stream[0]?.[0] ?? '0-0';
     const events = new QueueEvents(name, { connection: place.options, prefix, lastEventId });
     events.on('error', () => {});
-    return new JobClient(name, { redis, queue, events, channel: cancelChannel(place) });
+    return new JobClient(name, { redis, queue, events, channel: cancelChannel(place), prefix, hear });
   }
 
   /** Name of its queue. */
@@ -117,11 +138,12 @@ export class JobClient {
    * @throws {RidgepointError} what the worker failed with.
    */
   ask(id: string, data: object, options: AskOptions): Promise<unknown> {
-    const { signal, delayMs, anew = false, onNews, onFailureTook } = options;
+    const { signal, delayMs, anew = false, onNews, onBegun = () => {}, onFailureTook } = options;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(new InterruptedError(`${id}: interrupted before it was asked for`));
       const abort = (): void => {
         this.#pending.delete(id);
+        this.#told('taken back', id);
         this.#track(this.#takeBack(id));
         reject(new InterruptedError(`${id}: interrupted`));
       };
@@ -133,12 +155,26 @@ export class JobClient {
       };
       const add = (delay?: number): Promise<unknown> =>
         this.#jobs.add(this.#name, data, { jobId: id, ...(delay ? { delay } : {}) });
-      this.#pending.set(id, { add, resolve: settled(resolve), reject: settled(reject), anew, onNews, onFailureTook });
+      this.#pending.set(id, {
+        add,
+        resolve: settled(resolve),
+        reject: settled(reject),
+        anew,
+        onNews,
+        onBegun,
+        onFailureTook,
+      });
       // Every job in the queue listens to it.
       setMaxListeners(0, signal);
       signal.addEventListener('abort', abort, { once: true });
+      this.#told('asked', id);
       this.#add(id, delayMs);
     });
+  }
+
+  #told(type: AskEvent['type'], job: string, error?: AskEvent['error']): void {
+    const why = error && { error: { code: error.code, message: error.message } };
+    this.#hear({ type, queue: this.#name, job, ...why });
   }
 
   /** Removes a job whose result is safe elsewhere. */
@@ -146,6 +182,25 @@ export class JobClient {
     if (!this.#given.delete(id)) return;
     this.#forgotten.add(id);
     this.#track(this.#jobs.remove(id));
+  }
+
+  /**
+   * Removes what workers left of a job, for it is over.
+   * @param take gets the digest of its last saved state, where there is one; {@link close} waits for it.
+   */
+  removeTrace(id: string, take: (digest: string) => Promise<void>): void {
+    const key = traceKey(this.#prefix, id);
+    const removal = async (): Promise<void> => {
+      const digest = await this.#redis.hget(key, 'file');
+      await this.#redis.del(key);
+      if (digest !== null) await take(digest);
+    };
+    this.#track(removal());
+  }
+
+  /** Seconds that workers were busy with a job before the last one began. */
+  async busyBeforeS(id: string): Promise<number> {
+    return Number((await this.#redis.hget(traceKey(this.#prefix, id), 'busyS')) ?? 0);
   }
 
   /** Resolves when everything forgotten is removed. */
@@ -196,6 +251,7 @@ export class JobClient {
     const pending = this.#take(id);
     if (pending) {
       this.#given.add(id);
+      this.#told('answered', id);
       pending.resolve(value);
     } else if (this.#forgotten.has(id)) {
       // Redis lost its last second and had work done again that the journal has.
@@ -212,6 +268,7 @@ export class JobClient {
       const pending = this.#take(id);
       if (job?.processedOn !== undefined && job.finishedOn !== undefined)
         pending?.onFailureTook?.(Math.max(0, job.finishedOn - job.processedOn) / 1000);
+      this.#told('failed', id, error);
       return pending?.reject(error);
     }
     this.#track(this.#jobs.remove(id).then(() => this.#add(id, interruptedPauseMs)));

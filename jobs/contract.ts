@@ -92,6 +92,8 @@ export type TrainJob = z.infer<typeof trainJobSchema>;
 export const trainResultSchema = z.strictObject({
   schema: z.literal(1),
   outcome: outcomeSchema,
+  /** Whether workers left something of the training, to be removed once the result is safe. */
+  traced: z.boolean().optional(),
   /** Worker that did it. */
   worker: z.string(),
 });

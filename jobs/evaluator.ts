@@ -37,8 +37,8 @@ const queuedAtLeast = 256;
 export class FleetEvaluator implements Evaluator {
   readonly #options: FleetEvaluatorOptions;
   #task: Promise<string> | undefined;
-  /** Ids of the jobs whose answers are not on disk, by trial and attempt. */
-  readonly #names = new Map<string, string>();
+  /** Jobs whose answers are not on disk, by trial and attempt, and whether workers may have left something of them. */
+  readonly #jobs = new Map<string, { readonly name: string; isTraced: boolean }>();
 
   constructor(options: FleetEvaluatorOptions) {
     this.#options = options;
@@ -54,13 +54,15 @@ export class FleetEvaluator implements Evaluator {
 
   async evaluate(
     { id, spec }: { readonly id: string; readonly spec: NetworkSpec },
-    { fidelity, keepWeights, signal, from, attempt = 1, onProgress, onNotice }: EvaluationRequest,
+    { fidelity, keepWeights, signal, from, attempt = 1, onBegun, onProgress, onNotice }: EvaluationRequest,
   ): Promise<Outcome> {
     const { client, study } = this.#options;
     // A journal that lost its tail may give a trial's id to another network, which is another job.
     const work = shortDigest(digestJson({ spec: specDigest(spec), fidelity, keepWeights }));
     const name = jobId(study, `${id}-${work}`, attempt);
-    this.#names.set(`${id}.${attempt}`, name);
+    // Until it answers: a trial that is cancelled gives none.
+    const asked = { name, isTraced: true };
+    this.#jobs.set(`${id}.${attempt}`, asked);
     let spentS = 0;
     try {
       const task = await (this.#task ??= this.#publishTask().catch((error: unknown) => this.#unpublished(error)));
@@ -79,24 +81,32 @@ export class FleetEvaluator implements Evaluator {
       const value = await client.ask(name, job, {
         signal,
         delayMs: pauseMs(name, attempt),
+        onBegun,
         onFailureTook: (seconds) => (spentS = seconds),
         onNews: (news) => ('notice' in news ? onNotice?.(news.notice) : onProgress?.(news)),
       });
-      const { outcome } = received(trainResultSchema, value, name);
+      const { outcome, traced = false } = received(trainResultSchema, value, name);
+      asked.isTraced = traced;
       if (outcome.status === 'ok' && outcome.checkpoint !== undefined) await this.#fetch(outcome.checkpoint);
       return outcome;
     } catch (error) {
       if (signal.aborted) throw error;
       const { code, retry, message } = toWire(error);
+      // The next attempt goes on from what is there.
+      asked.isTraced = !retry;
+      if (!retry) spentS += await client.busyBeforeS(name).catch(() => 0);
       return { status: 'failed', code, retry, detail: message, spentS };
     }
   }
 
   journalled(trial: string, attempt: number): void {
     const key = `${trial}.${attempt}`;
-    const name = this.#names.get(key);
-    this.#names.delete(key);
-    if (name !== undefined) this.#options.client.forget(name);
+    const job = this.#jobs.get(key);
+    this.#jobs.delete(key);
+    if (!job) return;
+    const { client, store } = this.#options;
+    client.forget(job.name);
+    if (job.isTraced) client.removeTrace(job.name, (digest) => store.remove(digest));
   }
 
   close(): Promise<void> {

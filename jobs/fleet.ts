@@ -12,6 +12,7 @@ import { FleetEvaluator } from './evaluator.ts';
 import { fleetMeter } from './meter.ts';
 import type { SharedStore } from './store.ts';
 import type { StudyMetrics } from './metrics.ts';
+import type { AskEvent } from './telemetry.ts';
 import { hearFleetRequests } from './requests.ts';
 import { heartbeatMs, present, trainingSlots, whyWaiting } from './presence.ts';
 
@@ -19,12 +20,12 @@ import { heartbeatMs, present, trainingSlots, whyWaiting } from './presence.ts';
  * Spreads a study over the workers at a Redis: they train every candidate, and measure on the devices that this host
  * lacks. What this host can measure it measures itself.
  * @param store files by digest that the workers see too.
- * @param watch hears of Redis and of the queues, for metrics.
+ * @param watch hears of Redis, of the queues and of jobs, for metrics and logs.
  */
 export function fleetOver(
   place: RedisPlace,
   store: SharedStore,
-  watch: Partial<Pick<StudyMetrics, 'redis' | 'queues'>> = {},
+  watch: Partial<Pick<StudyMetrics, 'redis' | 'queues'>> & { readonly jobs?: (event: AskEvent) => void } = {},
 ): NonNullable<StudyOptions['fleet']> {
   return async (study, here) => {
     study.signal.throwIfAborted();
@@ -40,7 +41,7 @@ export function fleetOver(
     };
     try {
       hearFleetRequests({ listening, speaking: redis, prefix: place.prefix }, study.key, study.answer).catch(() => {});
-      const opening = openFleet({ study, here, redis, clients, place, store, close });
+      const opening = openFleet({ study, here, redis, clients, place, store, hear: watch.jobs, close });
       return await untilInterrupted(opening, place, study.signal);
     } catch (error) {
       await close();
@@ -57,12 +58,13 @@ async function openFleet(parts: {
   readonly clients: JobClient[];
   readonly place: RedisPlace;
   readonly store: SharedStore;
+  readonly hear: ((event: AskEvent) => void) | undefined;
   readonly close: () => Promise<void>;
 }): Promise<Pick<StudyContext, 'evaluator' | 'meter'>> {
-  const { study, here, redis, clients, place, store, close } = parts;
+  const { study, here, redis, clients, place, store, hear, close } = parts;
   const { key, config, measured, signal } = study;
   const clientOf = async (queue: string): Promise<JobClient> => {
-    const client = await JobClient.open(queue, { redis, place });
+    const client = await JobClient.open(queue, { redis, place, hear });
     clients.push(client);
     return client;
   };

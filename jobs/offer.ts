@@ -25,6 +25,8 @@ const offerFileSchema = z.strictObject({
   store: z.string().optional(),
   /** A worker that is not heard of for so long loses its jobs to others. */
   lock: durationSchema.default(30_000),
+  /** How often a training is saved for others to go on with. */
+  checkpoint: durationSchema.default(30_000),
 });
 
 /** What a worker offers, checked: every name leads somewhere. */
@@ -35,11 +37,13 @@ export interface Offer {
   /** Folder that relative paths of commands start from. */
   readonly baseDirectory: string;
   readonly slots: number;
-  /** Folder of this host for files by digest and trainings under way. */
+  /** Folder of this host for files by digest. */
   readonly store: string;
   /** Where files are shared, `s3://bucket/prefix`, when the folder is not what all sides see. */
   readonly remote?: string;
   readonly lockMs: number;
+  /** Milliseconds of training that the loss of this host may cost. */
+  readonly checkpointMs: number;
 }
 
 /** What flags say; each goes before what the file says. */
@@ -61,7 +65,7 @@ export function readOffer(path: string | undefined, flags: OfferFlags): Offer {
   const where = path ?? 'ridgepoint worker';
   const file = offerFileSchema.safeParse(path === undefined ? {} : readYaml(path));
   if (!file.success) throw new ConfigError(`${where}: not a worker file\n${z.prettifyError(file.error)}`);
-  const { devices, trainers, commands, slots, store, lock } = file.data;
+  const { devices, trainers, commands, slots, store, lock, checkpoint } = file.data;
   const baseDirectory = path === undefined ? process.cwd() : dirname(resolve(path));
   const offer: Offer = {
     devices: { ...devices, ...Object.fromEntries(flags.devices.map((id) => [nameOf(id), id])) },
@@ -71,6 +75,7 @@ export function readOffer(path: string | undefined, flags: OfferFlags): Offer {
     slots: flags.slots ?? slots ?? availableParallelism(),
     ...storesOf(flags.store, store, baseDirectory),
     lockMs: lock,
+    checkpointMs: checkpoint,
   };
   checkNames(offer, where);
   if (Object.keys(offer.devices).length === 0 && (offer.slots === 0 || offer.trainers.length === 0))

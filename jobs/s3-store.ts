@@ -58,6 +58,11 @@ export function openS3Store(place: string, here: FolderArtefacts, env: NodeJS.Pr
       expectStatus(answer, `${place}: getting ${digest}`);
       if (answer.found !== digest) throw new InvalidFileError(`${place}: expected ${digest}, got ${answer.found}`);
     },
+    release: (digest) => here.remove(digest),
+    remove: async (digest) => {
+      await here.remove(digest);
+      expectStatus(await ask(s3, 'DELETE', digest), `${place}: deleting ${digest}`);
+    },
   };
 }
 
@@ -147,7 +152,7 @@ async function askOnce(s3: S3Place, method: string, digest: string, { path, size
 }
 
 function expectStatus({ status, text = '' }: Answer, what: string): void {
-  if (status === 200) return;
+  if (status === 200 || status === 204) return;
   const message = /<Message>(.*?)<\/Message>/s.exec(text)?.[1] ?? '';
   throw new EnvironmentError(`${what}: expected 200, got ${status}${message && ` (${message})`}`, {
     retry: status >= 500,

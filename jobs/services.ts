@@ -7,10 +7,8 @@ import { EnvironmentError, InfeasibleModelError } from '../core/errors.ts';
 import type { Latency } from '../latency/latency.ts';
 import { Ledger } from '../latency/ledger.ts';
 import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
-import type { FolderArtefacts } from '../study/artefacts.ts';
 import { commandEvaluator } from '../study/command-evaluator.ts';
 import type { LatencyMeter } from '../study/context.ts';
-import { LocalEvaluator } from '../study/local-evaluator.ts';
 import { openLatencyMeter } from '../study/meter.ts';
 import { resolveRecipe } from '../study/recipe.ts';
 import {
@@ -24,13 +22,14 @@ import {
   type TrainTask,
   trainTaskSchema,
 } from './contract.ts';
+import { HandedOverEvaluator } from './handover.ts';
 import type { Offer } from './offer.ts';
 import { openStore } from './store-place.ts';
 import type { SharedStore } from './store.ts';
-import type { Service } from './worker.ts';
+import type { Service, Work } from './worker.ts';
 
 /** The evaluator of a training: this machine's, or a command's. */
-export type EvaluatorOf = (job: TrainJob, task: TrainTask) => Evaluator;
+export type EvaluatorOf = (job: TrainJob, task: TrainTask, work: Pick<Work, 'trace' | 'isGivenBack'>) => Evaluator;
 
 /**
  * All that an offer promises, as services.
@@ -40,7 +39,7 @@ export type EvaluatorOf = (job: TrainJob, task: TrainTask) => Evaluator;
 export function servicesOf(offer: Offer, worker: string, env: NodeJS.ProcessEnv = process.env): Service[] {
   mkdirSync(offer.store, { recursive: true });
   const store = openStore(offer.remote ?? offer.store, offer.store, env);
-  const evaluatorOf = evaluatorsOf(offer, store.here);
+  const evaluatorOf = evaluatorsOf(offer, store);
   const { slots } = offer;
   const trainers = slots === 0 ? [] : offer.trainers;
   return [
@@ -72,12 +71,12 @@ export function trainService(
     queue: trainQueue(trainer),
     offers: { trainer },
     slots,
-    serve: async ({ id, data, signal, tell }) => {
+    serve: async ({ id, data, signal, tell, ...work }) => {
       const job = received(trainJobSchema, data, id);
       const task = await taskOf(job.task);
       await store.fetch(task.dataFile);
       if (job.from !== undefined) await store.fetch(job.from);
-      const evaluator = evaluatorOf(job, task);
+      const evaluator = evaluatorOf(job, task, work);
       const request: EvaluationRequest = {
         fidelity: job.fidelity,
         attempt: job.attempt,
@@ -92,7 +91,7 @@ export function trainService(
         throw new EnvironmentError(outcome.detail, { code: outcome.code, retry: outcome.retry });
       if (outcome.status === 'ok' && outcome.checkpoint !== undefined) await store.publish(outcome.checkpoint);
       await evaluator.close();
-      return { schema: 1, outcome, worker };
+      return { schema: 1, outcome, ...(work.trace.isLeft ? { traced: true } : {}), worker };
     },
   };
 }
@@ -107,7 +106,7 @@ async function readTask(store: SharedStore, digest: string): Promise<TrainTask> 
 const commandsKept = 32;
 
 /** Trains on this machine in child processes, or by a command that the worker declares. */
-function evaluatorsOf(offer: Offer, store: FolderArtefacts): EvaluatorOf {
+function evaluatorsOf(offer: Offer, store: SharedStore): EvaluatorOf {
   const commands = new Map<string, Evaluator>();
   const byCommand = (
     study: string,
@@ -118,10 +117,11 @@ function evaluatorsOf(offer: Offer, store: FolderArtefacts): EvaluatorOf {
     },
   ): Evaluator | undefined => {
     const config = { ...offer, study, trainer: {}, trainerCommand };
-    return commandEvaluator(config, join(offer.store, 'work', study), { ...data, file: store.path(dataFile) }, store);
+    const file = store.here.path(dataFile);
+    return commandEvaluator(config, join(offer.store, 'work', study), { ...data, file }, store.here);
   };
-  return (job, task) => {
-    const { study, trial } = job;
+  return (job, task, { trace, isGivenBack }) => {
+    const { study } = job;
     const { data, dataFile, trainer, schedule } = task;
     if ('command' in trainer) {
       // Of one study only: trials of two have the same ids, and states in the study's folder.
@@ -134,14 +134,15 @@ function evaluatorsOf(offer: Offer, store: FolderArtefacts): EvaluatorOf {
       if (commands.size > commandsKept && oldest !== undefined) commands.delete(oldest);
       return known;
     }
-    return new LocalEvaluator({
+    return new HandedOverEvaluator({
       ...resolveRecipe(trainer),
       schedule,
-      dataFile: store.path(dataFile),
-      artefacts: store,
-      // Of this trial alone, and where every worker sees it: whoever takes the job next goes on from it.
-      checkpoints: { folder: join(offer.store, 'work', `${study}.${trial}`), dataDigest: data.digest },
-      slots: 1,
+      dataFile: store.here.path(dataFile),
+      dataDigest: data.digest,
+      store,
+      trace,
+      isGivenBack,
+      everyS: offer.checkpointMs / 1000,
     });
   };
 }

@@ -15,6 +15,10 @@ export interface SharedStore {
    * @throws {InvalidFileError} when nobody has published it, or it is not what its digest says.
    */
   fetch(digest: string): Promise<void>;
+  /** This host needs a file no more that others may need still. */
+  release(digest: string): Promise<void>;
+  /** Nobody needs a file any more; what is not there is no error. */
+  remove(digest: string): Promise<void>;
 }
 
 /** A folder that all sides see, as a network file system has it: there is nothing to send. */
@@ -27,5 +31,8 @@ export function folderStore(folder: string): SharedStore {
       if (!here.has(digest)) throw new InvalidFileError(`${folder}: no artefact ${digest}`);
       return Promise.resolve();
     },
+    // The same folder is everybody's.
+    release: () => Promise.resolve(),
+    remove: (digest) => here.remove(digest),
   };
 }

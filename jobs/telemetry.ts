@@ -14,6 +14,15 @@ export type WorkerEvent =
     }
   | { readonly type: 'redis'; readonly up: boolean };
 
+/** What a study tells of the jobs that it asks for. */
+export interface AskEvent {
+  readonly type: 'asked' | 'answered' | 'failed' | 'taken back';
+  readonly queue: string;
+  readonly job: string;
+  /** Why it failed. */
+  readonly error?: Pick<RidgepointError, 'code' | 'message'>;
+}
+
 /** Key of the study that a job is of. */
 export function studyOfJob(id: string): string {
   return id.split('.').slice(0, -2).join('.');

@@ -9,6 +9,7 @@ import { ridgepointVersion } from '../core/version.ts';
 import { cancelChannel } from './client.ts';
 import { connect, leave, type RedisPlace } from './connection.ts';
 import { failureText, type News } from './contract.ts';
+import { JobTrace, traceKey } from './handover.ts';
 import type { WorkerEvent } from './telemetry.ts';
 import { announce, depart, heartbeatMs } from './presence.ts';
 
@@ -20,6 +21,10 @@ export interface Work {
   /** Aborts when the job is cancelled, taken by another worker, or given back. */
   readonly signal: AbortSignal;
   readonly tell: (news: News) => void;
+  /** What is left of it for whoever takes it next; begun by services that leave something. */
+  readonly trace: JobTrace;
+  /** Whether it is done by others when it is stopped now. */
+  readonly isGivenBack: () => boolean;
 }
 
 /** A queue that a worker serves. */
@@ -74,7 +79,7 @@ export class FleetWorker {
   readonly #beating: NodeJS.Timeout;
   readonly #over = new EventEmitter();
   /** By job; aborting ends what was lost to this very worker. */
-  readonly #doing = new Map<string, AbortController>();
+  readonly #doing = new Map<string, { readonly controller: AbortController; readonly trace: JobTrace }>();
   /** Queues that nothing waits in, as far as is known. */
   readonly #empty = new Set<string>();
   /** Queues that this worker turned out not to be able to serve. */
@@ -148,7 +153,7 @@ export class FleetWorker {
     const doing = this.#doing.get(name);
     if (doing) {
       // It was stalled, and is still at it: BullMQ renews one lock a job id, so the first to end would end it for both.
-      doing.abort();
+      doing.controller.abort();
       await job.moveToDelayed(Date.now() + lostToItselfMs, token);
       throw new DelayedError();
     }
@@ -163,11 +168,19 @@ export class FleetWorker {
     }
     const controller = new AbortController();
     const signal = AbortSignal.any([given, controller.signal]);
-    this.#doing.set(name, controller);
+    const trace = new JobTrace(this.#redis, traceKey(this.#options.place.prefix, name));
+    this.#doing.set(name, { controller, trace });
     this.#empty.delete(service.queue);
     const ended = this.#begun(service.queue, job);
     try {
-      const result = await service.serve({ id: name, data: job.data, signal, tell: this.#paced(job) });
+      const result = await service.serve({
+        id: name,
+        data: job.data,
+        signal,
+        tell: this.#paced(job),
+        trace,
+        isGivenBack: () => this.#stopping === 'return',
+      });
       ended('completed');
       return result;
     } catch (error) {
@@ -175,11 +188,13 @@ export class FleetWorker {
       const isPreempted = error instanceof InterruptedError && !signal.aborted;
       if (this.#stopping === 'return' || isPreempted || isBroken(error)) {
         ended('given-back');
+        await trace.beat().catch(() => {});
         // Free for whoever is next: no attempt is counted.
         await job.moveToWait(token);
         throw new WaitingError();
       }
       ended('failed', toWire(error));
+      await trace.end().catch(() => {});
       if (!signal.aborted) await job.log(String((error as Error).stack ?? error)).catch(() => {});
       throw new UnrecoverableError(failureText(error));
     } finally {
@@ -240,6 +255,7 @@ export class FleetWorker {
   /** Says that it is there. Without Redis words would pile up, and one that is leaving offers nothing. */
   #beat(): void {
     if (this.#redis.status !== 'ready' || this.#stopping !== undefined) return;
+    for (const { trace } of this.#doing.values()) trace.beat().catch(() => {});
     const { id, place, services } = this.#options;
     const offered = services.filter(({ queue }) => !this.#withdrawn.has(queue));
     const trainers = offered.flatMap(({ offers }) => ('trainer' in offers ? [offers.trainer] : []));

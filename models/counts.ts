@@ -134,3 +134,6 @@ function peakActivationBytes(graph: Graph): number {
   });
   return peak;
 }
+
+/** Training FLOPs for each multiply-add of a forward pass: two a multiply-add, and the backward pass costs twice as much again. */
+export const trainingFlopsPerMac = 6;

@@ -5,7 +5,7 @@ import type { FamilySummary, MemberSummary, StudySummary, TargetSummary, TrialSu
 import { duration, grouped, milliseconds, percent, plural, significant } from './format.ts';
 import { limitText, p50Interval } from './headline.ts';
 import type { Content, Markup } from './markup.ts';
-import { isPerExample, targetSettingText, timedText } from './settings.ts';
+import { isPerExample, p50Title, targetSettingText, timedText } from './settings.ts';
 import {
   axes,
   bar,
@@ -84,15 +84,16 @@ export function familyChart(target: TargetSummary, width = 560, height = 380): M
 /** What the search's chart needs of a trial. */
 export type ChartedTrial = Pick<
   TrialSummary,
-  'id' | 'phase' | 'choices' | 'status' | 'reason' | 'fidelityExamples' | 'accuracy' | 'latencyMs' | 'onFront'
+  'id' | 'phase' | 'seed' | 'choices' | 'status' | 'reason' | 'fidelityExamples' | 'accuracy' | 'latencyMs' | 'onFront'
 >;
 
 /**
  * Hold-out accuracy against latency of the search's trials on one target, its Pareto front, and what was refused. Of a search over
- * rungs, those of the highest: accuracies of other rungs are others (report/rungs.ts).
+ * rungs, those of the highest: accuracies of other rungs are others (report/rungs.ts). Finalists trained again with other seeds are the same
+ * networks, and left out.
  */
 export function searchChart(
-  summary: Pick<StudySummary, 'targets'> & {
+  summary: Pick<StudySummary, 'targets' | 'seed'> & {
     readonly trials: readonly ChartedTrial[];
     readonly base: { readonly trial: string } | null;
   },
@@ -100,7 +101,7 @@ export function searchChart(
   width = 600,
   height = 380,
 ): Markup | null {
-  const search = summary.trials.filter((trial) => trial.phase === 'search');
+  const search = summary.trials.filter(({ phase, seed }) => phase === 'search' && seed === summary.seed);
   const latencyOf = (trial: ChartedTrial): number | undefined => trial.latencyMs[target.name];
   const measured = search.filter((trial) => trial.accuracy !== undefined && latencyOf(trial) !== undefined);
   const refused = search.filter((trial) => trial.status === 'infeasible' && latencyOf(trial) !== undefined);
@@ -150,7 +151,7 @@ export function searchChart(
     key.drawing,
     axes(
       plot,
-      { scale: x, title: `${target.predictedBy ? 'predicted ' : ''}p50 latency on ${target.name} (ms, log scale)` },
+      { scale: x, title: `${p50Title(target)} on ${target.name} (ms, log scale)` },
       {
         scale: y,
         title: `hold-out top-1${scored.length < measured.length ? ` after ${grouped(full)} examples` : ''} (%)`,
@@ -199,7 +200,7 @@ export function multiplierChart(
     width,
     height,
     `${factor} multiplier against latency on ${target.name}`,
-    axes(plot, { scale: x, title: 'p50 latency (ms, log scale)' }, { scale: y, title: `${factor} ×` }),
+    axes(plot, { scale: x, title: `${p50Title(target)} (ms, log scale)` }, { scale: y, title: `${factor} ×` }),
     segment(plot.left, y.at(1), plot.right, y.at(1), { class: 'axis' }),
     // The family last, on top.
     lines.toReversed().map(({ members, style }) => {
@@ -254,7 +255,8 @@ export function curvesChart(
     2,
     width - 16,
   );
-  const plot: Box = { left: 44, top: key.height + 28, right: width - 16, bottom: height - 44 };
+  // Half of a tick's label stands right of the plot where the last tick is at its end.
+  const plot: Box = { left: 44, top: key.height + 28, right: width - 30, bottom: height - 44 };
   const points = curves.flatMap((curve) => curve.points);
   const x = linearScale([0, ...points.map((point) => point.examples)], [plot.left, plot.right], {
     format: shortCount(points),

@@ -20,7 +20,7 @@ import { element, htmlDocument, stylesheet, type Content, type Markup } from './
 import { accuracyText, cell, fileLink, note, seedsTitle, section, table, tableHead } from './page-parts.ts';
 import { proxySection } from './proxy-audit.ts';
 import { rungChart, rungText } from './rungs.ts';
-import { isPerExample, memberSettingText, settingsSection, targetSettingText } from './settings.ts';
+import { isPerExample, memberSettingText, p50Title, settingsSection, targetSettingText } from './settings.ts';
 import { sourcesOf, sourceText, verdictText } from './source.ts';
 import { chartStyle } from './svg.ts';
 import { deviceHoursText } from './terminal.ts';
@@ -307,7 +307,7 @@ function frontTable(summary: StudySummary): Content {
       [
         'trial',
         'hold-out top-1 %',
-        ...summary.targets.map(({ name, predictedBy }) => `p50 ms${predictedBy ? ' predicted' : ''}, ${name}`),
+        ...summary.targets.map((target) => `${p50Title(target)} ms, ${target.name}`),
         'params',
         'MACs',
       ],

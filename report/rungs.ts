@@ -1,3 +1,4 @@
+import { p50Title } from './settings.ts';
 import type { RungSummary, StudySummary, TargetSummary, TrialSummary } from '../study/summary.ts';
 import { duration, grouped, milliseconds, percent, plural } from './format.ts';
 import type { Markup } from './markup.ts';
@@ -62,7 +63,7 @@ export function rungChart(
     key.drawing,
     axes(
       plot,
-      { scale: x, title: `p50 latency on ${target.name} (ms, log scale)` },
+      { scale: x, title: `${p50Title(target)} on ${target.name} (ms, log scale)` },
       { scale: y, title: `top-1 after ${grouped(rung.examples)} examples (%)` },
     ),
     scored

@@ -24,6 +24,11 @@ export function isPerExample({ settings }: Pick<TargetSummary, 'settings'>): boo
   return new Set(settings.map(({ batch }) => batch)).size > 1;
 }
 
+/** Title of what shows a target's latencies, without their unit: whether they were predicted, and whether they are of one example. */
+export function p50Title(target: Pick<TargetSummary, 'settings' | 'predictedBy'>): string {
+  return `${target.predictedBy ? 'predicted ' : ''}p50 latency${isPerExample(target) ? ' an example' : ''}`;
+}
+
 /** What a target's latencies are the time of. */
 export function timedText(target: Pick<TargetSummary, 'settings'>): string {
   return isPerExample(target) ? 'an example' : 'one run';

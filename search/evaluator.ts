@@ -18,6 +18,8 @@ export interface EvaluationRequest {
   readonly from?: string;
   /** Keep the trained weights as an artefact, named in the outcome's `checkpoint`. */
   readonly keepWeights: boolean;
+  /** Hears that a device begins to be busy with it: of an evaluation that is cancelled the time from then on is charged, else none. */
+  readonly onBegun?: () => void;
   readonly onProgress?: (progress: EvaluationProgress) => void;
   /** Hears what a person should know, e.g. that an interrupted training goes on. */
   readonly onNotice?: (text: string) => void;

@@ -42,7 +42,7 @@ export class RegularizedEvolution implements Controller {
     if (!(sample >= 1 && sample <= population))
       throw new RangeError(`expected 1 ≤ sample ≤ population, got sample ${sample} and population ${population}`);
     this.#options = { ...options, population, sample };
-    this.#history = new History(options);
+    this.#history = new History({ ...options, keep: population });
   }
 
   suggest(count: number): readonly Choices[] {
@@ -62,7 +62,7 @@ export class RegularizedEvolution implements Controller {
 
   /** The youngest `population` of the finished trials, oldest first. */
   #living(): readonly ObservedTrial[] {
-    return this.#history.finished.slice(-this.#options.population);
+    return this.#history.finished;
   }
 
   /** Best of a sample without replacement; when it holds no feasible trial, best of all; none when there is none. */
@@ -82,6 +82,7 @@ export class RegularizedEvolution implements Controller {
       seed,
       population,
       sample,
+      told: this.#history.size,
       trials: this.#history.toJson(),
       living: this.#living().map(({ id }) => id),
     };

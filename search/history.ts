@@ -1,4 +1,5 @@
 import { canonicalJson, type Json } from '../core/digest.ts';
+import { KeySet } from '../core/key-set.ts';
 import type { Choices } from '../core/trial.ts';
 import type { ObservedTrial, SearchOptions } from './controller.ts';
 
@@ -22,35 +23,72 @@ export interface Turn {
   readonly isKnown: (choices: Choices) => boolean;
 }
 
+/** What a controller keeps of the trials that it was told of. */
+export interface HistoryOptions extends Pick<SearchOptions, 'identity'> {
+  /**
+   * So many of the youngest finished trials are kept, with those issued among them; all where a controller learns from all. Of
+   * older ones it is remembered only that their networks are known.
+   */
+  readonly keep?: number;
+}
+
 /** The trials a controller was told of, in the order it first heard of each. */
 export class History {
+  /** Those that are kept. */
   readonly #trials = new Map<string, ObservedTrial>();
-  readonly #keys = new Map<string, string>();
+  readonly #dropped = new KeySet();
+  /** Identities of all networks. */
+  readonly #known = new KeySet();
   readonly #identity: (choices: Choices) => string;
+  readonly #keep: number;
+  /** How many of those that are kept are finished. */
+  #finished = 0;
 
-  constructor({ identity = choicesKey }: Pick<SearchOptions, 'identity'>) {
+  constructor({ identity = choicesKey, keep = Number.POSITIVE_INFINITY }: HistoryOptions) {
     const named = new WeakMap<Choices, string>();
     this.#identity = (choices) => {
       const name = named.get(choices) ?? identity(choices);
       named.set(choices, name);
       return name;
     };
+    this.#keep = keep;
   }
 
   observe(trials: readonly ObservedTrial[]): void {
     for (const trial of trials) {
+      const before = this.#trials.get(trial.id);
+      if (!before && this.#dropped.has(trial.id)) continue;
+      if (!before) this.#known.add(this.#identity(trial.choices));
       this.#trials.set(trial.id, trial);
-      this.#keys.set(trial.id, this.#identity(trial.choices));
+      this.#finished += Number(isFinished(trial)) - Number(before !== undefined && isFinished(before));
+    }
+    this.#drop();
+  }
+
+  /** A trial that enough finished ones are younger than will never be among the youngest, whatever becomes of it. */
+  #drop(): void {
+    for (const [id, trial] of this.#trials) {
+      const younger = this.#finished - Number(isFinished(trial));
+      if (younger < this.#keep) return;
+      this.#trials.delete(id);
+      this.#dropped.add(id);
+      this.#finished = younger;
     }
   }
 
+  /** How many it was told of. */
+  get size(): number {
+    return this.#trials.size + this.#dropped.size;
+  }
+
+  /** Those that are kept. */
   get trials(): readonly ObservedTrial[] {
     return [...this.#trials.values()];
   }
 
   /** Without those that are only issued. */
   get finished(): readonly ObservedTrial[] {
-    return this.trials.filter(({ status }) => status !== 'issued');
+    return this.trials.filter(isFinished);
   }
 
   /** Asks `propose` for each of the next `count` trials in turn; the start that a user gave comes first. */
@@ -59,24 +97,27 @@ export class History {
     { start = [], members }: Pick<SearchOptions, 'start' | 'members'>,
     propose: (turn: Turn) => Choices,
   ): readonly Choices[] {
-    const known = new Set(this.#keys.values());
-    const isKnown = (choices: Choices): boolean => known.has(this.#identity(choices));
+    const now = new Set<string>();
+    const isKnown = (choices: Choices): boolean => {
+      const network = this.#identity(choices);
+      return now.has(network) || this.#known.has(network);
+    };
     const drawNew = (draw: (attempt: number) => Choices): Choices => {
       let choices = draw(0);
       for (let attempt = 1; attempt < maxRedraws && isKnown(choices); attempt++) choices = draw(attempt);
       return choices;
     };
     const suggested: Choices[] = [];
-    for (let ordinal = this.#trials.size; suggested.length < count; ordinal++) {
+    for (let ordinal = this.size; suggested.length < count; ordinal++) {
       const proposed = start[ordinal] ?? propose({ ordinal, suggested, drawNew, isKnown });
       const choices = members ? members.nearest(proposed, isKnown) : proposed;
-      known.add(this.#identity(choices));
+      now.add(this.#identity(choices));
       suggested.push(choices);
     }
     return suggested;
   }
 
-  /** Plain data for {@link Controller.state}. */
+  /** Plain data for {@link Controller.state}: of the trials that are kept. */
   toJson(): Json {
     return this.trials.map(({ id, status, reward, metrics, violation }) => ({
       id,
@@ -86,4 +127,8 @@ export class History {
       ...(violation === undefined ? {} : { violation }),
     }));
   }
+}
+
+function isFinished({ status }: ObservedTrial): boolean {
+  return status !== 'issued';
 }

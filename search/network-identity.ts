@@ -44,9 +44,12 @@ export function graphIdentity(graph: Graph): string {
   return digestBytes(canonicalJson([graph.outputs.map(hashOf), everything]));
 }
 
+/** Choices whose network is remembered: more than are proposed at once. */
+const remembered = 2048;
+
 /**
  * Names the network that choices of a space build, for {@link SearchOptions.identity}: choices that differ only in what
- * the network does not show, such as a kernel of a stage without blocks, have one name. Remembers what it was asked.
+ * the network does not show, such as a kernel of a stage without blocks, have one name. Remembers what it was asked last.
  */
 export function networkIdentity(space: SpaceNode): (choices: Choices) => string {
   const known = new Map<string, string>();
@@ -54,6 +57,8 @@ export function networkIdentity(space: SpaceNode): (choices: Choices) => string 
     const key = canonicalJson(choices);
     const identity = known.get(key) ?? graphIdentity(buildNetwork(decode(space, choices), 1));
     known.set(key, identity);
+    const [oldest] = known.keys();
+    if (known.size > remembered && oldest !== undefined) known.delete(oldest);
     return identity;
   };
 }

@@ -5,14 +5,14 @@ import type { Controller, ObservedTrial, SearchOptions } from './controller.ts';
 import { History } from './history.ts';
 import { sampleChoices } from './space.ts';
 
-/** Random search without repeats: the baseline every controller must beat (Bergstra & Bengio 2012). */
+/** Random search without repeats: the baseline every controller must beat (Bergstra & Bengio 2012). It remembers which networks it tried, and nothing else. */
 export class RandomSearch implements Controller {
   readonly #options: SearchOptions;
   readonly #history: History;
 
   constructor(options: SearchOptions) {
     this.#options = options;
-    this.#history = new History(options);
+    this.#history = new History({ ...options, keep: 0 });
   }
 
   suggest(count: number): readonly Choices[] {
@@ -28,6 +28,7 @@ export class RandomSearch implements Controller {
   }
 
   state(): Json {
-    return { controller: 'random', seed: this.#options.seed, trials: this.#history.toJson() };
+    const { size } = this.#history;
+    return { controller: 'random', seed: this.#options.seed, told: size, trials: this.#history.toJson() };
   }
 }

@@ -78,6 +78,8 @@ interface Network {
 export class SuccessiveHalving {
   readonly #options: SuccessiveHalvingOptions;
   readonly #networks = new Map<string, Network>();
+  /** With one rung: what is answered and told, of which nothing is needed again, and whether it has a result. */
+  readonly #over = new Map<string, boolean>();
   #isOpen = true;
   #isOutOfTime = false;
   #isRefused = false;
@@ -92,7 +94,7 @@ export class SuccessiveHalving {
 
   /** How many networks have begun. */
   get size(): number {
-    return this.#networks.size;
+    return this.#networks.size + this.#over.size;
   }
 
   /**
@@ -112,7 +114,7 @@ export class SuccessiveHalving {
   /** A network begins at a rung; the lowest makes it known. @returns false when it was there before. */
   begin(id: string, choices: Choices, rung = 0): boolean {
     const known = this.#networks.get(id);
-    if (known && rung < known.answers.length) return false;
+    if (this.#over.has(id) || (known && rung < known.answers.length)) return false;
     const network = known ?? { id, choices, answers: [] };
     network.answers.push(undefined);
     this.#networks.set(id, network);
@@ -128,6 +130,9 @@ export class SuccessiveHalving {
     network.answers[rung] = answer;
     // A network at two rungs tells what the lower one promises for all that are there only.
     this.#tell(rung === 0 ? [network] : [...this.#networks.values()]);
+    if (this.#options.rungs.length > 1) return;
+    this.#over.set(id, this.#resultOf(network, 0) !== undefined);
+    this.#networks.delete(id);
   }
 
   /**
@@ -146,12 +151,13 @@ export class SuccessiveHalving {
       const ids = this.#resultsAt(rung).map(({ id }) => id);
       if (ids.length > 0) return { rung, ids };
     }
-    return { rung: 0, ids: this.#resultsAt(0).map(({ id }) => id) };
+    const over = [...this.#over].flatMap(([id, hasResult]) => (hasResult ? id : []));
+    return { rung: 0, ids: [...over, ...this.#resultsAt(0).map(({ id }) => id)] };
   }
 
   /** How many networks began at each rung. */
   counts(): readonly number[] {
-    return this.#options.rungs.map((_, rung) => this.#begunAt(rung).length);
+    return this.#options.rungs.map((_, rung) => this.#begunAt(rung).length + (rung === 0 ? this.#over.size : 0));
   }
 
   #begunAt(rung: number): readonly Network[] {
@@ -159,17 +165,22 @@ export class SuccessiveHalving {
   }
 
   #resultsAt(rung: number): readonly RungResult[] {
+    return this.#begunAt(rung).flatMap((network) => this.#resultOf(network, rung) ?? []);
+  }
+
+  #resultOf({ id, answers }: Network, rung: number): RungResult | undefined {
     const { objectives, rewardOf } = this.#options;
-    return this.#begunAt(rung).flatMap(({ id, answers }) => {
-      const answer = answers[rung];
-      if (answer?.status !== 'ok') return [];
-      const { metrics, tolerances = {} } = answer;
-      const losses = completeLosses(lossesOf({ metrics }, objectives));
-      if (losses === undefined) return [];
-      return [
-        { id, losses, reward: rewardOf(metrics), tolerances: objectives.map(({ metric }) => tolerances[metric] ?? 0) },
-      ];
-    });
+    const answer = answers[rung];
+    if (answer?.status !== 'ok') return undefined;
+    const { metrics, tolerances = {} } = answer;
+    const losses = completeLosses(lossesOf({ metrics }, objectives));
+    if (losses === undefined) return undefined;
+    return {
+      id,
+      losses,
+      reward: rewardOf(metrics),
+      tolerances: objectives.map(({ metric }) => tolerances[metric] ?? 0),
+    };
   }
 
   /** What is due at every rung, the highest first. */

@@ -14,13 +14,15 @@ export function searchEvidence(context: StudyContext, base: NetworkSpec): readon
   const { record, config } = context;
   const { examples, seed } = { examples: config.scale.examples, seed: config.seed };
   const baseDigest = specDigest(base);
-  return record.trials.flatMap(({ id, phase, spec, specDigest: digest, fidelity }) => {
-    const accuracy = accuracyOf(context, id);
-    if (phase !== 'search' || accuracy === undefined) return [];
+  const evidence: AccuracyObservation[] = [];
+  for (const { id, phase, spec, specDigest: digest, fidelity } of record.eachTrial()) {
+    const accuracy = phase === 'search' ? accuracyOf(context, id) : undefined;
+    if (accuracy === undefined) continue;
     const isOther = digest !== baseDigest;
     // The base at the scaling fidelity is a scaling itself.
-    if (!isOther && fidelity.examples === examples && fidelity.seed === seed) return [];
+    if (!isOther && fidelity.examples === examples && fidelity.seed === seed) continue;
     const multipliers = isOther ? relativeShape(base, spec) : identity;
-    return [{ multipliers, accuracy, examplesRatio: fidelity.examples / examples, isOther }];
-  });
+    evidence.push({ multipliers, accuracy, examplesRatio: fidelity.examples / examples, isOther });
+  }
+  return evidence;
 }

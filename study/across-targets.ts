@@ -19,7 +19,7 @@ export function acrossTargetsOf(
   const names = targets.map(({ name }) => name);
   const compared = comparedTrials(config, trials, names);
   const networks = compared.map(({ measures }) => measures);
-  const levels = record.events.flatMap((event) =>
+  const levels = [...record.events].flatMap((event) =>
     event.type === 'decision' && event.id.startsWith(sharedId('')) ? [event.id.slice(sharedId('').length)] : [],
   );
   const members = levels.map((level) => sharedMember({ config, record }, level, targets));

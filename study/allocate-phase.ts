@@ -1,8 +1,9 @@
 import { Random } from '../core/random.ts';
 import { dot } from '../core/linear-algebra.ts';
+import { trainingFlopsPerMac } from '../models/counts.ts';
 import { evenExamples, type FamilyBudget, type FamilyPart, leanToEven } from '../scaling/family-budget.ts';
 import { naturalValues } from '../scaling/laws/law.ts';
-import { flopsPerMac, hoursText, trainingDeviceHours, trainingFlopsLeft, trainingTimeMs } from './budget.ts';
+import { hoursText, trainingDeviceHours, trainingFlopsLeft, trainingTimeMs } from './budget.ts';
 import type { StudyContext } from './context.ts';
 import { countSpec } from './evaluate.ts';
 import {
@@ -118,7 +119,7 @@ async function decide(
   if (budgets.length === 0) {
     const { time, deviceHours } = config.budget;
     const isUnknown = time !== undefined || deviceHours !== undefined;
-    const because = `final.examples${isUnknown ? ': no trial tells how fast training is' : ''}`;
+    const because = `final.examples${isUnknown ? ': no trial tells what training costs' : ''}`;
     return { value: sameForAll(sizes, config.final.examples), because };
   }
   const groups = groupsOf(sizes.filter(({ finalists }) => finalists.length > 0));
@@ -174,11 +175,11 @@ interface Left {
   readonly because: string;
 }
 
-/** What the budgets leave; none where none is given, or no trial tells how fast training is. */
+/** What the budgets leave; none where none is given, or no trial tells what training costs. */
 function budgetsLeft(
   context: StudyContext,
   sizes: readonly SizedScalings[],
-  speed: TrainingSpeed | null,
+  { secondsPerExample, deviceHoursPerExample }: TrainingSpeed,
 ): readonly Left[] {
   const members = sizes.reduce((sum, { finalists }) => sum + Math.min(1, finalists.length), 0);
   const { config } = context;
@@ -187,24 +188,25 @@ function budgetsLeft(
   const deviceHours = trainingDeviceHours(context);
   const flops = trainingFlopsLeft(context);
   const left: Left[] = [];
-  if (timeMs !== undefined && speed) {
+  if (timeMs !== undefined && secondsPerExample) {
     const { slots } = context.evaluator;
     left.push({
       total: (timeMs / 1e3) * slots,
-      costOf: ({ spec }) => seeds * speed.secondsPerExample(finalCount(config, spec)),
+      costOf: ({ spec }) => seeds * secondsPerExample(finalCount(config, spec)),
       because: `${(timeMs / 1e3).toFixed(0)} s are left on ${slots} training ${slots === 1 ? 'slot' : 'slots'}`,
     });
   }
-  if (deviceHours !== undefined && speed)
+  // Trainings that cost no device hours are bounded by none.
+  if (deviceHours !== undefined && deviceHoursPerExample)
     left.push({
       total: deviceHours,
-      costOf: ({ spec }) => seeds * speed.deviceHoursPerExample(finalCount(config, spec)),
+      costOf: ({ spec }) => seeds * deviceHoursPerExample(finalCount(config, spec)),
       because: `${hoursText(deviceHours)} device hours are left`,
     });
   if (flops !== undefined)
     left.push({
       total: flops,
-      costOf: ({ spec }) => seeds * flopsPerMac * finalMacsPerExample(config, spec),
+      costOf: ({ spec }) => seeds * trainingFlopsPerMac * finalMacsPerExample(config, spec),
       because: `${flops.toPrecision(3)} training FLOPs are left`,
     });
   return left;
@@ -300,7 +302,7 @@ function described(
   { config }: StudyContext,
   groups: readonly Group[],
   { examples, even }: Division,
-  how: Pick<Allocation, 'split' | 'problem'> & { readonly speed: TrainingSpeed | null; readonly law: FamilyLaw | null },
+  how: Pick<Allocation, 'split' | 'problem'> & { readonly speed: TrainingSpeed; readonly law: FamilyLaw | null },
 ): Allocation {
   const { split, problem, speed, law } = how;
   const luck = new Random(config.seed).child('allocation');
@@ -313,8 +315,8 @@ function described(
         size: size.name,
         network: network.digest,
         examples: amount,
-        flops: flopsPerMac * count.macs * amount,
-        seconds: speed && speed.secondsPerExample(count) * amount,
+        flops: trainingFlopsPerMac * count.macs * amount,
+        seconds: speed.secondsPerExample && speed.secondsPerExample(count) * amount,
         forecast: law && forecast(law, asked(network), amount, luck),
       };
     });

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -62,6 +62,11 @@ export class FolderArtefacts implements Artefacts {
 
   has(digest: string): boolean {
     return existsSync(this.path(digest));
+  }
+
+  /** Forgets a file; one that is not there is no error. */
+  async remove(digest: string): Promise<void> {
+    await rm(this.path(digest), { force: true });
   }
 
   /**

@@ -1,28 +1,13 @@
 import type { Outcome } from '../core/trial.ts';
 import type { StudyContext } from './context.ts';
-import type { JournalEvent } from './events.ts';
-import { leftOutCodes, type StudyRecord, type Trial } from './record.ts';
+import { leftOutCodes } from './failures.ts';
+import type { Trial } from './record.ts';
 import type { StudyConfig } from './study-file.ts';
-
-/**
- * Milliseconds of work a journal records: from each opening of the study to the last event before
- * the next one, so that the night between two sessions is not counted.
- */
-export function activeMs(events: readonly JournalEvent[]): number {
-  let total = 0;
-  let last: number | undefined;
-  for (const event of events) {
-    if (event.type === 'study' && event.action === 'opened') last = event.tMs;
-    if (last !== undefined) total += Math.max(0, event.tMs - last);
-    last = event.tMs;
-  }
-  return total;
-}
 
 /** Active time of the study until now, this session's current wait included. */
 export function elapsedMs({ record, clock }: StudyContext): number {
-  const last = record.events.at(-1);
-  return activeMs(record.events) + (last ? Math.max(0, clock.now() - last.tMs) : 0);
+  const { ms, lastMs } = record.activeTime;
+  return ms + (lastMs === undefined ? 0 : Math.max(0, clock.now() - lastMs));
 }
 
 /**
@@ -58,6 +43,16 @@ function amount(value: number, unit: string): string {
   return unit === 's' ? value.toFixed(0) : hoursText(value);
 }
 
+/**
+ * {@link phaseTimeLeft} for training what a phase found again with other seeds: as long as half of the next phase's share is left, whose
+ * other half nobody takes from it.
+ * @param upTo share of the whole budget that is the phase's, and those' before it.
+ * @param next the next phase's share.
+ */
+export function seedTimeLeft(context: StudyContext, part: string, upTo: number, next: number): Promise<boolean> {
+  return phaseTimeLeft(context, `${part}.seeds`, upTo + next / 2, 0);
+}
+
 /** Device hours as people read them: 0.004, 3.2, 412. */
 export function hoursText(hours: number): string {
   return hours >= 100 ? hours.toFixed(0) : String(Number(hours.toPrecision(2)));
@@ -72,12 +67,17 @@ function spendableHours({ deviceHours, split }: StudyConfig['budget']): number |
  * The answer of a trial that is left out because the device hours are used up; undefined while there are some, and for
  * what a delivery cannot do without. What runs when the hours end is finished, so a budget is passed by at most what
  * runs at once.
- * @param isNeeded whether a delivery cannot do without it, as things stand; by default of a search's trials, a first one that trains.
+ * @param isNeeded whether a delivery cannot do without it, as things stand; by default a search's trial while none of them has trained.
  */
 export function overBudget({ config, record }: StudyContext, trial: Trial, isNeeded?: boolean): Outcome | undefined {
   const spendable = spendableHours(config.budget);
   const { hours } = record.spending;
-  if (spendable === undefined || hours < spendable || (isNeeded ?? isFirst(record, trial))) return undefined;
+  if (
+    spendable === undefined ||
+    hours < spendable ||
+    (isNeeded ?? (trial.phase === 'search' && !record.hasTrained('search')))
+  )
+    return undefined;
   const detail = `${hoursText(hours)} of ${hoursText(spendable)} device hours are used`;
   return { status: 'failed', code: leftOutCodes.overBudget, retry: false, detail };
 }
@@ -85,12 +85,6 @@ export function overBudget({ config, record }: StudyContext, trial: Trial, isNee
 /** Whether a trial was left out because the device hours were used up. */
 export function isOverBudget(outcome: Outcome | undefined): boolean {
   return outcome?.status === 'failed' && outcome.code === leftOutCodes.overBudget;
-}
-
-/** Whether a trial is of a search in which nothing has trained yet. */
-function isFirst(record: StudyRecord, { phase }: Trial): boolean {
-  if (phase !== 'search') return false;
-  return !record.trials.some((other) => other.phase === phase && record.outcome(other.id)?.status === 'ok');
 }
 
 /**
@@ -103,9 +97,6 @@ export function trainingDeviceHours({ config, record }: StudyContext): number | 
   if (deviceHours === undefined || spendable === undefined) return undefined;
   return Math.max((deviceHours * split.train) / 2, spendable - record.spending.hours);
 }
-
-/** A training costs a forward pass and twice as much backward, 2 FLOPs a multiply-add. */
-export const flopsPerMac = 6;
 
 /** Training FLOPs that a budget leaves for the final trainings, but at least half of training's share; undefined without a budget. */
 export function trainingFlopsLeft({ config, record }: StudyContext): number | undefined {

@@ -77,9 +77,14 @@ class CommandEvaluator implements Evaluator {
       throw new ConfigError(
         `expected to train at the network's own resolution of ${spec.input.resolution} px, got ${fidelity.resolution}`,
       );
+    let begunMs: number | undefined;
     try {
       const { onThisHost } = await this.#trainer.describe(signal);
-      const train = (): Promise<CommandTrainingResult> => this.#train(candidate, request);
+      const train = (): Promise<CommandTrainingResult> => {
+        begunMs = performance.now();
+        request.onBegun?.();
+        return this.#train(candidate, request);
+      };
       return await this.#outcome(
         spec,
         fidelity,
@@ -88,7 +93,8 @@ class CommandEvaluator implements Evaluator {
     } catch (error) {
       if (!(error instanceof CommandError) || error.failure === 'environmentBroken' || error.failure === 'notStarted')
         throw error;
-      return { status: 'failed', code: error.code, retry: error.retry, detail: error.message };
+      const spentS = begunMs === undefined ? 0 : (performance.now() - begunMs) / 1e3;
+      return { status: 'failed', code: error.code, retry: error.retry, detail: error.message, spentS };
     }
   }
 

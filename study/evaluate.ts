@@ -357,14 +357,18 @@ async function attempt(
   say: (text: string) => void,
 ): Promise<Outcome | 'cancelled'> {
   const { record, evaluator, requests, clock } = context;
-  const cancelled = requests?.signalOf(trial.id);
   const startMs = clock.now();
+  let begunMs: number | undefined;
+  const cancelled = requests?.signalOf(trial.id, () =>
+    begunMs === undefined ? 0 : Math.max(0, clock.now() - begunMs) / 1000,
+  );
   try {
     const outcome = await evaluator.evaluate(trial, {
       fidelity: trial.fidelity,
       attempt: record.attempts(trial.id) + 1,
       signal: cancelled ? AbortSignal.any([context.signal, cancelled]) : context.signal,
       keepWeights,
+      onBegun: () => (begunMs = clock.now()),
       onNotice: (text) => context.onNotice(trial.id, text),
       onProgress: (progress) => say(`${trial.id} ${progressText(progress, trial.fidelity.examples)}`),
     });

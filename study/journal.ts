@@ -1,4 +1,14 @@
-import { closeSync, fsync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
@@ -6,6 +16,8 @@ import { z } from 'zod';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { canonicalJson } from '../core/digest.ts';
 import { EnvironmentError, InvalidFileError } from '../core/errors.ts';
+import { NumberList } from '../core/number-list.ts';
+import type { EventLog, EventSequence } from './event-log.ts';
 import { type EventPayload, type JournalEvent, journalEventSchema } from './events.ts';
 
 /** The journal of a study's folder. */
@@ -16,12 +28,6 @@ export function journalPath(folder: string): string {
 /** Checksum of an event, over its canonical JSON without the checksum itself. */
 function checksum(event: object): string {
   return crc32(canonicalJson(event)).toString(16).padStart(8, '0');
-}
-
-interface ReadJournal {
-  readonly events: readonly JournalEvent[];
-  /** Bytes of the file that hold whole, valid lines. */
-  readonly validBytes: number;
 }
 
 /** An event and the bytes of the file that hold its line. */
@@ -37,9 +43,54 @@ export interface JournalLine {
  * which is what a file system leaves of lines that the machine lost power before writing.
  * @throws {InvalidFileError} naming the line when anything before the tail is damaged.
  */
-export function readJournal(path: string): ReadJournal {
-  const { lines, validBytes } = parseJournal(readFileSync(path), { path, seq: 0, offset: 0 });
-  return { events: lines.map(({ event }) => event), validBytes };
+export function readJournal(path: string): { readonly events: readonly JournalEvent[] } {
+  return { events: [...journalEvents(path)] };
+}
+
+/** {@link readJournal}, an event at a time: who stops early has read no more than it needed. */
+export function* journalEvents(path: string): Generator<JournalEvent> {
+  const descriptor = openSync(path, 'r');
+  try {
+    for (const { event } of linesOf(descriptor, { path, seq: 0, offset: 0 })) yield event;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Bytes that are read at a time, more where one line is longer. */
+const pieceBytes = 1 << 20;
+
+interface JournalPlace {
+  readonly path: string;
+  /** Number of the first event, and where its line begins. */
+  readonly seq: number;
+  readonly offset: number;
+}
+
+/** The whole lines of an open journal from a place on. */
+function* linesOf(descriptor: number, { path, ...from }: JournalPlace): Generator<JournalLine> {
+  const { size } = fstatSync(descriptor);
+  let { seq, offset } = from;
+  for (let length = pieceBytes; offset < size;) {
+    const piece = bytesAt(descriptor, offset, Math.min(length, size - offset));
+    const { lines, validBytes } = parseJournal(piece, { path, seq, offset });
+    yield* lines;
+    if (offset + piece.length >= size || piece.length === 0) return;
+    length = validBytes === 0 ? 2 * length : pieceBytes;
+    seq += lines.length;
+    offset += validBytes;
+  }
+}
+
+function bytesAt(descriptor: number, offset: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  let filled = 0;
+  while (filled < length) {
+    const read = readSync(descriptor, bytes, filled, length - filled, offset + filled);
+    if (read === 0) break;
+    filled += read;
+  }
+  return bytes.subarray(0, filled);
 }
 
 /**
@@ -50,7 +101,7 @@ export function readJournal(path: string): ReadJournal {
  */
 export function parseJournal(
   bytes: Buffer,
-  { path, seq, offset }: { readonly path: string; readonly seq: number; readonly offset: number },
+  { path, seq, offset }: JournalPlace,
 ): { readonly lines: readonly JournalLine[]; readonly validBytes: number } {
   const lines: JournalLine[] = [];
   let start = 0;
@@ -91,23 +142,119 @@ function parseLine(line: string, where: string): JournalEvent | string {
   return result.data;
 }
 
+/** Text of events that are kept as they are, in bytes. The journal of most studies is shorter. */
+const keptBytes = 4 << 20;
+
+/**
+ * The events of a journal, read from it when they are asked for. Of each only its place is kept, 8 bytes; those
+ * asked for last are kept whole.
+ */
+class StoredEvents implements EventSequence {
+  readonly #path: string;
+  readonly #descriptor: number;
+  /** Where each line begins. */
+  readonly #starts = new NumberList();
+  /** Where the last one ends. */
+  #end = 0;
+  /** By place, the one asked for last at the end. */
+  readonly #kept = new Map<number, { readonly event: JournalEvent; readonly bytes: number }>();
+  #keptBytes = 0;
+
+  constructor(path: string, descriptor: number) {
+    this.#path = path;
+    this.#descriptor = descriptor;
+    for (const { event, end } of linesOf(descriptor, { path, seq: 0, offset: 0 })) this.push(event, end + 1);
+  }
+
+  get length(): number {
+    return this.#starts.length;
+  }
+
+  /** Bytes of the file that hold whole, valid lines. */
+  get bytes(): number {
+    return this.#end;
+  }
+
+  /** @param end where the event's line ends in the file, its line feed included. */
+  push(event: JournalEvent, end: number): void {
+    this.#keep(this.length, event, end - this.#end);
+    this.#starts.push(this.#end);
+    this.#end = end;
+  }
+
+  /** @throws {InvalidFileError} when the file is no longer what was written or read there. */
+  at(index: number): JournalEvent | undefined {
+    const place = index < 0 ? this.length + index : index;
+    const start = this.#starts.at(place);
+    if (start === undefined) return undefined;
+    const known = this.#kept.get(place);
+    const bytes = known?.bytes ?? (this.#starts.at(place + 1) ?? this.#end) - start;
+    const event = known?.event ?? this.#read(place, start, bytes);
+    this.#keep(place, event, bytes);
+    return event;
+  }
+
+  *[Symbol.iterator](): Generator<JournalEvent> {
+    let place = 0;
+    while (place < this.length) {
+      const known = this.#kept.get(place);
+      if (known) {
+        yield known.event;
+        place++;
+        continue;
+      }
+      for (const { event } of linesOf(this.#descriptor, {
+        path: this.#path,
+        seq: place,
+        offset: this.#starts.at(place) as number,
+      })) {
+        yield event;
+        place++;
+        // From there on nothing need be read.
+        if (this.#kept.has(place)) break;
+      }
+    }
+  }
+
+  #read(place: number, start: number, length: number): JournalEvent {
+    const [line] = parseJournal(bytesAt(this.#descriptor, start, length), {
+      path: this.#path,
+      seq: place,
+      offset: start,
+    }).lines;
+    if (!line)
+      throw new InvalidFileError(
+        `${this.#path}, line ${place + 1}: expected the event that was there before, got another`,
+      );
+    return line.event;
+  }
+
+  #keep(place: number, event: JournalEvent, bytes: number): void {
+    if (!this.#kept.delete(place)) this.#keptBytes += bytes;
+    this.#kept.set(place, { event, bytes });
+    for (const [oldest, { bytes: freed }] of this.#kept) {
+      if (this.#keptBytes <= keptBytes) break;
+      this.#kept.delete(oldest);
+      this.#keptBytes -= freed;
+    }
+  }
+}
+
 /**
  * The append-only record of a study; a study is the replay of it. One writer at a time (the study
  * holds a lease on the folder). An event is in the file when its append returns, so it survives this process; it is
  * on disk, where it survives the machine, when {@link Journal.durable} resolves. All that was appended meanwhile shares
  * one fsync, which takes milliseconds.
  */
-export class Journal {
+export class Journal implements EventLog {
   readonly path: string;
   readonly #descriptor: number;
   readonly #clock: Clock;
-  readonly #events: JournalEvent[];
+  readonly #events: StoredEvents;
   #syncing: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #failure: EnvironmentError | undefined;
   #closed = false;
-  /** Length of the file, which nobody else writes. */
-  #bytes: number;
 
   /** Opens or creates the file, cutting off a torn last line. */
   constructor(path: string, clock: Clock = systemClock) {
@@ -115,20 +262,20 @@ export class Journal {
     this.#clock = clock;
     mkdirSync(dirname(path), { recursive: true });
     this.#descriptor = openSync(path, 'a+');
-    const { events, validBytes } = readJournal(path);
-    ftruncateSync(this.#descriptor, validBytes);
-    this.#bytes = validBytes;
-    this.#events = [...events];
+    this.#events = new StoredEvents(path, this.#descriptor);
+    ftruncateSync(this.#descriptor, this.#events.bytes);
   }
 
-  get events(): readonly JournalEvent[] {
+  /** Until it is closed. */
+  get events(): EventSequence {
     return this.#events;
   }
 
   append(payload: EventPayload): JournalEvent {
     const event = { schema: 1, seq: this.#events.length, tMs: this.#clock.now(), ...payload } as JournalEvent;
-    this.#write(Buffer.from(`${JSON.stringify({ ...event, crc: checksum(event) })}\n`));
-    this.#events.push(event);
+    const line = Buffer.from(`${JSON.stringify({ ...event, crc: checksum(event) })}\n`);
+    this.#write(line);
+    this.#events.push(event, this.#events.bytes + line.length);
     // Nobody need ask for it; a failure is thrown by the next append.
     this.durable().catch(() => {});
     return event;
@@ -168,9 +315,8 @@ export class Journal {
     if (this.#failure) throw this.#failure;
     try {
       for (let written = 0; written < line.length;) written += writeSync(this.#descriptor, line, written);
-      this.#bytes += line.length;
     } catch (cause) {
-      ftruncateSync(this.#descriptor, this.#bytes);
+      ftruncateSync(this.#descriptor, this.#events.bytes);
       throw this.#refused(cause);
     }
   }

@@ -28,7 +28,14 @@ export interface LocalEvaluatorOptions {
    * Folder where trainings under way are saved, a file each, and digest of the data they are on. Nobody else writes
    * there, and nothing is lost with it but time: what does not fit a training is replaced.
    */
-  readonly checkpoints: { readonly folder: string; readonly dataDigest: string };
+  readonly checkpoints: {
+    readonly folder: string;
+    readonly dataDigest: string;
+    /** Seconds of training that a kill may cost. */
+    readonly everyS?: number;
+    /** Hears that a later state is saved, and how many seconds of training that is. */
+    readonly onSaved?: (trainS: number) => void;
+  };
   /** Candidates trained at once, one thread each. */
   readonly slots: number;
 }
@@ -36,6 +43,11 @@ export interface LocalEvaluatorOptions {
 /** Where a trial's training is saved while it is under way. */
 export function checkpointFileOf(folder: string, trial: string): string {
   return join(folder, `${trial}.safetensors`);
+}
+
+/** The trial whose training a file of that name saves; undefined for others. */
+export function trialOfCheckpoint(name: string): string | undefined {
+  return /^(.+)\.safetensors$/.exec(name)?.[1];
 }
 
 /** A checkpoint while it is written. */
@@ -83,11 +95,14 @@ export class LocalEvaluator implements Evaluator {
   ): Promise<Outcome> {
     const folder = await mkdtemp(join(tmpdir(), 'ridgepoint-train-'));
     const askedMs = performance.now();
+    let begunMs: number | undefined;
     try {
       return await withHostLock(
         'shared',
         async () => {
-          const waitS = (performance.now() - askedMs) / 1e3;
+          begunMs = performance.now();
+          request.onBegun?.();
+          const waitS = (begunMs - askedMs) / 1e3;
           const outcome = await this.#train(candidate, request, join(folder, 'weights.safetensors'));
           return outcome.status === 'ok' ? { ...outcome, cost: { ...outcome.cost, waitS } } : outcome;
         },
@@ -97,7 +112,9 @@ export class LocalEvaluator implements Evaluator {
       if (request.signal.aborted) throw error;
       if (error instanceof InfeasibleModelError) return infeasibleOutcome(error);
       const { code, retry, message } = toWire(error);
-      return { status: 'failed', code, retry, detail: message };
+      // Waiting for the host's lock is nobody's cost.
+      const spentS = begunMs === undefined ? 0 : (performance.now() - begunMs) / 1e3;
+      return { status: 'failed', code, retry, detail: message, spentS };
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
@@ -129,7 +146,9 @@ export class LocalEvaluator implements Evaluator {
         file: checkpointFileOf(checkpoints.folder, id),
         dataDigest: checkpoints.dataDigest,
         onMisfit: 'start-over',
+        ...(checkpoints.everyS === undefined ? {} : { everyS: checkpoints.everyS }),
       },
+      onSaved: checkpoints.onSaved,
       signal: request.signal,
       onProgress: ({ examples, loss, imagesPerS }) => request.onProgress?.({ examples, loss, imagesPerS }),
       onNotice: request.onNotice,

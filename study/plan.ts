@@ -1,9 +1,10 @@
 import { stringify as toYaml } from 'yaml';
 import { Random } from '../core/random.ts';
 import { loadDataset } from '../data/load.ts';
+import { trainingFlopsPerMac } from '../models/counts.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
 import { divisionOutlook } from './allocate-phase.ts';
-import { flopsPerMac } from './budget.ts';
+import { hoursText } from './budget.ts';
 import { countSpec } from './evaluate.ts';
 import { finalMacsPerExample } from './final-training.ts';
 import { describeData } from './prepare.ts';
@@ -53,7 +54,7 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
   const part = (networks: number, examples: number, relativeMacs: number) => ({
     networks,
     examples,
-    flops: networks * examples * candidate.macs * relativeMacs * flopsPerMac,
+    flops: networks * examples * candidate.macs * relativeMacs * trainingFlopsPerMac,
   });
   const sizes = Object.values(config.family).flat();
   const grown = sizes.filter((size) => !isBase({ size }));
@@ -87,7 +88,7 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
 export async function describePlan(config: StudyConfig, { json }: { readonly json: boolean }): Promise<string> {
   const plan = await planStudy(config);
   if (json) return JSON.stringify({ schema: 1, ...plan });
-  const flopsOf = (examples: number) => examples * plan.candidate.macs * flopsPerMac;
+  const flopsOf = (examples: number) => examples * plan.candidate.macs * trainingFlopsPerMac;
   const { search, ...later } = plan.trainings;
   // Of a rung, how many go on is not bounded: promotion is asynchronous.
   const rungs = searchTrainings(config.search).map(({ networks, examples }, rung) => ({
@@ -106,7 +107,7 @@ export async function describePlan(config: StudyConfig, { json }: { readonly jso
   const { time, deviceHours, flops } = config.budget;
   const budgets = [
     ...(time === undefined ? [] : [`${time / 1e3} s of wall time`]),
-    ...(deviceHours === undefined ? [] : [`${deviceHours} device hours`]),
+    ...(deviceHours === undefined ? [] : [`${hoursText(deviceHours)} device hours`]),
     ...(flops === undefined ? [] : [`${flops.toExponential(1)} training FLOPs`]),
   ];
   return [

@@ -3,11 +3,15 @@ import { canonicalJson, type Json } from '../core/digest.ts';
 import { InvalidFileError } from '../core/errors.ts';
 import type { Latency } from '../latency/latency.ts';
 import { specDigest, type NetworkSpec } from '../models/spec.ts';
-import type { EventOf, EventPayload, JournalEvent, PhaseName } from './events.ts';
-import type { Journal } from './journal.ts';
+import { ActiveTime } from './active-time.ts';
+import { EventIndex } from './event-index.ts';
+import type { EventLog, EventSequence } from './event-log.ts';
+import type { EventOf, EventPayload, EventType, JournalEvent, PhaseName } from './events.ts';
+import { Failures, isLeftOut } from './failures.ts';
 import { Spending } from './spending.ts';
+import { WorkloadTally } from './workload.ts';
 
-/** A network to evaluate: what the journal's `issued` event says. */
+/** A network to evaluate: an `issued` event of the journal, read as what it issues. */
 export interface Trial {
   readonly id: string;
   readonly phase: PhaseName;
@@ -26,34 +30,42 @@ export type Proposal = Omit<Trial, 'id' | 'specDigest'>;
  * A study is a deterministic program whose effects go through here: each effect has an id, and one
  * that the journal holds is answered from it instead of being done again. So resuming is running
  * the program from its start, and a journal that does not fit the program is noticed.
+ *
+ * What it knows stays in the journal: it keeps where things are and what they add up to, some 70 bytes a trial, and reads
+ * the rest when asked.
  */
 export class StudyRecord {
-  readonly #journal: Pick<Journal, 'path' | 'events' | 'append'>;
-  readonly #trials = new Map<string, Trial>();
-  readonly #trialByWork = new Map<string, string>();
-  readonly #outcomes = new Map<string, { attempt: number; outcome: Outcome }>();
-  readonly #attempts = new Map<string, number>();
-  /** Failures since the study was opened, a trial was issued or something was decided last. */
-  readonly #recentFailures = new Set<string>();
+  readonly #log: EventLog;
+  /** The last event of each type and id. */
+  readonly #latest: EventIndex;
+  readonly #trialByWork: EventIndex;
+  #trialCount = 0;
+  /** Of phases in which something was trained. */
+  readonly #trained = new Set<PhaseName>();
+  #measurements = 0;
+  readonly #failures = new Failures();
   #evaluated = { failed: 0, ok: 0 };
-  readonly #latencies = new Map<string, Latency>();
-  readonly #decisions = new Map<string, unknown>();
   readonly #phases = new Set<string>();
-  readonly #artefacts = new Map<string, EventOf<'artefact'>>();
   readonly #spending = new Spending();
+  readonly #workload = new WorkloadTally();
+  readonly #activeTime = new ActiveTime();
   readonly #onEvent: (event: JournalEvent) => void;
   readonly #secondsOf: (latency: Latency) => number | undefined;
 
   /** @param secondsOf time that a measurement took, where that is not the time it was waited for. */
   constructor(
-    journal: Pick<Journal, 'path' | 'events' | 'append'>,
+    log: EventLog,
     onEvent: (event: JournalEvent) => void = () => {},
     secondsOf: (latency: Latency) => number | undefined = () => undefined,
   ) {
-    this.#journal = journal;
+    this.#log = log;
+    this.#latest = new EventIndex(log.events, latestKey);
+    // Only what was issued is set in it.
+    this.#trialByWork = new EventIndex(log.events, (event) => (event.type === 'issued' ? workKey(event) : ''));
     this.#onEvent = onEvent;
     this.#secondsOf = secondsOf;
-    for (const event of journal.events) this.#apply(event);
+    let place = 0;
+    for (const event of log.events) this.#apply(event, place++);
   }
 
   /** What events tell, for reading only. */
@@ -67,39 +79,61 @@ export class StudyRecord {
     });
   }
 
-  get events(): readonly JournalEvent[] {
-    return this.#journal.events;
+  get events(): EventSequence {
+    return this.#log.events;
   }
 
+  /** All of them, in order of issue: for reports, and what is decided once. */
   get trials(): readonly Trial[] {
-    return [...this.#trials.values()];
+    return [...this.eachTrial()];
+  }
+
+  /** {@link trials}, one at a time. */
+  *eachTrial(): Generator<Trial> {
+    for (const event of this.#log.events) if (event.type === 'issued') yield event;
+  }
+
+  trial(id: string): Trial | undefined {
+    return this.#find('issued', id);
+  }
+
+  /** Id of the trial that was issued last. */
+  get lastTrial(): string | undefined {
+    return this.#trialCount === 0 ? undefined : trialId(this.#trialCount);
   }
 
   outcome(trial: string): Outcome | undefined {
-    return this.#outcomes.get(trial)?.outcome;
+    return this.#failures.isForgotten(trial) ? undefined : this.#find('outcome', trial)?.outcome;
+  }
+
+  /** Where the journal has a trial's last answer: answers are in the order of these numbers. */
+  answeredAt(trial: string): number | undefined {
+    return this.#find('outcome', trial)?.seq;
   }
 
   latency(id: string): Latency | undefined {
-    return this.#latencies.get(id);
+    return this.#find('measured', id)?.latency;
   }
 
   artefact(id: string): EventOf<'artefact'> | undefined {
-    return this.#artefacts.get(id);
+    return this.#find('artefact', id);
+  }
+
+  #find<Type extends EventType>(type: Type, id: string): EventOf<Type> | undefined {
+    return this.#latest.find(`${type} ${id}`) as EventOf<Type> | undefined;
   }
 
   /** The trial for this network at this fidelity; issued now unless some phase issued the same work before. */
   issue(proposal: Proposal): Trial {
-    const digest = specDigest(proposal.spec);
-    const known = this.#trialByWork.get(workKey(digest, proposal));
-    if (known !== undefined) return this.#trials.get(known) as Trial;
-    const trial: Trial = { id: `t${String(this.#trials.size + 1).padStart(4, '0')}`, specDigest: digest, ...proposal };
-    this.append({ type: 'issued', ...trial });
-    return trial;
+    const work = { ...proposal, specDigest: specDigest(proposal.spec) };
+    const known = this.#trialByWork.find(workKey(work));
+    if (known) return known as EventOf<'issued'>;
+    return this.append({ type: 'issued', id: trialId(this.#trialCount + 1), ...work }) as EventOf<'issued'>;
   }
 
   /** Latency by id, measured only when the journal does not have it. */
   async measureOnce(id: string, target: string, measure: () => Promise<Latency>): Promise<Latency> {
-    const known = this.#latencies.get(id);
+    const known = this.latency(id);
     if (known) return known;
     const startMs = performance.now();
     const latency = await measure();
@@ -110,7 +144,7 @@ export class StudyRecord {
 
   /** Attempts already spent on a trial, by this process and earlier ones. */
   attempts(trial: string): number {
-    return this.#attempts.get(trial) ?? 0;
+    return this.#find('outcome', trial)?.attempt ?? 0;
   }
 
   answer(trial: string, outcome: Outcome): Outcome {
@@ -123,7 +157,8 @@ export class StudyRecord {
     id: string,
     decide: () => { value: Value; because: string } | Promise<{ value: Value; because: string }>,
   ): Promise<Value> {
-    if (this.#decisions.has(id)) return this.#decisions.get(id) as Value;
+    const known = this.#find('decision', id);
+    if (known) return known.value as Value;
     const { value, because } = await decide();
     this.append({ type: 'decision', id, value, because });
     return value;
@@ -131,11 +166,12 @@ export class StudyRecord {
 
   /** The same decision, recomputed on every replay; a journal that says otherwise is refused. */
   decideAgain<Value extends Json>(id: string, value: Value, because: string): Value {
-    if (!this.#decisions.has(id)) {
+    const known = this.#find('decision', id);
+    if (!known) {
       this.append({ type: 'decision', id, value, because });
-    } else if (canonicalJson(this.#decisions.get(id)) !== canonicalJson(value)) {
+    } else if (canonicalJson(known.value) !== canonicalJson(value)) {
       throw new InvalidFileError(
-        `${this.#journal.path}: decision ${id}: expected ${canonicalJson(value)} from the journal's own results, got ${canonicalJson(this.#decisions.get(id))}; was it written by another version?`,
+        `${this.#log.path}: decision ${id}: expected ${canonicalJson(value)} from the journal's own results, got ${canonicalJson(known.value)}; was it written by another version?`,
       );
     }
     return value;
@@ -146,18 +182,38 @@ export class StudyRecord {
     return this.#spending;
   }
 
+  /** Of the trainings issued so far. */
+  get workload(): WorkloadTally {
+    return this.#workload;
+  }
+
+  /** Time of work that the journal records. */
+  get activeTime(): Pick<ActiveTime, 'ms' | 'lastMs'> {
+    return this.#activeTime;
+  }
+
+  /** Latencies that the journal holds. */
+  get measurements(): number {
+    return this.#measurements;
+  }
+
+  /** Whether something was trained in a phase. */
+  hasTrained(phase: PhaseName): boolean {
+    return this.#trained.has(phase);
+  }
+
   /** Whether a trial failed, or was cancelled, and nothing rests on that yet: no trial issued, nothing decided since. */
   mayRetry(trial: string): boolean {
-    return this.#recentFailures.has(trial);
+    return this.#failures.mayForget(trial);
   }
 
   /** From here on something rests on a trial's failure, though no event says so yet. */
   settle(trial: string): void {
-    this.#recentFailures.delete(trial);
+    this.#failures.settle(trial);
   }
 
   decision(id: string): unknown {
-    return this.#decisions.get(id);
+    return this.#find('decision', id)?.value;
   }
 
   hasFinished(phase: PhaseName): boolean {
@@ -172,10 +228,11 @@ export class StudyRecord {
     return result;
   }
 
-  append(payload: EventPayload): void {
-    const event = this.#journal.append(payload);
-    this.#apply(event);
+  append(payload: EventPayload): JournalEvent {
+    const event = this.#log.append(payload);
+    this.#apply(event, this.#log.events.length - 1);
     this.#onEvent(event);
+    return event;
   }
 
   /** Evaluations answered since the study was last opened, retries counted. */
@@ -183,72 +240,38 @@ export class StudyRecord {
     return this.#evaluated;
   }
 
-  /**
-   * Opening a study again gives failed trials another attempt, for what failed was the environment; but only
-   * those that nothing was issued after, or decisions in the journal would lose their ground. What was left out on
-   * purpose stays so until somebody asks for it.
-   */
-  #forgetFailures(): void {
-    for (const trial of this.#recentFailures) if (!isLeftOut(this.outcome(trial))) this.#forgetFailure(trial);
-    this.#evaluated = { failed: 0, ok: 0 };
-  }
-
-  #forgetFailure(trial: string): void {
-    this.#outcomes.delete(trial);
-    this.#recentFailures.delete(trial);
-  }
-
-  #apply(event: JournalEvent): void {
+  #apply(event: JournalEvent, place: number): void {
     this.#spending.add(event);
-    switch (event.type) {
-      case 'issued': {
-        const { type: _type, schema: _schema, seq: _seq, tMs: _tMs, ...trial } = event;
-        this.#trials.set(event.id, trial);
-        this.#trialByWork.set(workKey(event.specDigest, event), event.id);
-        this.#recentFailures.clear();
-        break;
-      }
-      case 'measured':
-        this.#latencies.set(event.id, event.latency);
-        break;
-      case 'outcome':
-        this.#outcomes.set(event.id, { attempt: event.attempt, outcome: event.outcome });
-        this.#attempts.set(event.id, event.attempt);
-        if (event.outcome.status === 'failed') this.#recentFailures.add(event.id);
-        else this.#recentFailures.delete(event.id);
-        if (event.outcome.status !== 'infeasible' && !isLeftOut(event.outcome)) this.#evaluated[event.outcome.status]++;
-        break;
-      case 'decision':
-        this.#decisions.set(event.id, event.value);
-        this.#recentFailures.clear();
-        break;
-      case 'phase':
-        this.#phases.add(`${event.id}:${event.action}`);
-        break;
-      case 'artefact':
-        this.#artefacts.set(event.id, event);
-        break;
-      case 'request':
-        if (event.action === 'retry' && this.#recentFailures.has(event.id)) this.#forgetFailure(event.id);
-        break;
-      case 'study':
-        if (event.action === 'opened') this.#forgetFailures();
-        break;
-      default:
-        event satisfies never;
-    }
+    this.#workload.add(event);
+    this.#activeTime.add(event);
+    this.#failures.add(event);
+    this.#latest.set(latestKey(event), place);
+    if (event.type === 'issued') {
+      this.#trialByWork.set(workKey(event), place);
+      this.#trialCount++;
+    } else if (event.type === 'measured') this.#measurements++;
+    else if (event.type === 'outcome') this.#answered(event);
+    else if (event.type === 'phase') this.#phases.add(`${event.id}:${event.action}`);
+    else if (event.type === 'study' && event.action === 'opened') this.#evaluated = { failed: 0, ok: 0 };
+  }
+
+  #answered({ id, outcome }: EventOf<'outcome'>): void {
+    if (outcome.status === 'infeasible' || isLeftOut(outcome)) return;
+    this.#evaluated[outcome.status]++;
+    const phase = outcome.status === 'ok' ? this.trial(id)?.phase : undefined;
+    if (phase) this.#trained.add(phase);
   }
 }
 
-/** Codes of answers that nobody's machine is to blame for: a person cancelled the trial, or its budget is used up. */
-export const leftOutCodes = { cancelled: 'cancelled', overBudget: 'over-budget' } as const;
+function trialId(ordinal: number): string {
+  return `t${String(ordinal).padStart(4, '0')}`;
+}
 
-/** Whether a trial has no result because it was left out on purpose. */
-function isLeftOut(outcome: Outcome | undefined): boolean {
-  return outcome?.status === 'failed' && Object.values<string>(leftOutCodes).includes(outcome.code);
+function latestKey({ type, id }: JournalEvent): string {
+  return `${type} ${id}`;
 }
 
 /** Final training is work of its own even at a fidelity already tried: its weights are kept, earlier ones are not. */
-function workKey(digest: string, { fidelity, phase }: Pick<Trial, 'fidelity' | 'phase'>): string {
+function workKey({ specDigest: digest, fidelity, phase }: Pick<Trial, 'specDigest' | 'fidelity' | 'phase'>): string {
   return `${digest} ${canonicalJson(fidelity)}${phase === 'train' ? ' kept' : ''}`;
 }

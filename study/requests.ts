@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   watch,
   writeFileSync,
@@ -14,10 +15,11 @@ import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ConfigError, EnvironmentError } from '../core/errors.ts';
-import type { EventOf } from './events.ts';
+import type { EventOf, JournalEvent } from './events.ts';
 import { Journal, journalPath } from './journal.ts';
 import { leaseHolder, takeLease } from './lease.ts';
-import { leftOutCodes, StudyRecord } from './record.ts';
+import { leftOutCodes } from './failures.ts';
+import { StudyRecord } from './record.ts';
 import { readStudyEvents } from './results.ts';
 
 /** What a person asks of a study: of one trial, or of all of it. */
@@ -45,8 +47,8 @@ export function requester(): string {
 export class StudyRequests {
   readonly #record: StudyRecord;
   readonly #stop: () => void;
-  /** Evaluations under way, by trial. */
-  readonly #running = new Map<string, AbortController>();
+  /** Evaluations under way, by trial, and seconds that a device has been busy with each. */
+  readonly #running = new Map<string, { readonly controller: AbortController; readonly busyS: () => number }>();
 
   /** @param stop ends the study's work; called when all of it is cancelled. */
   constructor(record: StudyRecord, stop: () => void) {
@@ -54,10 +56,13 @@ export class StudyRequests {
     this.#stop = stop;
   }
 
-  /** Aborts when a trial is cancelled. */
-  signalOf(trial: string): AbortSignal {
-    const controller = this.#running.get(trial) ?? new AbortController();
-    this.#running.set(trial, controller);
+  /**
+   * Aborts when a trial is cancelled.
+   * @param busyS seconds that a device has been busy with its evaluation by now; they are charged.
+   */
+  signalOf(trial: string, busyS: () => number): AbortSignal {
+    const { controller } = this.#running.get(trial) ?? { controller: new AbortController() };
+    this.#running.set(trial, { controller, busyS });
     return controller.signal;
   }
 
@@ -70,8 +75,8 @@ export class StudyRequests {
   answer({ action, trial, by }: StudyRequest): RequestAnswer {
     if (trial === undefined) return this.#cancelStudy(by);
     const record = this.#record;
-    if (!record.trials.some(({ id }) => id === trial)) {
-      const last = record.trials.at(-1)?.id ?? 'none yet';
+    if (!record.trial(trial)) {
+      const last = record.lastTrial ?? 'none yet';
       return { done: false, text: `expected a trial of the study (t0001 to ${last}), got ${trial}` };
     }
     return action === 'cancel' ? this.#cancel(trial, by) : this.#retry(trial, by);
@@ -92,8 +97,10 @@ export class StudyRequests {
     if (outcome) return { done: false, text: `${trial} has its answer already: ${outcome.status}` };
     this.#record.append({ type: 'request', id: trial, action: 'cancel', by });
     const detail = `cancelled by ${by}`;
-    this.#record.answer(trial, { status: 'failed', code: leftOutCodes.cancelled, retry: false, detail });
-    this.#running.get(trial)?.abort();
+    const running = this.#running.get(trial);
+    const spent = running ? { spentS: running.busyS() } : {};
+    this.#record.answer(trial, { status: 'failed', code: leftOutCodes.cancelled, retry: false, detail, ...spent });
+    running?.controller.abort();
     this.#running.delete(trial);
     return { done: true, text: `${trial} is cancelled; the study goes on without it` };
   }
@@ -113,7 +120,8 @@ export class StudyRequests {
 }
 
 function nameIn({ events }: StudyRecord): string {
-  return events.find((event) => event.type === 'study')?.id ?? '';
+  for (const event of events) if (event.type === 'study') return event.id;
+  return '';
 }
 
 /** Within a study's folder: what is asked of the process that runs it. */
@@ -127,10 +135,15 @@ const requestName = /^([0-9a-f-]{36})\.json$/;
 /**
  * Hears what is asked of a study through its folder.
  * @param durable resolves when what was journalled is on disk; only then is the answer given.
- * @returns what ends it.
+ * @returns what ends it, once all that was asked is answered.
  */
-export function hearRequests(folder: string, requests: StudyRequests, durable: () => Promise<void>): () => void {
+export function hearRequests(
+  folder: string,
+  requests: StudyRequests,
+  durable: () => Promise<void>,
+): () => Promise<void> {
   const inbox = join(folder, requestsFolder);
+  const answering = new Set<Promise<void>>();
   mkdirSync(inbox, { recursive: true });
   const take = (name: string): void => {
     const [, id] = requestName.exec(name) ?? [];
@@ -143,9 +156,11 @@ export function hearRequests(folder: string, requests: StudyRequests, durable: (
       ? requests.answer(parsed.data)
       : { done: false, text: 'expected a request that this version knows' };
     // Who asked may be gone, and the folder with it.
-    durable()
+    const answered = durable()
       .then(() => writeWhole(answerPath(folder, id), JSON.stringify(answer)))
-      .catch(() => {});
+      .catch(() => {})
+      .finally(() => answering.delete(answered));
+    answering.add(answered);
   };
   const takeAll = (): void => {
     try {
@@ -155,10 +170,13 @@ export function hearRequests(folder: string, requests: StudyRequests, durable: (
     }
   };
   const watcher = watching(inbox, takeAll);
-  return () => {
+  return async () => {
     watcher?.close();
+    await Promise.all(answering);
     if (!existsSync(inbox)) return;
     for (const name of readdirSync(inbox)) if (requestName.test(name)) rmSync(join(inbox, name), { force: true });
+    // An answer may lie there that whoever asked has not read.
+    if (readdirSync(inbox).length === 0) rmdirSync(inbox);
   };
 }
 
@@ -247,7 +265,7 @@ function writeWhole(path: string, text: string): void {
 }
 
 /** Whether a study was cancelled and not opened since. */
-export function cancelledBy(events: StudyRecord['events']): EventOf<'request'> | undefined {
+export function cancelledBy(events: readonly JournalEvent[]): EventOf<'request'> | undefined {
   const last = events.findLast(
     (event) => (event.type === 'study' && event.action === 'opened') || event.type === 'request',
   );

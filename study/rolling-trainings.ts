@@ -14,9 +14,6 @@ export class RollingTrainings {
   readonly #open = new Map<string, Trial>();
   readonly #running = new Map<string, Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
-  /** Where the journal has each trial's last answer, as far as it was read. */
-  readonly #places = new Map<string, number>();
-  #read = 0;
 
   /** @param label what these trainings are part of and how it stands, for the progress line. */
   constructor(context: StudyContext, label: () => string) {
@@ -81,13 +78,9 @@ export class RollingTrainings {
 
   /** Of the open trials that are answered, the one whose answer the journal has first. */
   #earliest(): Trial | undefined {
-    const { events } = this.#context.record;
-    for (; this.#read < events.length; this.#read++) {
-      const event = events[this.#read];
-      if (event?.type === 'outcome') this.#places.set(event.id, event.seq);
-    }
+    const { record } = this.#context;
     return [...this.#open.values()]
       .filter((trial) => isAnswered(this.#context, trial, false))
-      .toSorted((a, b) => (this.#places.get(a.id) ?? 0) - (this.#places.get(b.id) ?? 0))[0];
+      .toSorted((a, b) => (record.answeredAt(a.id) ?? 0) - (record.answeredAt(b.id) ?? 0))[0];
   }
 }

@@ -12,12 +12,12 @@ import type { Proposal, Trial } from './record.ts';
 import { rungsOf } from './study-file.ts';
 import { RollingTrainings } from './rolling-trainings.ts';
 
-/** What a search tried. */
+/** What a search tried, by ids of trials: there may be very many. */
 export interface Searched {
   /** A trial for each network, at the lowest rung, in order of issue. */
-  readonly tried: readonly Trial[];
-  /** Trials with a result at the highest rung that has one. */
-  readonly top: readonly Trial[];
+  readonly tried: readonly string[];
+  /** Those with a result at the highest rung that has one, in order of issue. */
+  readonly top: readonly string[];
 }
 
 interface SearchLoopOptions {
@@ -25,8 +25,8 @@ interface SearchLoopOptions {
   readonly controller: Controller;
   readonly reward: Reward;
   readonly bounds: readonly Bounds[];
-  /** The best trial in words, for the progress line. */
-  readonly describeBest: (trials: readonly Trial[]) => string;
+  /** The best trial in words, for the progress line; undefined while there is none. */
+  readonly describeBest: (trial: string | undefined) => string;
 }
 
 /**
@@ -42,14 +42,10 @@ interface SearchLoopOptions {
 export async function searchNetworks(context: StudyContext, options: SearchLoopOptions): Promise<Searched> {
   const { config, onProgress } = context;
   const halving = openHalving(context, options);
-  const trials = new Map<string, Place>();
-  const topTrials = (): Trial[] => {
-    const { rung, ids } = halving.top();
-    const networks = new Set(ids);
-    return [...trials.values()].flatMap((place) =>
-      place.rung === rung && networks.has(place.network) ? place.trial : [],
-    );
-  };
+  const underWay = new Map<string, Place>();
+  const tried: string[] = [];
+  const promoted: Pick<Place, 'id' | 'network' | 'rung'>[] = [];
+  let best: Scored | undefined;
   let label = `0/${config.search.trials} tried`;
   const rolling = rollsOn(context) ? new RollingTrainings(context, () => label) : undefined;
   try {
@@ -62,22 +58,32 @@ export async function searchNetworks(context: StudyContext, options: SearchLoopO
       }
       if (assignments.length === 0 && !rolling?.size) break;
       const begun = await begin(context, options, halving, assignments);
-      for (const place of begun) trials.set(place.trial.id, place);
+      for (const place of begun) {
+        underWay.set(place.id, place);
+        if (place.rung === 0) tried.push(place.id);
+        else promoted.push({ id: place.id, network: place.network, rung: place.rung });
+      }
       const issued = begun.map(({ trial }) => trial);
       if (!rolling) await evaluateAll(context, issued, { label, keepWeights: false });
       const answered = rolling ? await rolling.next(issued) : issued;
       for (const { id } of answered) {
-        const { network, rung, trial } = trials.get(id) as Place;
-        halving.answer(network, rung, answerOf(context, trial));
+        const place = underWay.get(id) as Place;
+        underWay.delete(id);
+        const answer = answerOf(context, place.trial);
+        halving.answer(place.network, place.rung, answer);
+        best = better(best, place, answer, options.reward);
         if (isOverBudget(context.record.outcome(id))) halving.close('refused');
       }
-      label = `${describeRungs(halving)}, ${options.describeBest(topTrials())}`;
+      label = `${describeRungs(halving)}, ${options.describeBest(best?.id)}`;
       onProgress({ phase: 'search', text: label });
     }
   } finally {
     await rolling?.close();
   }
-  return { tried: [...trials.values()].flatMap(({ rung, trial }) => (rung === 0 ? trial : [])), top: topTrials() };
+  const { rung: highest, ids } = halving.top();
+  const networks = new Set(ids);
+  const atTop = promoted.flatMap(({ id, network, rung }) => (rung === highest && networks.has(network) ? id : []));
+  return { tried, top: highest === 0 ? tried.filter((id) => networks.has(id)) : atTop };
 
   function describeRungs(of: SuccessiveHalving): string {
     const [first = 0, ...others] = of.counts();
@@ -86,8 +92,24 @@ export async function searchNetworks(context: StudyContext, options: SearchLoopO
   }
 }
 
+/** A trial with a result. */
+interface Scored {
+  readonly id: string;
+  readonly rung: number;
+  readonly reward: number;
+}
+
+/** The best so far: of the highest rung, the first of the highest reward. */
+function better(best: Scored | undefined, { id, rung }: Place, answer: RungAnswer, by: Reward): Scored | undefined {
+  if (answer.status !== 'ok') return best;
+  const reward = rewardOf(by, answer.metrics);
+  const isBetter = !best || rung > best.rung || (rung === best.rung && reward > best.reward);
+  return isBetter && !Number.isNaN(reward) ? { id, rung, reward } : best;
+}
+
 /** Where a trial stands: its network, named by the trial at the lowest rung, and its rung. */
 interface Place {
+  readonly id: string;
   readonly network: string;
   readonly rung: number;
   readonly trial: Trial;
@@ -123,7 +145,7 @@ async function begin(
     const [trial] = await admit(context, [proposalOf(context, space, assignment, halving.size)], bounds);
     if (!trial) throw new Error('one proposal gives one trial');
     const [network, rung] = assignment.kind === 'promotion' ? [assignment.id, assignment.rung] : [trial.id, 0];
-    if (halving.begin(network, assignment.choices, rung)) places.push({ network, rung, trial });
+    if (halving.begin(network, assignment.choices, rung)) places.push({ id: trial.id, network, rung, trial });
   }
   // Everything proposed was tried before: the space is exhausted.
   if (assignments.length > 0 && places.length === 0) halving.close('exhausted');

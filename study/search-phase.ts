@@ -15,6 +15,7 @@ import type { EarlierStudy } from '../search/earlier-study.ts';
 import { isTabularSpace } from '../search/table.ts';
 import { baseBounds, rankBases, reasonText, rewardFor, rewardsByTarget, targetRewards } from './base-choice.ts';
 import type { StudyContext } from './context.ts';
+import { seedTimeLeft } from './budget.ts';
 import { admit, type Bounds, evaluateAll, knownMetrics } from './evaluate.ts';
 import type { Trial } from './record.ts';
 import { searchNetworks } from './search-loop.ts';
@@ -71,14 +72,16 @@ async function searchBase(context: StudyContext): Promise<Base> {
     controller: controllerFor(config, space, await earlierStudies(context, space)),
     reward,
     bounds,
-    describeBest: (trials) => describeBest(context, trials, reward),
+    describeBest: (trial) => describeBest(context, trial),
   });
   if (trained.length === 0) throw nothingFits(context, tried, bounds);
   const ranking = rankBases(
     config,
-    trained.map((trial) => targetRewards(config, metricsOf(context, trial))),
+    trained.map((id) => targetRewards(config, metricsOf(context, id))),
   );
-  const finalists = ranking.order.slice(0, config.search.finalists).flatMap((index) => trained[index] ?? []);
+  const finalists = ranking.order
+    .slice(0, config.search.finalists)
+    .flatMap((index) => record.trial(trained[index] ?? '') ?? []);
   const reruns = await rerun(context, finalists, bounds);
   const runsOf = (finalist: Trial): readonly Trial[] =>
     // A seed that diverged has learned nothing; one that failed tells nothing of the network.
@@ -89,7 +92,7 @@ async function searchBase(context: StudyContext): Promise<Base> {
   const [first = 0] = rankBases(config, means).order;
   const best = finalists[first];
   if (!best) throw new Error('what was trained has finalists');
-  const judged = { rewards: means[first] ?? [], regrets: ranking.regrets[trained.indexOf(best)] ?? [] };
+  const judged = { rewards: means[first] ?? [], regrets: ranking.regrets[trained.indexOf(best.id)] ?? [] };
   const why = reasonText(config, judged, runsOf(best).length);
   const because = `${why} of ${finalists.length} finalists from ${tried.length} candidates`;
   record.decideAgain('base', { trial: best.id }, because);
@@ -103,10 +106,12 @@ function meanRewards(context: StudyContext, runs: readonly Trial[]): readonly nu
   );
 }
 
-/** Finalists again, with the other seeds. */
+/** Finalists again, with the other seeds, while there is time for them. */
 async function rerun(context: StudyContext, finalists: readonly Trial[], bounds: readonly Bounds[]): Promise<Trial[]> {
-  const { seed: first, search } = context.config;
+  const { seed: first, search, budget } = context.config;
+  const { split } = budget;
   const seeds = Array.from({ length: search.seeds - 1 }, (_, index) => first + index + 1);
+  if (seeds.length === 0 || !(await seedTimeLeft(context, 'search', split.search, split.scale))) return [];
   const reruns = await admit(
     context,
     finalists.flatMap(({ choices, spec, fidelity }) =>
@@ -152,7 +157,7 @@ async function givenBase(context: StudyContext, source: string): Promise<Base> {
     throw new ConfigError(
       `${source}: its training diverged ${outcome.detail ?? ''}; expected a lower trainer.learningRate`,
     );
-  if (outcome?.status === 'infeasible') throw nothingFits(context, [trial], bounds);
+  if (outcome?.status === 'infeasible') throw nothingFits(context, [trial.id], bounds);
   record.decideAgain('base', { trial: trial.id }, `given in ${source}`);
   return { trial: trial.id, spec: given };
 }
@@ -177,8 +182,8 @@ function rewardOfTrial({ record }: StudyContext, trial: Trial, reward: Reward): 
   return outcome?.status === 'ok' ? rewardOf(reward, outcome.metrics) : Number.NEGATIVE_INFINITY;
 }
 
-function metricsOf({ record }: StudyContext, trial: Trial): Metrics {
-  const outcome = record.outcome(trial.id);
+function metricsOf({ record }: StudyContext, trial: string): Metrics {
+  const outcome = record.outcome(trial);
   return outcome?.status === 'ok' ? outcome.metrics : {};
 }
 
@@ -189,32 +194,30 @@ function rewardOfRun(context: StudyContext, run: Trial, reward: Reward): number 
   return rewardOf(reward, { ...knownMetrics(context, run), [reward.quality]: 0 });
 }
 
-function describeBest(context: StudyContext, trials: readonly Trial[], reward: Reward): string {
-  if (trials.length === 0) return 'none fits yet';
-  const best = trials.reduce((a, b) => (rewardOfTrial(context, b, reward) > rewardOfTrial(context, a, reward) ? b : a));
-  const outcome = context.record.outcome(best.id);
+function describeBest(context: StudyContext, trial: string | undefined): string {
+  const outcome = trial === undefined ? undefined : context.record.outcome(trial);
   if (outcome?.status !== 'ok') return 'none fits yet';
   const latencies = Object.keys(context.config.targets).map(
     (target) => `${outcome.metrics[`latencyMs.${target}`]?.toPrecision(3)} ms on ${target}`,
   );
-  return `best ${best.id}: ${(100 * (outcome.metrics['accuracy'] ?? 0)).toFixed(1)} %, ${latencies.join(', ')}`;
+  return `best ${trial}: ${(100 * (outcome.metrics['accuracy'] ?? 0)).toFixed(1)} %, ${latencies.join(', ')}`;
 }
 
 function nothingFits(
   { record }: StudyContext,
-  trials: readonly Trial[],
+  trials: readonly string[],
   bounds: readonly Bounds[],
 ): EnvironmentError | UnreachableLimitError {
   const nearest = trials
     .flatMap((trial) => {
-      const outcome = record.outcome(trial.id);
+      const outcome = record.outcome(trial);
       return outcome?.status === 'infeasible' && outcome.limit && outcome.observed
         ? [{ trial, outcome, over: outcome.observed / outcome.limit }]
         : [];
     })
     .toSorted((a, b) => a.over - b.over)[0];
   const reasons = trials.flatMap((trial) => {
-    const outcome = record.outcome(trial.id);
+    const outcome = record.outcome(trial);
     if (outcome?.status === 'failed') return [`${outcome.code}: ${outcome.detail}`];
     return outcome?.status === 'infeasible' ? [[outcome.reason, outcome.detail].filter(Boolean).join(' ')] : [];
   });
@@ -225,7 +228,7 @@ function nothingFits(
       limit ? [`${target}: base p${limit.percentile} ≤ ${limit.ms.toPrecision(3)} ms`] : [],
     )
     .join(', ');
-  const found = `the nearest, ${nearest.trial.id}, has ${nearest.outcome.reason} ${nearest.outcome.observed?.toPrecision(3)} against ${nearest.outcome.limit?.toPrecision(3)} ${nearest.outcome.detail ?? ''}`;
+  const found = `the nearest, ${nearest.trial}, has ${nearest.outcome.reason} ${nearest.outcome.observed?.toPrecision(3)} against ${nearest.outcome.limit?.toPrecision(3)} ${nearest.outcome.detail ?? ''}`;
   return new UnreachableLimitError(
     `none of ${trials.length} candidates could be used (${asked || 'no latency limit was set'}); ${found}`,
   );

@@ -7,11 +7,13 @@ export const unableBefore = 'unable ';
 /**
  * Device hours of a study, from its journal: how long training slots and measured devices were busy with it, whatever
  * came out, failures too. A program may say for itself what a training cost (`cost.deviceHours`: eight accelerators for an
- * hour are eight). What was predicted, or known from another study, costs nothing. Work that a killed process had
- * begun and not finished is in no journal, so it is not counted.
+ * hour are eight). What was predicted, or known from another study, costs nothing. Of a worker that was lost the time until it was heard of last
+ * counts (`cost.lostS`); what a process that was killed trained itself is in no journal, so it is not counted, but for what its
+ * checkpoint saved.
  */
 export class Spending {
   readonly #byPhase: Partial<Record<PhaseName, number>> = {};
+  /** Of trials without a result. */
   readonly #phaseOf = new Map<string, PhaseName>();
   #phase: PhaseName = 'search';
   #hours = 0;
@@ -37,6 +39,8 @@ export class Spending {
     else if (event.type === 'outcome') {
       this.#charge(this.#phaseOf.get(event.id) ?? this.#phase, outcomeHours(event.outcome));
       this.#flops += 'cost' in event.outcome ? (event.outcome.cost?.flops ?? 0) : 0;
+      // What is trained once more is trained by the phase that needs it.
+      if (event.outcome.status !== 'failed') this.#phaseOf.delete(event.id);
     } else if (event.type === 'measured') this.#charge(this.#phase, measuredHours(event));
     else if (event.type === 'decision' && event.id.startsWith(unableBefore)) {
       const { seconds } = event.value as { readonly seconds?: number };
@@ -53,8 +57,8 @@ export class Spending {
 function outcomeHours(outcome: Outcome): number {
   if (outcome.status === 'failed') return (outcome.spentS ?? 0) / 3600;
   if (!outcome.cost) return 0;
-  const { deviceHours, trainS, measureS } = outcome.cost;
-  return deviceHours ?? (trainS + measureS) / 3600;
+  const { deviceHours, trainS, measureS, lostS = 0 } = outcome.cost;
+  return (deviceHours ?? (trainS + measureS) / 3600) + lostS / 3600;
 }
 
 function measuredHours({

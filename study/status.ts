@@ -1,4 +1,5 @@
-import { activeMs, hoursText } from './budget.ts';
+import { activeMs } from './active-time.ts';
+import { hoursText } from './budget.ts';
 import { type JournalEvent, phaseNames } from './events.ts';
 import type { LeaseHolder } from './lease.ts';
 import { StudyRecord } from './record.ts';

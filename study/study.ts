@@ -1,4 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { stringify as toYaml } from 'yaml';
@@ -14,10 +14,10 @@ import { commandEvaluator } from './command-evaluator.ts';
 import type { DataDescription, LatencyMeter, StudyContext, StudyProgress } from './context.ts';
 import { checkUserModels, deliver } from './deliver-phase.ts';
 import { remainingMs } from './estimate.ts';
-import type { JournalEvent } from './events.ts';
-import { Journal, journalPath, readJournal } from './journal.ts';
+import type { EventOf, JournalEvent } from './events.ts';
+import { Journal, journalEvents, journalPath } from './journal.ts';
 import { takeLease } from './lease.ts';
-import { checkpointFileOf, LocalEvaluator } from './local-evaluator.ts';
+import { LocalEvaluator, trialOfCheckpoint } from './local-evaluator.ts';
 import { patientMeter } from './evaluate.ts';
 import { openLatencyMeter } from './meter.ts';
 import { prepareData } from './prepare.ts';
@@ -83,7 +83,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
   let journal: Journal | undefined;
   let evaluator: Evaluator | undefined;
   let meter: LatencyMeter | undefined;
-  let deafen: (() => void) | undefined;
+  let deafen: (() => Promise<void>) | undefined;
   try {
     forgetUnstarted(config, folder);
     journal = new Journal(journalPath(folder), clock);
@@ -110,7 +110,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     meter = options.makeMeter?.() ?? openLatencyMeter(config, signal, { ...ledger, clock });
     if (options.fleet) {
       const { onNotice = () => {} } = options;
-      const measured = (): number => record.events.filter(({ type }) => type === 'measured').length;
+      const measured = (): number => record.measurements;
       const answer = async (request: StudyRequest): Promise<RequestAnswer> => {
         const answered = requests.answer(request);
         await written.durable();
@@ -145,11 +145,10 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     record.append({ type: 'study', id: config.study, action: 'closed' });
     await written.durable();
     // Those of trials that were given up: nothing will go on from them.
-    for (const event of record.events)
-      if (event.type === 'outcome')
-        rmSync(checkpointFileOf(join(folder, checkpointsFolder), event.id), { force: true });
-    const summary = summarise(record.events);
-    await writeResults(folder, config, record.events, summary);
+    forgetTrainings(record, join(folder, checkpointsFolder));
+    const events = [...record.events];
+    const summary = summarise(events);
+    await writeResults(folder, config, events, summary);
     return summary;
   } catch (error) {
     if (signal.aborted || error instanceof InterruptedError)
@@ -159,7 +158,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
       );
     throw error;
   } finally {
-    deafen?.();
+    await deafen?.();
     // What closing tells others to forget must be on disk; so must be what there is where that fails.
     await journal?.durable().catch(() => {});
     await closeAll(
@@ -203,10 +202,24 @@ function outlook(context: StudyContext): Pick<StudyProgress, 'etaMs' | 'deviceHo
   };
 }
 
+/** Removes what trials that were given up left: nothing will go on from them. */
+function forgetTrainings(record: StudyRecord, folder: string): void {
+  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    const trial = trialOfCheckpoint(name);
+    if (trial !== undefined && record.trial(trial)) rmSync(join(folder, name), { force: true });
+  }
+}
+
 /** Names a study wherever it is opened: its name, and a digest of how its journal begins. */
-export function studyKey({ events }: Pick<StudyRecord, 'events'>): string {
-  const created = events.find((event) => event.type === 'study' && event.action === 'created');
+export function studyKey({ events }: { readonly events: Iterable<JournalEvent> }): string {
+  const created = createdIn(events);
   return `${created?.id}-${shortDigest(digestJson(created))}`;
+}
+
+/** How a study began; read no further than that. */
+function createdIn(events: Iterable<JournalEvent>): EventOf<'study'> | undefined {
+  for (const event of events) if (event.type === 'study' && event.action === 'created') return event;
+  return undefined;
 }
 
 /** Trials of one machine meet the same obstacles. */
@@ -234,16 +247,18 @@ async function runPhases(context: StudyContext): Promise<void> {
 function forgetUnstarted(config: StudyConfig, folder: string): void {
   const path = journalPath(folder);
   if (!existsSync(path)) return;
-  const { events } = readJournal(path);
-  if (events.some(({ type }) => type === 'issued')) return;
-  const created = events.find((event) => event.type === 'study' && event.action === 'created');
-  if (created?.type === 'study' && changedKeys(created.config, portableStudy(config)).length > 0) rmSync(path);
+  let created: EventOf<'study'> | undefined;
+  for (const event of journalEvents(path)) {
+    if (event.type === 'issued') return;
+    if (event.type === 'study' && event.action === 'created') created ??= event;
+  }
+  if (created && changedKeys(created.config, portableStudy(config)).length > 0) rmSync(path);
 }
 
 async function openRecord(record: StudyRecord, config: StudyConfig, folder: string): Promise<void> {
   const portable = portableStudy(config);
-  const created = record.events.find((event) => event.type === 'study' && event.action === 'created');
-  if (created?.type !== 'study') {
+  const created = createdIn(record.events);
+  if (!created) {
     record.append({
       type: 'study',
       id: config.study,

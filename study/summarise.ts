@@ -5,7 +5,7 @@ import type { Latency } from '../latency/latency.ts';
 import { nonDominated } from '../search/pareto.ts';
 import { type Allocation, allocationId } from './allocate-phase.ts';
 import { acrossTargetsOf } from './across-targets.ts';
-import { activeMs } from './budget.ts';
+import { activeMs } from './active-time.ts';
 import type { DataDescription } from './context.ts';
 import { deliveredLatencyId, memberFolder, scoreId } from './deliver-phase.ts';
 import { countSpec, latencyId, meetsLimit } from './evaluate.ts';

@@ -9,7 +9,7 @@ import { identity, type Multipliers } from '../scaling/multipliers.ts';
 import type { ScalingProblem } from '../scaling/optimizer.ts';
 import type { AccuracyObservation } from '../scaling/surrogate.ts';
 import { searchEvidence } from './accuracy-evidence.ts';
-import { phaseTimeLeft } from './budget.ts';
+import { phaseTimeLeft, seedTimeLeft } from './budget.ts';
 import type { StudyContext } from './context.ts';
 import {
   admit,
@@ -133,10 +133,19 @@ export class TargetScalings {
 
   /** Targets share the scaling time evenly, in their order. */
   timeLeft(round: number): Promise<boolean> {
-    const { targets, budget } = this.context.config;
-    const names = Object.keys(targets);
-    const upTo = budget.split.search + (budget.split.scale * (names.indexOf(this.target) + 1)) / names.length;
-    return phaseTimeLeft(this.context, `scale.${this.target}`, upTo, round);
+    return phaseTimeLeft(this.context, `scale.${this.target}`, this.#upTo, round);
+  }
+
+  /** Share of the whole budget that may be used when this target's scaling is over. */
+  get #upTo(): number {
+    const { search, scale } = this.context.config.budget.split;
+    return search + scale * this.#turn;
+  }
+
+  /** Which part of the targets this one and those before it are. */
+  get #turn(): number {
+    const names = Object.keys(this.context.config.targets);
+    return (names.indexOf(this.target) + 1) / names.length;
   }
 
   /** What the optimizer proposes from. */
@@ -208,11 +217,14 @@ export class TargetScalings {
     }
   }
 
-  /** Trains the likely best again with the other seeds of `scale.seeds`: the best of many by one seed was partly lucky. */
+  /** Trains the likely best again with the other seeds of `scale.seeds`, while there is time for it: the best of many by one seed was partly lucky. */
   async trainAgain(scalings: readonly Scaling[]): Promise<void> {
     const { seed, scale } = this.context.config;
     const others = Array.from({ length: scale.seeds - 1 }, (_, index) => seed + index + 1);
-    if (others.length > 0) await this.train(scalings, others);
+    if (others.length === 0 || scalings.length === 0) return;
+    const next = this.context.config.budget.split.train * this.#turn;
+    if (!(await seedTimeLeft(this.context, `scale.${this.target}`, this.#upTo, next))) return;
+    await this.train(scalings, others);
   }
 
   /**

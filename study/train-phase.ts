@@ -2,6 +2,7 @@ import { EnvironmentError } from '../core/errors.ts';
 import type { Allocation } from './allocate-phase.ts';
 import type { StudyContext } from './context.ts';
 import { accuracyOf, admit, countSpec, evaluateAll } from './evaluate.ts';
+import { leftOutCodes } from './failures.ts';
 import type { Trial } from './record.ts';
 import { freshAccuracy, meanOf, monotoneHolders, type SeedAccuracies, seedDeviation } from './member-choice.ts';
 import { familyLine, type Scaling, type SizedScalings } from './scalings.ts';
@@ -182,13 +183,21 @@ function because(
 }
 
 function nothingTrained({ record }: StudyContext, size: SizedScalings, trials: readonly Trial[]): Error {
-  const reasons = trials.flatMap((trial) => {
-    const outcome = record.outcome(trial.id);
-    return size.finalists.some(({ digest }) => digest === trial.specDigest) && outcome && outcome.status !== 'ok'
-      ? [`${trial.id}: ${outcome.status === 'infeasible' ? outcome.reason : outcome.detail}`]
-      : [];
+  const failures = trials.flatMap(({ id, specDigest }) => {
+    const outcome = record.outcome(id);
+    const isOf = size.finalists.some(({ digest }) => digest === specDigest);
+    return isOf && outcome && outcome.status !== 'ok' ? [{ id, outcome }] : [];
   });
-  return new EnvironmentError(
-    `${size.size.name} on ${size.target}: no finalist could be trained (${reasons.join('; ')})`,
+  const reasons = failures.map(
+    ({ id, outcome }) => `${id}: ${outcome.status === 'infeasible' ? outcome.reason : outcome.detail}`,
   );
+  const cancelled = failures.flatMap(({ id, outcome }) =>
+    outcome.status === 'failed' && outcome.code === leftOutCodes.cancelled ? [id] : [],
+  );
+  const where = `${size.size.name} on ${size.target}`;
+  if (cancelled.length > 0 && cancelled.length === failures.length)
+    return new EnvironmentError(
+      `${where}: every training of it was cancelled (${reasons.join('; ')}), so there is nothing to deliver; "retry ${cancelled[0]}" asks for it again, then search goes on`,
+    );
+  return new EnvironmentError(`${where}: no finalist could be trained (${reasons.join('; ')})`);
 }

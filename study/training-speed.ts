@@ -3,20 +3,21 @@ import { fitConvolutionTime } from '../scaling/step-time.ts';
 import { countSpec } from './evaluate.ts';
 import type { StudyRecord } from './record.ts';
 
-/** How long this study's trainings take, learnt from those that are done. */
+/** How long this study's trainings take, learnt from those that are done; null where they took none. */
 export interface TrainingSpeed {
   /** Seconds of one training slot for one example, waiting for the host lock included. */
-  readonly secondsPerExample: (count: NetworkCount) => number;
+  readonly secondsPerExample: PerExample | null;
   /** As charged to the budget: eight accelerators for an hour are eight. */
-  readonly deviceHoursPerExample: (count: NetworkCount) => number;
+  readonly deviceHoursPerExample: PerExample | null;
 }
+
+type PerExample = (count: NetworkCount) => number;
 
 /**
  * The speed of a study's own trials by the step-time model: time grows with parameters, with what layers write and with
  * multiply-adds. Its batch is the same throughout, so an example stands for its share of a step.
- * @returns null while no training has ended, or none took time.
  */
-export function trainingSpeed(record: StudyRecord): TrainingSpeed | null {
+export function trainingSpeed(record: StudyRecord): TrainingSpeed {
   const trained = record.trials.flatMap(({ id, spec }) => {
     const outcome = record.outcome(id);
     if (outcome?.status !== 'ok' || outcome.cost.examples === 0) return [];
@@ -24,12 +25,14 @@ export function trainingSpeed(record: StudyRecord): TrainingSpeed | null {
     // A host on which others measure makes trainings wait; the final ones will wait as long.
     return [{ ...countSpec(spec), batch: 1, perExampleS: (trainS + waitS) / examples, hours: deviceHours / examples }];
   });
-  const timed = trained.filter(({ perExampleS, hours }) => perExampleS > 0 && hours > 0);
-  if (timed.length === 0) return null;
-  const seconds = fitConvolutionTime(timed.map((one) => ({ ...one, seconds: one.perExampleS })));
-  const hours = fitConvolutionTime(timed.map((one) => ({ ...one, seconds: one.hours })));
+  const fitted = (timesOf: (one: (typeof trained)[number]) => number): PerExample | null => {
+    const timed = trained.map((one) => ({ ...one, seconds: timesOf(one) })).filter(({ seconds }) => seconds > 0);
+    if (timed.length === 0) return null;
+    const predict = fitConvolutionTime(timed);
+    return (count) => predict({ ...count, batch: 1 });
+  };
   return {
-    secondsPerExample: (count) => seconds({ ...count, batch: 1 }),
-    deviceHoursPerExample: (count) => hours({ ...count, batch: 1 }),
+    secondsPerExample: fitted(({ perExampleS }) => perExampleS),
+    deviceHoursPerExample: fitted(({ hours }) => hours),
   };
 }

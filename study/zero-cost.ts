@@ -40,7 +40,7 @@ export async function scoreStudy(folder: string, options: ScoreStudyOptions = {}
   const journal = new Journal(journalPath(folder), clock);
   try {
     const record = new StudyRecord(journal);
-    const config = configOf(journal.events);
+    const config = configOf([...journal.events]);
     const waiting = searchedTrials(record, config).filter(
       ({ specDigest }) => record.decision(zeroCostId(specDigest)) === undefined,
     );

@@ -116,6 +116,7 @@ export class Checkpoint {
     const metadata = { format, ...texts };
     const crc = checksum({ weights, metadata });
     await writeSafetensors(this.#options.file, { weights, shapes, metadata: { ...metadata, crc } });
+    this.#options.onSaved?.(progress.trainS);
   }
 
   /**

@@ -45,7 +45,7 @@ export interface TrainingAssignment {
   /** Weights to start from (a lower rung's checkpoint); drawn from the fidelity's seed when absent. */
   readonly initialWeightsFile?: string;
   /** Makes the training survive its process: it is continued from the file when that is there. */
-  readonly checkpoint?: Omit<CheckpointOptions, 'task'> & {
+  readonly checkpoint?: Omit<CheckpointOptions, 'task' | 'onSaved'> & {
     /** Digest of the data set: a training on other data is not continued. */
     readonly dataDigest: string;
   };
@@ -58,6 +58,8 @@ export type TrainingProgress = CurvePoint & Pace;
 export type TrainingNews =
   | { readonly type: 'progress'; readonly progress: TrainingProgress }
   | { readonly type: 'notice'; readonly text: string }
+  /** The checkpoint holds a later state. */
+  | { readonly type: 'saved'; readonly trainS: number }
   /** What it chose to train by, where the assignment did not say. */
   | { readonly type: 'lowering'; readonly found: FoundLowering };
 
@@ -90,13 +92,15 @@ export async function trainInChild(
     readonly signal?: AbortSignal;
     readonly onProgress?: (progress: TrainingProgress) => void;
     readonly onNotice?: TrainingRequest['onNotice'];
+    readonly onSaved?: CheckpointOptions['onSaved'];
   },
 ): Promise<StoredTrainingResult> {
-  const { signal, onProgress, onNotice, ...assignment } = request;
+  const { signal, onProgress, onNotice, onSaved, ...assignment } = request;
   const input = { ...(found && { lowering: found }), ...assignment };
   const hear = (news: TrainingNews): void => {
     if (news.type === 'progress') onProgress?.(news.progress);
     else if (news.type === 'notice') onNotice?.(news.text);
+    else if (news.type === 'saved') onSaved?.(news.trainS);
     else found = news.found;
   };
   const { output, peakRssBytes } = await runChild<TrainingAssignment, StoredTrainingResult, TrainingNews>({

@@ -3,6 +3,7 @@ import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
 import { InterruptedError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import type { Cost } from '../core/trial.ts';
+import { trainingFlopsPerMac } from '../models/counts.ts';
 import type { Weights } from '../models/graph.ts';
 import { Checkpoint, type TrainingState } from './checkpoint.ts';
 import type { ChosenLowering } from './choose-lowering.ts';
@@ -206,7 +207,7 @@ function costOf(timeline: Timeline, run: TrainingRun): Cost {
     examples: timeline.examplesAfter(updates),
     stepMs,
     imagesPerS: (recipe.batchSize / stepMs) * 1000,
-    flops: 3 * 2 * timeline.macsAfter(updates),
+    flops: trainingFlopsPerMac * timeline.macsAfter(updates),
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
   };
 }

@@ -38,7 +38,12 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
     seed: fidelity.seed,
     ...(start === undefined ? {} : { weights: await readWeights(start, graph) }),
     threads: assignment.threads,
-    ...(assignment.checkpoint && { checkpoint: checkpointOf(assignment.checkpoint, identity) }),
+    ...(assignment.checkpoint && {
+      checkpoint: {
+        ...checkpointOf(assignment.checkpoint, identity),
+        onSaved: (trainS: number) => emit({ type: 'saved', trainS }),
+      },
+    }),
     signal,
     onProgress: (point, pace) => emit({ type: 'progress', progress: { ...point, ...pace } }),
     onNotice: (text) => emit({ type: 'notice', text }),

@@ -132,6 +132,8 @@ export interface CheckpointOptions {
   readonly task: Readonly<Record<string, string>>;
   /** Seconds of training that a kill may cost; 30 by default. An interrupt costs none. */
   readonly everyS?: number;
+  /** Hears that the file holds a later state, and how many seconds of training that is. */
+  readonly onSaved?: (trainS: number) => void;
   /**
    * What becomes of a file that is damaged or of another run: `refuse` (the default) throws and leaves it, for it may
    * be all that is left of that run; `start-over` removes it, telling so, where the file is no more than a cache.

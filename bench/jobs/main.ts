@@ -1,10 +1,11 @@
-// npx tsx bench/jobs/main.ts [--jobs 4000] [--rounds 5] [--only cost,journalled,sleeping,memory] [--trials 100000]
+// npx tsx bench/jobs/main.ts [--jobs 4000] [--rounds 5] [--only cost,journalled,sleeping,memory] [--trials 100000] [--searched 20000] [--controllers random,evolution]
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Queue, QueueEvents } from 'bullmq';
 import { Redis } from 'ioredis';
@@ -13,8 +14,10 @@ import { JobClient } from '../../jobs/client.ts';
 import { builtInTrainer, jobId, trainQueue } from '../../jobs/contract.ts';
 import { FleetEvaluator } from '../../jobs/evaluator.ts';
 import { folderStore } from '../../jobs/store.ts';
+import { runLongSearch } from './long-search.ts';
 import { noOpOutcome } from './no-op.ts';
 import { median } from '../../core/quantile.ts';
+import type { ControllerName } from '../../search/controllers.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import { builtInNetwork } from '../../scaling/built-in-networks.ts';
 import { FolderArtefacts } from '../../study/artefacts.ts';
@@ -27,6 +30,8 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     only: { type: 'string', default: 'cost,journalled,sleeping,memory' },
     trials: { type: 'string', default: '100000' },
+    searched: { type: 'string', default: '20000' },
+    controllers: { type: 'string', default: 'random,evolution' },
   },
 });
 const parts = values.only.split(',');
@@ -277,28 +282,43 @@ async function shareSleeping(): Promise<void> {
   }
 }
 
-/** The controller's memory after each tenth of many trials that nobody needs a queue for. */
+/** The memory that is in use after each tenth of so many answers. */
+function tenths(trials: number): { readonly answered: (count: number) => void; readonly say: (name: string) => void } {
+  const bytes: number[] = [];
+  return {
+    answered: (count) => {
+      if (count === 0 || count % (trials / 10) !== 0) return;
+      globalThis.gc?.();
+      const { heapUsed, arrayBuffers } = process.memoryUsage();
+      bytes.push(heapUsed + arrayBuffers);
+    },
+    say: (name) => {
+      const megabytes = bytes.map((each) => (each / 1e6).toFixed(0)).join(', ');
+      // From the second tenth on: by then what is kept whole at most is full.
+      const [first = 0, last = 0] = [bytes[1], bytes.at(-1)];
+      const perTrial = (last - first) / ((trials / 10) * (bytes.length - 2));
+      const collected = globalThis.gc ? '' : ' (not collected; run with node --expose-gc)';
+      console.log(`  ${name}: ${megabytes} MB, ${perTrial.toFixed(0)} bytes a trial${collected}`);
+    },
+  };
+}
+
+/** The controller's memory over many trials that nobody needs a queue for: the evaluating part alone, then whole searches. */
 async function memory(): Promise<void> {
   const trials = Number(values.trials);
   const study = join(folder, 'memory');
   mkdirSync(study);
-  const megabytes: number[] = [];
-  const outcome = Promise.resolve(noOpOutcome);
-  const evaluator = { slots, evaluate: () => outcome, close: () => Promise.resolve() };
-  await runTableStudy(
-    study,
-    trials,
-    () => Promise.resolve(evaluator),
-    (answered) => {
-      if (answered % (trials / 10) !== 0) return;
-      globalThis.gc?.();
-      megabytes.push(process.memoryUsage().heapUsed / 1e6);
-    },
-    round,
-  );
-  console.log(
-    `  heap after each tenth of ${trials} trials: ${megabytes.map((each) => each.toFixed(0)).join(', ')} MB${globalThis.gc ? '' : ' (not collected; run with node --expose-gc)'}`,
-  );
+  // As any real answer, it comes in a turn of its own; else nothing that waits for the disk ever runs.
+  const evaluator = { slots, evaluate: () => nextTurn(noOpOutcome), close: () => Promise.resolve() };
+  const { answered, say } = tenths(trials);
+  await runTableStudy(study, trials, () => Promise.resolve(evaluator), answered, round);
+  say(`journal and record, each tenth of ${trials} trials`);
+  const searched = Number(values.searched);
+  for (const controller of values.controllers.split(',') as ControllerName[]) {
+    const watch = tenths(searched);
+    await runLongSearch(join(folder, controller), { controller, trials: searched, slots }, watch.answered);
+    watch.say(`search by ${controller}, each tenth of ${searched} trials`);
+  }
 }
 
 try {

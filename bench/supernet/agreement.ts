@@ -1,23 +1,10 @@
 import { quantile } from '../../core/quantile.ts';
+import { kendall } from '../../core/rank-association.ts';
 import type { Random } from '../../core/random.ts';
 
-/**
- * Kendall's rank correlation τ-b of paired values, −1 to 1; pairs equal in either are left out of that one's count.
- * @see Kendall (1945), "The treatment of ties in ranking problems".
- */
-export function kendall(a: readonly number[], b: readonly number[]): number {
-  let [both, ofA, ofB] = [0, 0, 0];
-  for (let i = 0; i < a.length; i++)
-    for (let j = 0; j < i; j++) {
-      const [x, y] = [a, b].map((values) => Math.sign((values[i] as number) - (values[j] as number))) as [
-        number,
-        number,
-      ];
-      both += x * y;
-      ofA += x * x;
-      ofB += y * y;
-    }
-  return both / Math.sqrt(ofA * ofB);
+/** Kendall's τ-b of paired values, −1 to 1. */
+export function tau(a: readonly number[], b: readonly number[]): number {
+  return kendall(a.map((x, index) => ({ x, y: b[index] as number })))?.value ?? Number.NaN;
 }
 
 /** Best truth there is less the best among the `count` that a proxy puts first. */

@@ -2,7 +2,7 @@ import { Random } from '../../core/random.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph } from '../../models/counts.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
-import { type Estimate, estimate, kendall, mean, regret, residuals } from './agreement.ts';
+import { type Estimate, estimate, mean, regret, residuals, tau } from './agreement.ts';
 import type { Rows } from './runs.ts';
 
 /** What a short training or an inherited score ranks by; the truth is accuracy. */
@@ -29,7 +29,7 @@ export function describeAgreement(networks: readonly NetworkSpec[], rows: Rows):
     `\n${networks.length} networks of ${range(counts.map(({ macs }) => macs / 1e6))} M multiply-adds, ${range(counts.map(({ params }) => params / 1e3))} k parameters`,
   );
   console.log(`truth, %: ${spread.join(' ')}`);
-  if (truths.length > 1) console.log(`τ between two truths: ${kendall(truths[0] ?? [], truths[1] ?? []).toFixed(2)}`);
+  if (truths.length > 1) console.log(`τ between two truths: ${tau(truths[0] ?? [], truths[1] ?? []).toFixed(2)}`);
   for (const metric of metrics) describeProxies(proxiesOf(networks, rows, metric), { metric, truth, logMacs });
 }
 
@@ -39,8 +39,8 @@ function describeProxies(
 ): void {
   const over = residuals(truth, logMacs);
   const figures = (proxy: Proxy) => ({
-    tau: averaged(proxy, (scores, at) => kendall(at(scores), at(truth))),
-    given: averaged(proxy, (scores, at) => kendall(at(residuals(scores, logMacs)), at(over))),
+    tau: averaged(proxy, (scores, at) => tau(at(scores), at(truth))),
+    given: averaged(proxy, (scores, at) => tau(at(residuals(scores, logMacs)), at(over))),
     first: averaged(proxy, (scores, at) => 100 * regret(at(scores), at(truth), 1)),
     third: averaged(proxy, (scores, at) => 100 * regret(at(scores), at(truth), 3)),
   });

@@ -104,7 +104,7 @@ describe('ridgepoint on a finished study', () => {
 
   beforeAll(async () => {
     await runFake(smallStudy({ final: { examples: 200, seeds: 1, baselines: [] } }), folder);
-  }, 60_000);
+  });
 
   it('tells where it stands', async () => {
     expect(await output('status', folder)).toMatch(/^finished; trials: \d+ trained, 0 infeasible, 0 failed, 0 open/);

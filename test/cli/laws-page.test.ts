@@ -70,7 +70,7 @@ describe('docs/laws.md', () => {
       for (const command of commands) printed += await output(command);
       const all = printed.split('\n');
       expect(lines.filter((shown) => !all.some((line) => has(line, shown)))).toEqual([]);
-    }, 120_000);
+    });
 
   it('has the tables and plots that bench/laws/page.ts writes', async () => {
     expect(read('examples/laws/runs.csv')).toBe(sweep());

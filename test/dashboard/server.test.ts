@@ -89,6 +89,7 @@ describe('the pages', () => {
   it('show a study alone when the folder is one', async () => {
     await open({ runs: new Runs(join(runs, 'one')) });
     expect(await textOf('/studies/one')).toContain('Trials');
+    expect(await textOf('/studies/one')).toMatch(/device hours<\/\w+>\s*<\w+[^>]*>[\d.]+/);
   });
 
   it('show where a study stands, its front and its trials', async () => {

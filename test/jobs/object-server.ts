@@ -45,6 +45,9 @@ export class ObjectServer {
         if (method === 'PUT') {
           this.objects.set(url, body);
           response.writeHead(200).end();
+        } else if (method === 'DELETE') {
+          this.objects.delete(url);
+          response.writeHead(204).end();
         } else response.writeHead(found ? 200 : 404).end(method === 'GET' ? found : undefined);
       });
     });

@@ -21,7 +21,7 @@ const settings = ['--bind', '127.0.0.1', '--appendonly', 'yes', '--save', '', '-
 
 /** A redis-server of our own: on a free port of this host, its data in a folder that is removed in the end. */
 export class RedisServer {
-  readonly #port: number;
+  #port: number;
   readonly #folder = mkdtempSync(join(tmpdir(), 'ridgepoint-redis-'));
   #process: ChildProcess | undefined;
 
@@ -35,8 +35,15 @@ export class RedisServer {
   /** Starts one with an append-only file that is synchronised every second. */
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     const server = new RedisServer(await freePort(), options);
-    await server.up();
-    return server;
+    // Between asking for a free port and using it somebody else may take it.
+    for (let tries = 5; ; tries--)
+      try {
+        await server.up();
+        return server;
+      } catch (error) {
+        if (tries === 0) throw error;
+        server.#port = await freePort();
+      }
   }
 
   get url(): string {

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { EnvironmentError } from '../../core/errors.ts';
-import { redisPlace } from '../../jobs/connection.ts';
+import { JobClient } from '../../jobs/client.ts';
+import { connect, leave, redisPlace } from '../../jobs/connection.ts';
 import { jobId } from '../../jobs/contract.ts';
-import { structuredLog } from '../../jobs/log.ts';
+import { structuredLog, studyLog } from '../../jobs/log.ts';
 import { metricsPlace, serveMetrics, studyMetrics, workerMetrics } from '../../jobs/metrics.ts';
 import type { WorkerEvent } from '../../jobs/telemetry.ts';
 import { fileFolder } from '../cases/file-folder.ts';
@@ -23,6 +24,9 @@ function samples(text: string): Record<string, number> {
     lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))]),
   );
 }
+
+/** What a study's line says of a trial's job. */
+const job = (trial: string) => ({ study: 'retail', queue: 'train.built-in', job: `retail-0a1b.${trial}.1` });
 
 /** Work that fails where it is told to. */
 const fullWhenBad = ({ data }: { readonly data: unknown }) =>
@@ -103,6 +107,29 @@ describe.skipIf(!hasRedis)('a worker that is watched', () => {
     );
   });
 
+  it('is asked by a study that logs the same jobs, and what it journals', async () => {
+    const lines: Record<string, unknown>[] = [];
+    const log = studyLog('retail', (line) => void lines.push(JSON.parse(line) as Record<string, unknown>));
+    fleet.worker([service(fullWhenBad)]);
+    const redis = connect(fleet.place, log.say);
+    const client = await JobClient.open('train.built-in', { redis, place: fleet.place, hear: log.jobs });
+    fleet.closing(async () => {
+      await client.close();
+      leave(redis);
+    });
+    await client.ask(jobId('retail-0a1b', 't1', 1), {}, { signal: never });
+    await expect(client.ask(jobId('retail-0a1b', 't2', 1), { bad: true }, { signal: never })).rejects.toThrow('full');
+    expect(lines).toMatchObject([
+      { ...job('t1'), msg: 'job asked' },
+      { ...job('t1'), msg: 'job answered' },
+      { ...job('t2'), msg: 'job asked' },
+      { ...job('t2'), msg: 'job failed', level: 50, code: 'full', reason: 'the disk is full' },
+    ]);
+    const outcome = { status: 'failed', code: 'full', retry: true, detail: 'the disk is full' } as const;
+    log.event({ schema: 1, seq: 7, tMs: 0, type: 'outcome', id: 't2', attempt: 1, outcome });
+    expect(lines.at(-1)).toMatchObject({ study: 'retail', seq: 7, trial: 't2', attempt: 1, code: 'full', level: 50 });
+  });
+
   it('counts how often Redis came back', async () => {
     const { registry, hear } = workerMetrics();
     const worker = fleet.worker([service(() => Promise.resolve({}))], { hear });
@@ -125,6 +152,7 @@ describe.skipIf(!hasRedis)('a worker that is watched', () => {
     try {
       const url = fleet.redis.url.replace('//', '//fleet@');
       let isStopped = false;
+      let refused: Promise<unknown> | undefined;
       const stop = (child: ChildProcess): void => {
         if (!isStopped) child.kill('SIGTERM');
         isStopped = true;
@@ -133,13 +161,16 @@ describe.skipIf(!hasRedis)('a worker that is watched', () => {
       const worker = startRidgepoint(['worker', '--redis', url, ...options], cwd, (stderr, child) => {
         if (stderr.includes('serves train.built-in')) {
           // Then it is refused, which it says, too.
-          void admin.call('ACL', 'SETUSER', 'fleet', 'resetpass', '>other');
-          void admin.call('CLIENT', 'KILL', 'USER', 'fleet');
+          refused ??= Promise.all([
+            admin.call('ACL', 'SETUSER', 'fleet', 'resetpass', '>other'),
+            admin.call('CLIENT', 'KILL', 'USER', 'fleet'),
+          ]);
         }
         // A second signal would end it at once.
         if (/cannot be reached|is gone/.test(stderr)) stop(child);
       });
       const { code, stdout, stderr } = await worker.ended;
+      await refused;
       expect(code, stderr).toBe(0);
       expect(stdout + stderr).not.toContain(secret);
       for (const line of stderr.trim().split('\n')) expect(() => void JSON.parse(line), line).not.toThrow();

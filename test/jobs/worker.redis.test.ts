@@ -124,7 +124,7 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
 
   it('refuses the result of a worker that was stalled and revived', async () => {
     const { redis, lockOf, queue } = bare();
-    const options = { lockMs: 1500 };
+    const options = { lockMs: 3000 };
     const calls = new EventEmitter();
     const begun = once(calls, 'begun');
     // Deaf to its signal, as a stopped process is.
@@ -165,7 +165,7 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
       now--;
       return result;
     };
-    fleet.worker([service(deaf, 2)], { lockMs: 1500 });
+    fleet.worker([service(deaf, 2)], { lockMs: 3000 });
     const client = await fleet.client();
     const answer = client.ask(name, {}, { signal: never });
     await begun;
@@ -183,7 +183,7 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
   it('renews the lock of a job that takes longer', async () => {
     const held = new Held();
     const { redis, lockOf } = bare();
-    const options = { lockMs: 1500 };
+    const options = { lockMs: 3000 };
     fleet.worker([service(held.serve)], options);
     const client = await fleet.client();
     const answer = client.ask(name, {}, { signal: never });

@@ -118,7 +118,7 @@ describe('a ledger', () => {
     expect([status, String(stderr)]).toEqual([0, '']);
     const ledger = new Ledger(path);
     expect([ledger.entries.length, ledger.unreadable]).toEqual([120, 0]);
-  }, 30_000);
+  });
 });
 
 describe("the reference's quiet time", () => {

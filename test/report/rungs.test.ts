@@ -41,6 +41,17 @@ describe('the report of a search over rungs', () => {
     expect(ids(rungChart(summary, targetOf(summary), low)?.markup ?? '')).toEqual(new Set(low.trials));
   });
 
+  it('draws a finalist once, whatever seeds it was trained with', () => {
+    const summary = studySummary();
+    const [first, ...others] = summary.trials.filter(
+      ({ phase, accuracy }) => phase === 'search' && accuracy !== undefined,
+    );
+    const again = summary.trials.map((trial) => (trial === first ? { ...trial, seed: summary.seed + 1 } : trial));
+    const drawn = ids(searchChart({ ...summary, trials: again }, targetOf(summary))?.markup ?? '');
+    expect(drawn).not.toContain(first?.id);
+    expect(drawn).toContain(others[0]?.id);
+  });
+
   it('shows each lower rung by itself, on an axis that says after how many examples', () => {
     const html = renderReport(overRungs());
     expect(html).toContain('top-1 after 2\u202f000 examples (%)');

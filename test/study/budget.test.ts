@@ -60,6 +60,31 @@ describe('a budget of device hours', () => {
     expect(stopped[0]).toMatchObject({ because: expect.stringMatching(/of .* device hours used/) });
   });
 
+  it('trains nothing again with other seeds once half of the next share is used, too', async () => {
+    const all = hoursOf(await eventsOfWhole());
+    const split = { search: '10%', scale: '2%', train: '80%' };
+    const decided = async (deviceHours: number): Promise<readonly unknown[]> => {
+      const config = smallStudy({ budget: { deviceHours, split } });
+      const events = await eventsUntil(config, ({ id }) => id === 'base');
+      const reruns = events.filter((event) => event.type === 'issued' && event.origin.by === 'finalists');
+      const allowed = events.flatMap((event) =>
+        event.type === 'decision' && event.id === 'search.seeds.round0' ? [event.value] : [],
+      );
+      return [allowed, reruns.length];
+    };
+    expect(await decided(all.hours / 4)).toEqual([[false], 0]);
+    expect(await decided(all.hours * 100)).toEqual([[true], 2]);
+  });
+
+  it('charges what hosts that were lost had done, beside what a result cost', () => {
+    const cost = { trainS: 1800, measureS: 0, examples: 1, flops: 0, peakRssBytes: 0, lostS: 3600 };
+    const event = { schema: 1, seq: 0, tMs: 0, type: 'outcome', id: 't0001', attempt: 1 } as const;
+    const hours = (more: object): number =>
+      hoursOf([{ ...event, outcome: { status: 'ok', metrics: {}, cost: { ...cost, ...more } } }]).hours;
+    expect(hours({})).toBeCloseTo(1.5, 10);
+    expect(hours({ deviceHours: 8 })).toBeCloseTo(9, 10);
+  });
+
   it('is read from the journal: a study that was interrupted goes on as one that was not', async () => {
     const config = smallStudy({ budget: { deviceHours: hoursOf(await eventsOfWhole()).hours / 2 } });
     const whole = newFolder();

@@ -51,7 +51,7 @@ const weights = () =>
 
 beforeAll(async () => {
   await runFake(config, folder);
-}, 60_000);
+});
 
 describe('delivery', () => {
   it.each(['1x', '2x'])('puts the files of %s where they belong', (size) => {

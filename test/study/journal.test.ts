@@ -17,6 +17,16 @@ function writeThree(path: string): void {
   journal.close();
 }
 
+/** A journal of a hundred decisions gives each where it is asked for. */
+function expectHundred(journal: Journal): void {
+  const ids = Array.from({ length: 100 }, (_, index) => `d${index}`);
+  expect([...journal.events].map(({ id }) => id)).toEqual(ids);
+  for (const index of [0, 99, 1, 50, 0])
+    expect(journal.events.at(index)).toMatchObject({ seq: index, id: `d${index}` });
+  expect(journal.events.at(-1)?.id).toBe('d99');
+  expect([journal.events.at(100), journal.events.at(-101)]).toEqual([undefined, undefined]);
+}
+
 describe('journal', () => {
   it('gives back what was appended, numbered and stamped', () => {
     const path = fresh();
@@ -54,7 +64,7 @@ describe('journal', () => {
     bytes.fill(0, second + 3, second + 20);
     writeFileSync(path, bytes);
     const journal = new Journal(path, new SimulatedClock());
-    expect(journal.events.map(({ seq }) => seq)).toEqual([0]);
+    expect([...journal.events].map(({ seq }) => seq)).toEqual([0]);
     journal.append({ type: 'phase', id: 'search', action: 'started' });
     journal.close();
     expect(readJournal(path).events).toHaveLength(2);
@@ -90,5 +100,30 @@ describe('journal', () => {
     writeThree(path);
     appendFileSync(path, '{"schema":1,"seq":3,\n');
     expect(readJournal(path).events).toHaveLength(3);
+  });
+
+  it('reads back what it no longer holds, before and after it is opened again', () => {
+    const path = fresh();
+    const written = new Journal(path, new SimulatedClock());
+    // More text than is kept.
+    for (let count = 0; count < 100; count++)
+      written.append({ type: 'decision', id: `d${count}`, value: `${count}`.padEnd(100_000, 'x'), because: 'test' });
+    expectHundred(written);
+    written.close();
+    const journal = new Journal(path, new SimulatedClock());
+    expectHundred(journal);
+    journal.append({ type: 'decision', id: 'one more', value: 0, because: 'test' });
+    expect([...journal.events].map(({ seq }) => seq)).toEqual(Array.from({ length: 101 }, (_, index) => index));
+    journal.close();
+  });
+
+  it('says where a line was changed after it was read', () => {
+    const path = fresh();
+    const journal = new Journal(path, new SimulatedClock());
+    for (let count = 0; count < 60; count++)
+      journal.append({ type: 'decision', id: `d${count}`, value: 'x'.repeat(100_000), because: 'test' });
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"d3"', '"D3"'));
+    expect(() => journal.events.at(3)).toThrow(/line 4: expected the event that was there before/);
+    journal.close();
   });
 });

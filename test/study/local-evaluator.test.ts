@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { setTimeout as delay } from 'node:timers/promises';
 import { InterruptedError } from '../../core/errors.ts';
+import { withHostLock } from '../../latency/host-lock.ts';
 import { noAugmentation } from '../../data/augment.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import type { EvaluationRequest } from '../../search/evaluator.ts';
@@ -108,6 +110,25 @@ describe('evaluating on this machine', () => {
     expect({ ...outcome, cost: undefined }).toEqual({ ...whole, cost: undefined });
     expect(notices).toEqual([expect.stringMatching(/t0001\.safetensors: expected .*the training starts over$/s)]);
     expect(existsSync(join(folder, 'checkpoints'))).toBe(false);
+  });
+
+  it('charges a failure without the time that it waited for a measurement to end', async () => {
+    const evaluator = await evaluatorIn(fileFolder(), { dataFile: join(fileFolder(), 'gone') });
+    const startMs = performance.now();
+    let beganMs = 0;
+    let freeMs = 0;
+    let running: ReturnType<LocalEvaluator['evaluate']> | undefined;
+    await withHostLock('exclusive', async () => {
+      running = evaluator.evaluate(candidate, request({ onBegun: () => (beganMs = performance.now()) }));
+      // As long as it takes to be worth nothing: the sum below is exact, whatever the machine is at.
+      await delay(200);
+      freeMs = performance.now();
+    });
+    const outcome = await running;
+    const allS = (performance.now() - startMs) / 1000;
+    expect(beganMs).toBeGreaterThanOrEqual(freeMs);
+    if (outcome?.status !== 'failed') throw new Error('expected a failure: there is no data');
+    expect((outcome.spentS ?? Number.NaN) + (freeMs - startMs) / 1000).toBeLessThanOrEqual(allS);
   });
 
   it('leaves no checkpoint of a candidate that failed for good, and none that was half written', async () => {

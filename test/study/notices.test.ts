@@ -45,7 +45,7 @@ it('a check tells what its trainer tells, before hours are spent on it', async (
   expect(told).toEqual(['t0001: the slower lowering is used']);
 });
 
-it('a study that is finished leaves no trainings to go on with', async () => {
+it('a study that is finished leaves no trainings to go on with, and no place to ask it', async () => {
   const folder = newFolder();
   const checkpoints = join(folder, 'checkpoints');
   mkdirSync(checkpoints, { recursive: true });
@@ -53,4 +53,5 @@ it('a study that is finished leaves no trainings to go on with', async () => {
   writeFileSync(join(checkpoints, 'notes.txt'), 'of somebody else');
   await runFake(smallStudy(), folder);
   expect(readdirSync(checkpoints)).toEqual(['notes.txt']);
+  expect(readdirSync(folder)).not.toContain('requests');
 });

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '../../core/clock.ts';
+import { type Clock, SimulatedClock, systemClock } from '../../core/clock.ts';
 import { InterruptedError } from '../../core/errors.ts';
 import type { Outcome } from '../../core/trial.ts';
 import type { Evaluator } from '../../search/evaluator.ts';
@@ -27,7 +27,7 @@ const ask = (action: StudyRequest['action'], trial?: string): StudyRequest => ({
 });
 
 /** A study's evaluating part: trials of one round, answered by a function. */
-function round(evaluate: Evaluator['evaluate'], count = 4) {
+function round(evaluate: Evaluator['evaluate'], count = 4, clock: Clock = systemClock) {
   const folder = join(fileFolder(), 'study');
   mkdirSync(folder);
   const journal = new Journal(journalPath(folder));
@@ -42,7 +42,7 @@ function round(evaluate: Evaluator['evaluate'], count = 4) {
     record,
     evaluator,
     requests,
-    clock: systemClock,
+    clock,
     signal: stop.signal,
     onProgress: () => {},
     onNotice: () => {},
@@ -81,7 +81,7 @@ describe('a running study', () => {
     expect(study.record.outcome('t0002')).toMatchObject({ code: 'cancelled', detail: 'cancelled by ada@office' });
     // Nobody's machine is to blame: it counts as no failure.
     expect(study.record.evaluated.failed).toBe(0);
-    expect(study.record.events.filter(({ type }) => type === 'request')).toMatchObject([
+    expect([...study.record.events].filter(({ type }) => type === 'request')).toMatchObject([
       { id: 't0002', action: 'cancel', by: 'ada@office' },
     ]);
     study.closed();
@@ -96,6 +96,29 @@ describe('a running study', () => {
     expect(study.requests.answer(ask('retry', 't0002')).done).toBe(true);
     await study.run();
     expect(study.record.outcome('t0002')?.status).toBe('ok');
+    study.closed();
+  });
+
+  it('charges a trial that is cancelled from when a device began with it', async () => {
+    const clock = new SimulatedClock(0);
+    const study = round(
+      async ({ id }, { signal, onBegun }) => {
+        // The second never leaves the queue.
+        if (id === 't0001') onBegun?.();
+        if (id === 't0001') clock.advance(3_600_000);
+        queueMicrotask(() => study.requests.answer(ask('cancel', id)));
+        return untilAborted(signal);
+      },
+      2,
+      clock,
+    );
+    await study.run();
+    const spent = ['t0001', 't0002'].map((id) => study.record.outcome(id));
+    expect(spent).toMatchObject([
+      { code: 'cancelled', spentS: 3600 },
+      { code: 'cancelled', spentS: 0 },
+    ]);
+    expect(study.record.spending.hours).toBe(1);
     study.closed();
   });
 
@@ -122,7 +145,7 @@ describe('a running study', () => {
     expect(study.requests.answer(ask('retry', 't0002')).text).toMatch(/has not failed: it is ok/);
     expect(study.requests.answer(ask('cancel', 't0002')).text).toMatch(/has its answer already: ok/);
     expect(study.requests.answer(ask('cancel', 't9')).text).toMatch(/expected a trial.*got t9/);
-    expect(study.record.events.some(({ type }) => type === 'request')).toBe(false);
+    expect([...study.record.events].some(({ type }) => type === 'request')).toBe(false);
     study.closed();
   });
 });

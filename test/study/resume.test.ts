@@ -55,7 +55,7 @@ describe('a study killed at any point and resumed', () => {
     await runFake(timed, folder);
     whole = eventsOf(folder);
     delivery = whole.findIndex(isDeliveryStart);
-  }, 60_000);
+  });
 
   it('has a story worth resuming: every kind of event', () => {
     expect(new Set(whole.map(({ type }) => type))).toEqual(

@@ -4,7 +4,7 @@ import { countSpec, runBytes } from '../../study/evaluate.ts';
 import { exitCodeOf } from '../../cli/exit.ts';
 import { ConfigError, UnreachableLimitError } from '../../core/errors.ts';
 import type { JournalEvent } from '../../study/events.ts';
-import { planStudy } from '../../study/plan.ts';
+import { describePlan, planStudy } from '../../study/plan.ts';
 import { trainingsOfSize } from '../../study/scalings.ts';
 import {
   base,
@@ -236,6 +236,9 @@ describe('a family spread over a range', () => {
 
   it('is planned with its smallest member, which is no more the base than the others', async () => {
     const config = smallStudy({ family: { edge: { members: 3, from: '1x', to: '4x' } } });
+    expect(await describePlan(config, { json: false })).toMatch(/training FLOPs$/);
+    const both = { ...config, budget: { ...config.budget, time: 90_000, deviceHours: 2 } };
+    expect(await describePlan(both, { json: false })).toMatch(/, cut to fit 90 s of wall time and 2 device hours$/);
     const { scale, train } = (await planStudy(config)).trainings;
     expect(scale.networks).toBe(3 * trainingsOfSize(config.scale));
     // A finalist of each, and the fixed rule.

@@ -48,7 +48,7 @@ let summary: StudySummary;
 
 beforeAll(async () => {
   ({ summary } = await runFake(config, folder, { makeMeter: () => new TwoDeviceMeter() }));
-}, 120_000);
+});
 
 const decisionOf = (level: string) =>
   eventsOf(folder).flatMap((event) =>

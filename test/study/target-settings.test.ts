@@ -67,7 +67,7 @@ beforeAll(async () => {
   const meter = new SettingsMeter();
   ({ summary } = await runFake(config, folder, { makeMeter: () => meter }));
   asked = meter.asked;
-}, 120_000);
+});
 
 const members = (target: string) =>
   summary.targets.find(({ name }) => name === target)?.lines.find(({ kind }) => kind === 'family')?.members ?? [];

@@ -80,3 +80,20 @@ describe('final trainings after the device hours are used', () => {
     ]);
   });
 });
+
+it('a size whose every training was cancelled ends the study, saying who did it and what to do', async () => {
+  const context = spent();
+  const record = context.record;
+  const cancelled = {
+    ...context,
+    evaluator: {
+      slots: 1,
+      evaluate: () =>
+        Promise.resolve({ status: 'failed', code: 'cancelled', retry: false, detail: 'cancelled by ada@office' }),
+    },
+  } as unknown as StudyContext;
+  await expect(trainFamily(cancelled, [sizeOf('cpu', [larger])], examples)).rejects.toThrow(
+    /2x on cpu: every training of it was cancelled \(t0001: cancelled by ada@office\).*"retry t0001"/,
+  );
+  expect(record.mayRetry('t0001')).toBe(true);
+});

@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { estimate, kendall, regret, residuals } from '../../../bench/supernet/agreement.ts';
+import { estimate, regret, residuals, tau } from '../../../bench/supernet/agreement.ts';
 import { Random } from '../../../core/random.ts';
 
 describe('Kendall’s τ', () => {
   it('is the published value where values are equal, too', () => {
     // SciPy's documented example of `kendalltau` (τ-b).
-    expect(kendall([12, 2, 1, 12, 2], [1, 4, 7, 1, 0])).toBeCloseTo(-0.47140452079103173, 12);
+    expect(tau([12, 2, 1, 12, 2], [1, 4, 7, 1, 0])).toBeCloseTo(-0.47140452079103173, 12);
   });
 
   it('is 1 in one order and −1 in the reverse', () => {
-    expect(kendall([1, 2, 3, 4], [10, 20, 21, 90])).toBe(1);
-    expect(kendall([1, 2, 3, 4], [90, 21, 20, 10])).toBe(-1);
+    expect(tau([1, 2, 3, 4], [10, 20, 21, 90])).toBe(1);
+    expect(tau([1, 2, 3, 4], [90, 21, 20, 10])).toBe(-1);
   });
 });
 
