@@ -105,9 +105,7 @@ async function requestOf(
     notices,
   );
   if (cluster && args.mfu === undefined)
-    notices.push(
-      `times assume ${percent(cluster.mfu, 0)} of the peak, which few convolution networks reach; --mfu takes a measured share`,
-    );
+    notices.push(`times assume ${percent(cluster.mfu, 0)} of the peak, a guess; --mfu takes a measured share`);
   return {
     budget,
     mappings,
