@@ -29,6 +29,7 @@ import { scaleBase } from './scale-phase.ts';
 import { findBase, notTrainable } from './search-phase.ts';
 import { portableStudy, type StudyConfig } from './study-file.ts';
 import { deliverShared } from './shared-family.ts';
+import { deliverVariants } from './variants.ts';
 import { summarise } from './summarise.ts';
 import type { StudySummary } from './summary.ts';
 import { allocate, trainFamily } from './train-phase.ts';
@@ -225,6 +226,7 @@ async function runPhases(context: StudyContext): Promise<void> {
   const members = await record.phase('train', () => trainFamily(context, sizes, examples));
   await record.phase('deliver', async () => {
     await deliver(context, members);
+    await deliverVariants(context, members);
     await deliverShared(context, members);
   });
 }
