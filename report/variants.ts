@@ -1,3 +1,4 @@
+import type { SpeedUp } from '../latency/speed-up.ts';
 import type { FamilySummary, MemberSummary, TargetSummary, VariantSummary } from '../study/summary.ts';
 import { percent, plural, signed, significant } from './format.ts';
 import { element, type Content } from './markup.ts';
@@ -51,10 +52,13 @@ export function variantText(variant: VariantSummary): string {
   return `${precision}: ${speedText(speedUp)}; ${percent(testAccuracy)} on test, ${signed(100 * accuracyChange)} points`;
 }
 
-function speedText({ ratio, verdict }: MadeVariant['speedUp']): string {
-  if (verdict === 'alike') return 'as fast as the delivered file, as far as measuring can tell';
+/** How fast a file is beside the one it was made of. */
+export function speedText({ ratio, verdict }: SpeedUp): string {
+  if (verdict === 'alike') return 'as fast as the original, as far as measuring can tell';
   const times = significant(verdict === 'faster' ? ratio : 1 / ratio);
-  return `${verdict} than the delivered file, ${times} times ${verdict === 'faster' ? 'as fast' : 'as long'}`;
+  return verdict === 'faster'
+    ? `${times} times as fast as the original`
+    : `slower: ${times} times as long as the original`;
 }
 
 /** What variants give and cost on a target, a line each; nothing where none was asked for. */

@@ -91,7 +91,7 @@ describe('a study that delivers variants', () => {
     expect(read('family/edge/1x/card.md')).toMatch(
       /\| model-int8\.onnx \| int8 \| [\d.]+\sKiB \| [\d.]+\s% \| 3\.00\sms/,
     );
-    expect(read('report.html')).toContain('1x int8: slower than the delivered file, 1.50 times as long');
+    expect(read('report.html')).toContain('1x int8: slower: 1.50 times as long as the original');
     const metrics = JSON.parse(read('family/edge/1x/metrics.json')) as { readonly variants: readonly object[] };
     expect(metrics.variants).toMatchObject([
       { precision: 'fp16', bytes: expect.any(Number) as number, digest: expect.stringMatching(/^sha256:/) as string },
@@ -128,9 +128,9 @@ it('a target that cannot run a precision gets no file of it, and the reason', as
   expect(readFileSync(join(folder, 'family/edge/1x/card.md'), 'utf8')).toContain('int8: none: webgpu');
 }, 60_000);
 
-describe('variants are refused beforehand', () => {
-  const on = (device: string): Pick<TargetConfig, 'device'> => ({ device });
+const on = (device: string): Pick<TargetConfig, 'device'> => ({ device });
 
+describe('variants are refused beforehand', () => {
   it('where the delivered file is in the precision itself', () => {
     expect(variantRefusal(on('cpu'), 'fp16', 'fp16')).toMatch(/in fp16 itself/);
     expect(variantRefusal(on('cpu'), 'fp16', 'int8')).toBeUndefined();
