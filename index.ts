@@ -143,6 +143,8 @@ export { openLatencyMeter } from './study/meter.ts';
 export { type Replay, replaySearch, studyTable, tableTransfer } from './study/replay.ts';
 export { type Calibration, variantOf, type VariantPrecision, type VariantRequest } from './study/quantize.ts';
 export { quantizeFile, type QuantizedFile, type QuantizeFileRequest } from './study/quantize-file.ts';
+export { readFactoryFile } from './study/factory-file.ts';
+export { type FactoryFamily, scaleFactory, type ScaleFactoryOptions } from './study/scale-factory.ts';
 export { readStudyFile, resolveStudy, type StudyConfig } from './study/study-file.ts';
 export { auditProxies, type AuditedProxy, type ProxyAudit } from './study/proxy-audit.ts';
 export { type RequestAnswer, requestOf, type StudyRequest } from './study/requests.ts';

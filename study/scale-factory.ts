@@ -88,6 +88,7 @@ export async function scaleFactory(
   declared: FactoryFile,
   { folder, clock = systemClock, signal = new AbortController().signal, onProgress, makeMeter }: ScaleFactoryOptions,
 ): Promise<FactoryFamily> {
+  onlyTarget(config);
   const release = takeLease(folder);
   const journal = new Journal(join(folder, 'scaling.jsonl'), clock);
   const meter = patientMeter(makeMeter?.() ?? openLatencyMeter(config, signal, { clock }), signal, clock);
@@ -120,6 +121,14 @@ export async function scaleFactory(
 
 /** Proposals that measure above their size teach and are cheap; so many rounds may end so. */
 const roundsPerTrial = 9;
+
+function onlyTarget({ targets }: StudyConfig): readonly [name: string, TargetConfig] {
+  const [target, ...others] = Object.entries(targets);
+  if (target && others.length === 0) return target;
+  throw new ConfigError(
+    `expected one accelerator beside a base of your own programs, got ${Object.keys(targets).join(', ')}`,
+  );
+}
 
 /** What results depend on, as far as the study file says it. */
 function asked({ seed, data, targets, family, scale, final }: StudyConfig): Record<string, Json> {
@@ -188,11 +197,8 @@ class FactoryScalings {
 
   constructor(context: FactoryContext) {
     const { config, declared, data } = context;
-    const [target, ...others] = Object.entries(config.targets);
-    if (!target || others.length > 0)
-      throw new ConfigError('expected one accelerator beside a base of your own programs, got several');
     this.#context = context;
-    [this.#targetName, this.#target] = target;
+    [this.#targetName, this.#target] = onlyTarget(config);
     this.#base = blankBase(declared.resolution);
     const native = Math.min(data.width, data.height);
     if (declared.resolution > native)
