@@ -23,10 +23,11 @@ const opsetRange = { from: 13, to: 22 };
 /**
  * Activations that {@link inInt8} needs the ranges of, in the order in which they are computed: what convolutions and
  * matrix products with stored weights read and give, and sums and gates of those. A result of the network stays float32.
+ * @param where names the model in errors.
  * @throws {InvalidFileError} when the model is quantised already, of an opset below 13, or has no product to quantise.
  */
-export function quantizedActivations(model: OnnxModel): readonly string[] {
-  expectQuantizable(model);
+export function quantizedActivations(model: OnnxModel, where = model.name): readonly string[] {
+  expectQuantizable(model, where);
   const stored = storedWeights(model);
   const outputs = new Set(model.outputs.map(({ name }) => name));
   const readers = readersOf(model);
@@ -231,17 +232,18 @@ function rectified(
   return isAlone && rectifiers.has(reader.opType) ? (reader.outputs[0] as string) : tensor;
 }
 
-function expectQuantizable(model: OnnxModel): void {
+function expectQuantizable(model: OnnxModel, where: string): void {
   const opset = model.opsets?.[''] ?? 17;
   if (opset < opsetRange.from || opset > opsetRange.to)
     throw new InvalidFileError(
-      `expected a model of ONNX opset ${opsetRange.from} to ${opsetRange.to} to quantise, got opset ${opset}`,
+      `${where}: expected a model of ONNX opset ${opsetRange.from} to ${opsetRange.to} to quantise, got opset ${opset}`,
     );
   const already = model.nodes.find(({ opType }) => /Quantize|QLinear|Integer/.test(opType));
-  if (already) throw new InvalidFileError(`expected a model in float32, got '${already.name}' (${already.opType})`);
+  if (already)
+    throw new InvalidFileError(`${where}: expected a model in float32, got '${already.name}' (${already.opType})`);
   const stored = storedWeights(model);
   if (!model.nodes.some((node) => isProduct(node, stored)))
     throw new InvalidFileError(
-      'expected a convolution or matrix product with float32 weights stored in the file, got none',
+      `${where}: expected a convolution or matrix product with float32 weights stored in the file, got none`,
     );
 }

@@ -75,7 +75,7 @@ function targetTable(target: TargetSummary): readonly string[] {
       .join('  ')
       .trimEnd();
   const prediction = target.prediction ? wrapped(`  ${predictionText(target.prediction)}`, '  ') : [];
-  const variants = variantLines(target).flatMap((line) => wrapped(line, '  ').map((text) => `  ${text}`));
+  const variants = variantLines(target).flatMap((line) => wrapped(line, '  '));
   return [
     ...wrapped(title, '  '),
     ...[header, ...rows].map((cells) => `  ${aligned(cells)}`),

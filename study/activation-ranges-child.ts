@@ -18,7 +18,7 @@ const calibrationBatch = 8;
 await serveChild<ActivationRangesRequest, Ranges, ActivationRangesProgress>(
   async ({ modelFile, examples, method, ...fed }, { signal, emit }) => {
     const model = decodeOnnx(await readFile(modelFile), modelFile);
-    const activations = quantizedActivations(model);
+    const activations = quantizedActivations(model, modelFile);
     const classifier = await openClassifier(encodeOnnx(giving(model, activations)), { from: modelFile, ...fed });
     const { session, dataset, input, resolution, fixedBatch } = classifier;
     const batchSize = fixedBatch ?? calibrationBatch;
