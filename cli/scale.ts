@@ -1,15 +1,19 @@
 import { defineCommand } from 'citty';
 import { basename, join, resolve } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
+import { factoryFamilyText } from '../report/factory-family.ts';
 import { builtInNetwork, loadNetwork } from '../scaling/built-in-networks.ts';
-import { resolveStudy } from '../study/study-file.ts';
+import { type FactoryFile, isFactoryFile, readFactoryFile } from '../study/factory-file.ts';
+import { scaleFactory } from '../study/scale-factory.ts';
+import { resolveStudy, type StudyConfig } from '../study/study-file.ts';
 import { dataArgument, listArgument, numberArgument } from './arguments.ts';
+import { interruptible, openReporter } from './progress.ts';
 import { runWithProgress } from './search.ts';
 
 /** `ridgepoint scale base.yaml --on cpu --size 2x`: scaling of a base the user already has, a study without a search. */
 export const command = defineCommand({
   args: {
-    base: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
+    base: { type: 'positional', description: 'built-in network, spec (YAML) or factory (YAML)', required: true },
     on: {
       type: 'string',
       description: 'accelerators or device profiles (.yaml files too), repeatable or comma-separated',
@@ -57,7 +61,9 @@ export const command = defineCommand({
     json: { type: 'boolean', description: 'one JSON object on stdout at the end, events as NDJSON on stderr' },
   },
   async run({ args, rawArgs }) {
-    loadNetwork(args.base); // A base that is none should not begin a study.
+    const factory = isFactoryFile(args.base) ? readFactoryFile(args.base) : undefined;
+    if (factory) expectForFactory(rawArgs);
+    else loadNetwork(args.base); // A base that is none should not begin a study.
     const devices = listArgument(rawArgs, 'on', args.on);
     const names = targetNames(devices);
     const target = {
@@ -75,7 +81,7 @@ export const command = defineCommand({
     const study = {
       study: args.name ?? `scale-${basename(args.base).replace(/\.ya?ml$/, '')}`,
       seed: numberArgument('--seed', args.seed),
-      base: builtInNetwork(args.base) ? args.base : resolve(args.base),
+      ...(factory ? {} : { base: builtInNetwork(args.base) ? args.base : resolve(args.base) }),
       data: typeof data === 'string' && data !== 'rendered' ? resolve(data) : data,
       targets: Object.fromEntries(devices.map((device, index) => [names[index], { device, ...target }])),
       family: Object.fromEntries(names.map((name) => [name, sizes])),
@@ -84,6 +90,8 @@ export const command = defineCommand({
       final: { examples: numberArgument('--final-examples', args['final-examples']), seeds },
     };
     const config = resolveStudy(study, 'command line');
+    if (factory)
+      return scaleByFactory(config, factory, { folder: join(args.runs, config.study), json: args.json ?? false });
     await runWithProgress(config, {
       folder: join(args.runs, config.study),
       json: args.json ?? false,
@@ -91,6 +99,32 @@ export const command = defineCommand({
     });
   },
 });
+
+/** Refuses what only networks of our own have. */
+function expectForFactory(rawArgs: readonly string[]): void {
+  const given = rawArgs.flatMap((argument) => /^--([a-z-]+)/.exec(argument)?.[1] ?? []);
+  const ignored = given.find((name) => ['rule', 'members', 'memory'].includes(name));
+  if (ignored !== undefined)
+    throw new ConfigError(
+      `--${ignored}: expected none beside a factory, whose networks are known by their files alone`,
+    );
+}
+
+async function scaleByFactory(
+  config: StudyConfig,
+  factory: FactoryFile,
+  { folder, json }: { readonly folder: string; readonly json: boolean },
+): Promise<void> {
+  const reporter = openReporter({ json });
+  const signal = interruptible(reporter, 'the same command goes on from here');
+  try {
+    const family = await scaleFactory(config, factory, { folder, signal, onProgress: reporter.progress });
+    reporter.finish();
+    console.log(json ? JSON.stringify(family) : factoryFamilyText(family, folder));
+  } finally {
+    reporter.finish();
+  }
+}
 
 /** Sizes by name, or with `members` the range between two. */
 function familyOf(sizes: readonly string[], members: string | undefined): unknown {

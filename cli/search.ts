@@ -81,12 +81,15 @@ export const command = defineCommand({
 /** What `--log` asks for: how lines look, and where else trials are recorded. */
 function logArgument(text: string): { readonly lines: 'text' | 'json'; readonly records?: string } {
   const parts = text.split(',');
-  const isLines = (part: string): part is 'text' | 'json' => part === 'text' || part === 'json';
-  const [lines = 'text', ...more] = parts.filter(isLines);
-  const [records, ...others] = parts.filter((part) => !isLines(part));
+  const [lines = 'text', ...more] = parts.filter(isLineForm);
+  const [records, ...others] = parts.filter((part) => !isLineForm(part));
   if (more.length + others.length > 0)
     throw new ConfigError(`--log: expected text or json, and one place of records beside it, got ${text}`);
   return { lines, ...(records !== undefined && { records }) };
+}
+
+function isLineForm(part: string): part is 'text' | 'json' {
+  return part === 'text' || part === 'json';
 }
 
 /** The command that goes on with what was interrupted. */

@@ -10,7 +10,7 @@ import { latencySchema } from '../latency/latency.ts';
 export const protocolName = 'ridgepoint.command/1';
 
 /** What a program can be asked. `describe` must be known to all, the rest is what it says it can. */
-export const operations = ['describe', 'prepare', 'measure', 'train'] as const;
+export const operations = ['describe', 'prepare', 'measure', 'train', 'build', 'train-model'] as const;
 export type Operation = (typeof operations)[number];
 
 /** What a program says by its exit code, besides 0 (the result speaks) and everything else (it failed). */
@@ -77,14 +77,32 @@ const modelRequest = {
   precision,
 };
 
-const trainRequest = z.strictObject({
+/** What every training is told. */
+const training = {
   ...envelope,
-  op: z.literal('train'),
   study: z.string(),
   trial: z.string(),
   /** Counts from 1; what the last attempt left is in `paths.state`. */
   attempt: z.int().positive(),
   seed: z.int().nonnegative(),
+  data: z.strictObject({
+    /** Training and hold-out split at the network's resolution, as Ridgepoint prepared them. */
+    file: z.string(),
+    /** Of the whole data set. */
+    digest,
+    name: z.string(),
+    classNames: z.array(z.string()),
+    /** Normalisation per channel, of pixels scaled to [0, 1]; the network is shipped with it. */
+    mean: z.array(z.number()),
+    std: z.array(z.number()),
+  }),
+  fidelity: z.strictObject({ examples: z.int().positive() }),
+  params: z.record(z.string(), z.json()),
+};
+
+const trainRequest = z.strictObject({
+  ...training,
+  op: z.literal('train'),
   spec: z.strictObject({
     file: z.string(),
     digest,
@@ -100,24 +118,24 @@ const trainRequest = z.strictObject({
     /** The same as an ONNX file for inference, batch norm folded. */
     onnx: z.string(),
   }),
-  data: z.strictObject({
-    /** Training and hold-out split at the network's resolution, as Ridgepoint prepared them. */
-    file: z.string(),
-    /** Of the whole data set. */
-    digest,
-    name: z.string(),
-    classNames: z.array(z.string()),
-    /** Normalisation per channel, of pixels scaled to [0, 1]; the network is shipped with it. */
-    mean: z.array(z.number()),
-    std: z.array(z.number()),
-  }),
-  fidelity: z.strictObject({ examples: z.int().positive() }),
-  params: z.record(z.string(), z.json()),
   /** Whether the result must hold trained weights. */
   keepWeights: z.boolean(),
   /** What a `handle` event of an attempt that was cut off said last: the job may still be running. */
   handle: z.json().optional(),
 });
+
+/** A network of a factory's, by what was asked for. */
+const scaled = {
+  multipliers: z.strictObject({
+    depth: z.number().positive(),
+    width: z.number().positive(),
+    resolution: z.number().positive(),
+  }),
+  /** Side of the pictures that it must take, in pixels. */
+  resolution: z.int().positive(),
+  channels: z.int().positive(),
+  classes: z.int().positive(),
+};
 
 const requests = {
   describe: z.strictObject({ ...envelope, op: z.literal('describe') }),
@@ -130,6 +148,14 @@ const requests = {
     sampling: z.strictObject({ warmupS: seconds, minSamples: z.int().positive(), durationS: seconds }),
   }),
   train: trainRequest,
+  build: z.strictObject({ ...envelope, op: z.literal('build'), ...scaled, params: z.record(z.string(), z.json()) }),
+  'train-model': z.strictObject({
+    ...training,
+    op: z.literal('train-model'),
+    ...scaled,
+    /** What `build` wrote for it. */
+    model: z.strictObject({ onnx: z.string(), digest }),
+  }),
 } satisfies Record<Operation, z.ZodType>;
 
 /** A request file. */
@@ -138,6 +164,8 @@ export const requestSchema = z.discriminatedUnion('op', [
   requests.prepare,
   requests.measure,
   requests.train,
+  requests.build,
+  requests['train-model'],
 ]);
 export type RequestOf<Op extends Operation> = z.infer<(typeof requests)[Op]>;
 
@@ -256,12 +284,21 @@ const trainOk = z.strictObject({
     .default([]),
 });
 
+const buildOk = z.strictObject({
+  status: z.literal('ok'),
+  /** ONNX file with weights, relative to `paths.out`: one input `[batch, channels, resolution, resolution]`, logits `[batch, classes]` first among its outputs. */
+  onnx: z.string(),
+});
+
 /** What a result file may say, by operation. */
 export const resultSchemas = {
   describe: z.discriminatedUnion('status', [describeOk, failed]),
   prepare: z.discriminatedUnion('status', [prepareOk, infeasible, failed]),
   measure: z.discriminatedUnion('status', [measureOk, infeasible, failed]),
   train: z.discriminatedUnion('status', [trainOk, infeasible, failed]),
+  build: z.discriminatedUnion('status', [buildOk, infeasible, failed]),
+  /** Among the artefacts the trained network, of kind `onnx`. */
+  'train-model': z.discriminatedUnion('status', [trainOk, infeasible, failed]),
 } satisfies Record<Operation, z.ZodType>;
 export type ResultOf<Op extends Operation> = z.infer<(typeof resultSchemas)[Op]>;
 export type OkOf<Op extends Operation> = Extract<ResultOf<Op>, { readonly status: 'ok' }>;

@@ -116,8 +116,10 @@ function limitsOf({ limits }: Command, op: Operation): RequestOf<Operation>['lim
     prepare: limits.prepare ?? 30 * 60e3,
     measure: limits.wall ?? 10 * 60e3,
     train: limits.wall ?? 24 * 3600e3,
+    build: limits.prepare ?? 30 * 60e3,
+    'train-model': limits.wall ?? 24 * 3600e3,
   }[op];
-  const silenceMs = limits.silence ?? (op === 'train' ? 15 * 60e3 : wallMs);
+  const silenceMs = limits.silence ?? (op === 'train' || op === 'train-model' ? 15 * 60e3 : wallMs);
   return { wallS: wallMs / 1e3, silenceS: Math.min(silenceMs, wallMs) / 1e3, graceS: (limits.grace ?? 10e3) / 1e3 };
 }
 

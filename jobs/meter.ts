@@ -72,11 +72,11 @@ export function fleetMeter(options: FleetMeterOptions): LatencyMeter {
       hasHere(target.device)
         ? here.measureSpec(spec, target, protocol)
         : measure({ spec }, target, protocol ?? options.protocol),
-    measureFile: async (path, target, spec) => {
-      if (hasHere(target.device)) return here.measureFile(path, target, spec);
+    measureFile: async (path, target, spec, protocol = 'thorough') => {
+      if (hasHere(target.device)) return here.measureFile(path, target, spec, protocol);
       const file = await store.here.put(createReadStream(path));
       await store.publish(file);
-      return measure({ file, spec }, target, 'thorough');
+      return measure({ file, spec }, target, protocol);
     },
     converted: (given, kept) => {
       const [forget, seconds] = [jobs.get(given), spent.get(given)];

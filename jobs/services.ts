@@ -183,7 +183,7 @@ function measureService(
       const target = { ...setting, device: here };
       if (!('file' in model)) return await meter.measureSpec(model.spec, target, protocol);
       await store.fetch(model.file);
-      return await meter.measureFile(store.here.path(model.file), target, model.spec);
+      return await meter.measureFile(store.here.path(model.file), target, model.spec, protocol);
     } finally {
       signal.removeEventListener('abort', abort);
     }

@@ -29,22 +29,24 @@ function roundedShift(value: number, count: number): number {
 /**
  * The same network computing in fp16: weights rounded, inputs cast on their way in and outputs on their way out, so
  * that callers feed and read float32 as before. Latency and memory are fp16's; range is, too: activations above 65504 are lost.
- * @param model all of its floats are float32.
+ * @param model all of its floats are float32. Inputs and outputs of other types pass through.
  */
 export function inHalfPrecision(model: OnnxModel): OnnxModel {
-  const outside = new Set([...model.inputs, ...model.outputs].map(({ name }) => name));
+  const inputs = model.inputs.filter(({ dtype }) => dtype === 'float32');
+  const outputs = model.outputs.filter(({ dtype }) => dtype === 'float32');
+  const outside = new Set([...inputs, ...outputs].map(({ name }) => name));
   const renamed = (name: string): string => (outside.has(name) ? inner(name) : name);
   return {
     ...model,
     name: `${model.name}-fp16`,
     nodes: [
-      ...model.inputs.map(({ name }) => cast(`${name}.half`, name, inner(name), float16Type)),
+      ...inputs.map(({ name }) => cast(`${name}.half`, name, inner(name), float16Type)),
       ...model.nodes.map((node) => ({
         ...halfConstant(node),
         inputs: node.inputs.map(renamed),
         outputs: node.outputs.map(renamed),
       })),
-      ...model.outputs.map(({ name }) => cast(`${name}.single`, inner(name), name, float32Type)),
+      ...outputs.map(({ name }) => cast(`${name}.single`, inner(name), name, float32Type)),
     ],
     initializers: model.initializers.map(halfTensor),
   };
@@ -58,11 +60,19 @@ function halfTensor(tensor: OnnxTensor): OnnxTensor {
   return tensor.data instanceof Float32Array ? { ...tensor, data: Uint16Array.from(tensor.data, halfBits) } : tensor;
 }
 
-/** A constant of an operator is of the operator's type. */
+/** A constant of an operator is of the operator's type, and so is what is cast to float32 for it. */
 function halfConstant(node: OnnxNode): OnnxNode {
-  const value = node.attributes?.['value_float'];
-  if (!value || !('float' in value)) return node;
-  return { ...node, attributes: { value: { tensor: { dims: [], data: Uint16Array.of(halfBits(value.float)) } } } };
+  const { value_float: single, value, to } = node.attributes ?? {};
+  if (single && 'float' in single)
+    return { ...node, attributes: { value: { tensor: { dims: [], data: Uint16Array.of(halfBits(single.float)) } } } };
+  if (value && 'tensor' in value)
+    return {
+      ...node,
+      attributes: { ...node.attributes, value: { tensor: halfTensor({ name: '', ...value.tensor }) } },
+    };
+  if (node.opType === 'Cast' && to && 'int' in to && to.int === float32Type)
+    return { ...node, attributes: { to: { int: float16Type } } };
+  return node;
 }
 
 /** What an input or output is called inside. */

@@ -11,7 +11,7 @@ export type OnnxAttribute =
   | { readonly float: number }
   | { readonly floats: readonly number[] }
   | { readonly string: string }
-  /** Written, never read: {@link readOnnx} gives the few numbers of a small one as `floats`, and stored constants apart. */
+  /** {@link readOnnx} gives the few numbers of a small one as `floats`, and stored constants apart. */
   | { readonly tensor: Omit<OnnxTensor, 'name'> };
 
 export interface OnnxNode {
@@ -49,19 +49,23 @@ export interface OnnxValue {
   readonly shape: readonly (number | string)[];
 }
 
+/** What a network gives; its extents are left to inference where they are not declared. */
+export type OnnxOutput = Pick<OnnxValue, 'name' | 'dtype'> & Partial<Pick<OnnxValue, 'shape'>>;
+
 /** A constant stored in the file. */
 export interface OnnxTensor {
   readonly name: string;
   readonly dims: readonly number[];
-  /** 16-bit values are the bits of float16. */
-  readonly data: Float32Array | BigInt64Array | Uint16Array;
+  /** Its class is the element type; 16-bit values are the bits of float16. */
+  readonly data: TensorData;
 }
+type TensorData = Float32Array | BigInt64Array | Int32Array | Int8Array | Uint8Array | Uint16Array;
 
 export interface OnnxModel {
   /** Engine caches key on it: give every distinct graph a distinct name. */
   readonly name: string;
   readonly inputs: readonly OnnxValue[];
-  readonly outputs: readonly OnnxValue[];
+  readonly outputs: readonly OnnxOutput[];
   readonly nodes: readonly OnnxNode[];
   readonly initializers: readonly OnnxTensor[];
   /** `metadata_props`: text by key, readable by every ONNX tool. */
@@ -154,19 +158,26 @@ function attributeProto(name: string, attribute: OnnxAttribute) {
   return { name, type: attributeTypes.string, s: new TextEncoder().encode(attribute.string) };
 }
 
-function valueProto({ name, dtype, shape }: OnnxValue) {
-  const dim = shape.map((extent) => (typeof extent === 'number' ? { dimValue: extent } : { dimParam: extent }));
-  return { name, type: { tensorType: { elemType: dataTypes[dtype], shape: { dim } } } };
+function valueProto({ name, dtype, shape }: OnnxOutput) {
+  const dim = shape?.map((extent) => (typeof extent === 'number' ? { dimValue: extent } : { dimParam: extent }));
+  return { name, type: { tensorType: { elemType: dataTypes[dtype], ...(dim && { shape: { dim } }) } } };
 }
 
 function tensorProto({ name, dims, data }: OnnxTensor) {
-  const half = data instanceof Uint16Array ? dataTypes.float16 : undefined;
-  const dataType = half ?? (data instanceof Float32Array ? dataTypes.float32 : dataTypes.int64);
+  const dataType = dataTypes[elementType(data)];
   return { name, dims, dataType, rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
 }
 
 /** Version of the standard operators that files are written in. */
 export const onnxOpset = 17;
+
+function elementType(data: TensorData): OnnxDataType {
+  if (data instanceof Float32Array) return 'float32';
+  if (data instanceof BigInt64Array) return 'int64';
+  if (data instanceof Int32Array) return 'int32';
+  if (data instanceof Int8Array) return 'int8';
+  return data instanceof Uint8Array ? 'uint8' : 'float16';
+}
 
 /** The bytes of an `.onnx` file. Nodes must be in topological order if others than onnxruntime are to read it. */
 export function encodeOnnx(model: OnnxModel): Uint8Array {
@@ -318,8 +329,107 @@ export function readOnnx(bytes: Uint8Array, where: string): OnnxGraph {
   };
 }
 
+/**
+ * Reads an ONNX file whole, weights and all, as {@link encodeOnnx} would write it again. Names of intermediate
+ * shapes and texts for people are left behind.
+ * @param where names the file in errors.
+ * @throws {InvalidFileError} when the bytes are not an ONNX model, keep weights elsewhere, or hold what is not
+ * carried over: nested graphs, and constants of other types than float32, float16, int64, int32, int8 and uint8.
+ */
+export function decodeOnnx(bytes: Uint8Array, where: string): OnnxModel {
+  const { graph, metadataProps = [], opsetImport = [] } = decodeModel(bytes, where);
+  const initializers = (graph.initializer ?? []).map((tensor) => wholeTensor(tensor, where));
+  const stored = new Set(initializers.map(({ name }) => name));
+  return {
+    name: graph.name ?? '',
+    inputs: (graph.input ?? []).filter(({ name }) => !stored.has(name)).map((input) => valueOf(input, where)),
+    outputs: (graph.output ?? []).map((output) => valueOf(output, where, 'output')),
+    nodes: (graph.node ?? []).map(
+      ({ opType = '', name = '', domain = '', input = [], output = [], attribute = [] }) => ({
+        opType,
+        name: name || (output[0] ?? ''),
+        ...(domain ? { domain } : {}),
+        inputs: input,
+        outputs: output,
+        attributes: Object.fromEntries(attribute.map((each) => [each.name, wholeAttribute(each, where)])),
+      }),
+    ),
+    initializers,
+    metadata: Object.fromEntries(metadataProps.map(({ key = '', value = '' }) => [key, value])),
+    opsets: Object.fromEntries(opsetImport.map(({ domain = '', version = 0 }) => [domain, version])),
+  };
+}
+
+function wholeTensor(tensor: TensorMessage, where: string): OnnxTensor {
+  const { name = '', dims = [], dataType, dataLocation } = tensor;
+  const what = `${where}: constant '${name}'`;
+  if (dataLocation === externalLocation)
+    throw new InvalidFileError(`${what}: expected its values in the file, got them in a file of their own`);
+  const data = wholeData(tensor, dataTypeOf(dataType, what), what);
+  const count = dims.reduce((product, extent) => product * extent, 1);
+  if (data.length !== count) throw new InvalidFileError(`${what}: expected ${count} values, got ${data.length}`);
+  return { name, dims, data };
+}
+
+/** Values in either of the two places a file may keep them. */
+function wholeData(tensor: TensorMessage, dtype: OnnxDataType, what: string): TensorData {
+  const { rawData, floatData = [], int32Data = [], int64Data = [] } = tensor;
+  // A copy: views of more than a byte must begin at a multiple of their size.
+  const raw = rawData?.length ? Uint8Array.from(rawData).buffer : undefined;
+  switch (dtype) {
+    case 'float32':
+      return raw ? new Float32Array(raw) : Float32Array.from(floatData);
+    case 'int64':
+      return raw ? new BigInt64Array(raw) : BigInt64Array.from(int64Data, exactInt64);
+    case 'int32':
+      return raw ? new Int32Array(raw) : Int32Array.from(int32Data);
+    case 'int8':
+      return raw ? new Int8Array(raw) : Int8Array.from(int32Data);
+    case 'uint8':
+      return raw ? new Uint8Array(raw) : Uint8Array.from(int32Data);
+    case 'float16':
+      return raw ? new Uint16Array(raw) : Uint16Array.from(int32Data);
+    default:
+      throw new InvalidFileError(`${what}: expected float32, float16, int64, int32, int8 or uint8, got ${dtype}`);
+  }
+}
+
+/** Numbers beyond 2⁵³ are ends of ranges such as the largest integer there is. */
+function exactInt64(value: number): bigint {
+  const most = 2n ** 63n - 1n;
+  const exact = BigInt(value);
+  return exact > most ? most : exact;
+}
+
+function wholeAttribute(
+  { name, type, f = 0, i = 0, s, t, floats = [], ints = [] }: AttributeMessage,
+  where: string,
+): OnnxAttribute {
+  switch (type) {
+    case attributeTypes.float:
+      return { float: f };
+    case attributeTypes.int:
+      return { int: i };
+    case attributeTypes.string:
+      return { string: new TextDecoder().decode(s) };
+    case attributeTypes.floats:
+      return { floats };
+    case attributeTypes.ints:
+      return { ints };
+    case attributeTypes.tensor: {
+      const { dims, data } = wholeTensor(t ?? {}, where);
+      return { tensor: { dims, data } };
+    }
+    default:
+      throw new InvalidFileError(
+        `${where}: attribute '${name}': expected numbers, text or a tensor, got a nested graph or a list of ONNX type ${type ?? 0}`,
+      );
+  }
+}
+
 interface ModelMessage {
   readonly graph: GraphMessage;
+  readonly opsetImport?: readonly { readonly domain?: string; readonly version?: number }[];
   readonly metadataProps?: readonly { readonly key?: string; readonly value?: string }[];
 }
 
@@ -345,13 +455,13 @@ function dataTypeOf(id: number | undefined, what: string): OnnxDataType {
   return name;
 }
 
-function valueOf({ name, type }: ValueMessage, where: string): OnnxValue {
+function valueOf({ name, type }: ValueMessage, where: string, role: 'input' | 'output' = 'input'): OnnxValue {
   const tensor = type?.tensorType;
   if (!tensor?.shape)
-    throw new InvalidFileError(`${where}: input '${name}': expected a tensor of declared rank, got none declared`);
+    throw new InvalidFileError(`${where}: ${role} '${name}': expected a tensor of declared rank, got none declared`);
   return {
     name,
-    dtype: dataTypeOf(tensor.elemType, `${where}: input '${name}'`),
+    dtype: dataTypeOf(tensor.elemType, `${where}: ${role} '${name}'`),
     shape: (tensor.shape.dim ?? []).map(({ dimValue, dimParam }) => dimValue ?? dimParam ?? ''),
   };
 }

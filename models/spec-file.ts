@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import { ConfigError } from '../core/errors.ts';
+import { isArchDefinition, parseArchDefinition } from './arch-definition.ts';
 import { type NetworkSpec, parseNetworkSpec } from './spec.ts';
 import { isTransformer, type ModelSpec, parseTransformerSpec } from './transformer.ts';
 
-/** Reads a spec of either kind in YAML: one with `kind: transformer`, or else a convolution network's. @throws {ConfigError} naming the file and what is wrong in it. */
+/** Reads a spec in YAML: with `kind: transformer` a transformer's, with `arch_def` a definition of timm's, or else a convolution network's. @throws {ConfigError} naming the file and what is wrong in it. */
 export function readModelFile(path: string): ModelSpec {
   let data: unknown;
   try {
@@ -12,6 +13,7 @@ export function readModelFile(path: string): ModelSpec {
   } catch (cause) {
     throw new ConfigError(`${path}: expected a network spec in YAML: ${(cause as Error).message}`, { cause });
   }
+  if (typeof data === 'object' && data !== null && isArchDefinition(data)) return parseArchDefinition(data, path);
   const isOfTransformer = typeof data === 'object' && data !== null && isTransformer(data);
   return isOfTransformer ? parseTransformerSpec(data, path) : parseNetworkSpec(data, path);
 }

@@ -6,6 +6,7 @@ import type { Recipe } from '../training/trainer.ts';
 import { amount, byteSize, grouped, milliseconds, percent, percentNumber, plural, utcMinute } from './format.ts';
 import { verdictText } from './source.ts';
 import { limitText } from './headline.ts';
+import { type DeliveredVariant, type MadeVariant, variantText } from './variants.ts';
 
 /** What a card is written from. */
 export interface CardInput {
@@ -21,6 +22,8 @@ export interface CardInput {
   readonly trainingExamples?: number;
   /** Size of the file. */
   readonly bytes?: number;
+  /** The same network in other precisions, beside the file. */
+  readonly variants?: readonly DeliveredVariant[];
 }
 
 /**
@@ -34,6 +37,7 @@ export function modelCard(input: CardInput): string {
     `## Input\n\n${inputSection(input)}`,
     `## Results\n\n${resultSection(input)}`,
     `## Latency\n\n${latencySection(member.latency)}`,
+    ...(input.variants?.length ? [`## Other precisions\n\n${variantSection(input, input.variants)}`] : []),
     `## Training\n\n${trainingSection(input)}`,
     `## Limits\n\n${limitSection(input)}`,
     `## Run it\n\nNeeds ${inline(minimumRuntime)} or later (ONNX opset 17).\n\n${runSection(input)}`,
@@ -136,6 +140,40 @@ function latencySection(latency: Latency): string {
       `${inline(fingerprint.host)}; ${inline(fingerprint.runtime)}, provider ${inline(fingerprint.provider)}${emulation}, Node ${inline(fingerprint.node)}.`
     : 'Where: no fingerprint was recorded.';
   return `${markdownTable(['', latency.per === 'example' ? 'time of one example' : 'time of one run'], rows)}\n\n${protocol}\n\n${place}`;
+}
+
+/** The file in other precisions beside it, all of one target and the same test split. */
+function variantSection({ member, bytes }: CardInput, variants: readonly DeliveredVariant[]): string {
+  const { latency, delivered } = member;
+  const made = variants.filter((variant): variant is MadeVariant => 'file' in variant);
+  const rows = [
+    [
+      'model.onnx',
+      latency.precision,
+      sizeText(bytes),
+      delivered ? percent(delivered.testAccuracy, 2) : '–',
+      medianText(latency),
+    ],
+    ...made.map((variant) => [
+      inline(variant.file.split('/').at(-1) ?? variant.file),
+      variant.precision,
+      sizeText(variant.bytes),
+      percent(variant.testAccuracy, 2),
+      medianText(variant.latency),
+    ]),
+  ];
+  const table = markdownTable(['file', 'precision', 'size', 'top-1, test', 'p50'], rows);
+  const lines = bullets(variants.map((variant) => inline(variantText(variant))));
+  return `${table}\n\n${lines}\n\nMade from the fp32 file without training; inputs and outputs are float32 as before.`;
+}
+
+function sizeText(bytes: number | undefined): string {
+  return bytes === undefined ? '–' : byteSize(bytes);
+}
+
+function medianText({ p50Ms, intervalMs: { percentile, lo, hi }, stable }: Latency): string {
+  const interval = `p${percentile} ${milliseconds(lo)} to ${milliseconds(hi)}`;
+  return `${milliseconds(p50Ms)} (${interval})${stable ? '' : ' **unstable**'}`;
 }
 
 function trainingSection({ member, summary, recipe, trainingExamples }: CardInput): string {

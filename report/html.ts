@@ -24,6 +24,7 @@ import { isPerExample, memberSettingText, p50Title, settingsSection, targetSetti
 import { sourcesOf, sourceText, verdictText } from './source.ts';
 import { chartStyle } from './svg.ts';
 import { deviceHoursText } from './terminal.ts';
+import { memberRows, variantList } from './variants.ts';
 
 /**
  * The study's report: one HTML file that needs no network and no script. The first screen holds
@@ -130,6 +131,7 @@ function targetResult(summary: StudySummary, target: TargetSummary): Content {
       {},
       title,
       resultTable(target, folded ? lines.filter((line) => line.kind === 'family') : lines),
+      variantList(target),
       comparisonList(target),
       folded && element('details', {}, element('summary', {}, 'Baselines in numbers'), resultTable(target, compared)),
     ),
@@ -156,7 +158,7 @@ function resultTable(target: TargetSummary, lines: readonly FamilySummary[]): Ma
             element('tr', {}, element('th', { colspan: resultColumns.length, scope: 'rowgroup' }, lineName(line))),
           line.kind === 'user-model' &&
             element('tr', {}, element('th', { colspan: resultColumns.length, scope: 'rowgroup' }, 'your own models')),
-          line.members.map((member) => resultRow(target, line, member)),
+          memberRows(line).map(({ member }) => resultRow(target, line, member)),
         ),
       ),
     ),

@@ -9,6 +9,7 @@ import type {
   TargetSummary,
   TrialSummary,
 } from '../study/summary.ts';
+import { memberRows, type MemberRow } from './variants.ts';
 
 // Comma-separated tables of a study. Fields are quoted as RFC 4180 says; we differ from it in that
 // lines end in LF, as every tool on the platforms we run on expects. Numbers keep full precision.
@@ -65,13 +66,14 @@ export function paretoCsv(summary: StudySummary): string {
 }
 
 /**
- * Every delivered and compared network, a row each: `line` is `family`, `rule` or `user-model`.
+ * Every delivered and compared network, a row each: `line` is `family`, `variant` (a network of the family in another
+ * precision, after it), `rule` or `user-model`.
  * Accuracies are shares of the test and hold-out splits over the training seeds; the interval is
  * that of `interval_percentile`, at `interval_level`.
  */
 export function familyCsv(summary: StudySummary): string {
   const rows = summary.targets.flatMap((target) =>
-    target.lines.flatMap((line) => line.members.map((member) => ({ target, line, member }))),
+    target.lines.flatMap((line) => memberRows(line).map((row) => ({ target, line, ...row }))),
   );
   return csv(familyColumns, rows);
 }
@@ -79,10 +81,11 @@ export function familyCsv(summary: StudySummary): string {
 const familyColumns: readonly Column<{
   readonly target: TargetSummary;
   readonly line: FamilySummary;
+  readonly kind: MemberRow['kind'];
   readonly member: MemberSummary;
 }>[] = [
   ['target', ({ target }) => target.name],
-  ['line', ({ line }) => line.kind],
+  ['line', ({ kind }) => kind],
   ['name', ({ line }) => line.name],
   ['size', ({ member }) => member.size],
   ['target_ms', ({ member }) => member.targetMs],

@@ -5,6 +5,7 @@ import { headline, limitText, p50Interval } from './headline.ts';
 import { rungText } from './rungs.ts';
 import { isPerExample, memberSettingText, targetSettingText } from './settings.ts';
 import { predictionText, sourcesOf, verdictText } from './source.ts';
+import { memberRows, variantLines } from './variants.ts';
 
 const columns = 90;
 
@@ -66,7 +67,7 @@ function targetTable(target: TargetSummary): readonly string[] {
   const limit = target.limit ? `, limit ${limitText(target.limit)}` : '';
   const sources = sourcesOf(target).map((source) => `, latency ${source}`);
   const title = `${target.name}: ${targetSettingText(target)}, ${plural(target.threads, 'thread')}${limit}${unit}${sources.join('')}`;
-  const rows = lines.flatMap((line) => line.members.map((member) => row(target, line, member)));
+  const rows = lines.flatMap((line) => memberRows(line).map(({ member }) => row(target, line, member)));
   const widths = header.map((name, column) =>
     Math.max(name.length, ...rows.map((cells) => (cells[column] ?? '').length)),
   );
@@ -76,7 +77,13 @@ function targetTable(target: TargetSummary): readonly string[] {
       .join('  ')
       .trimEnd();
   const prediction = target.prediction ? wrapped(`  ${predictionText(target.prediction)}`, '  ') : [];
-  return [...wrapped(title, '  '), ...[header, ...rows].map((cells) => `  ${aligned(cells)}`), ...prediction];
+  const variants = variantLines(target).flatMap((line) => wrapped(line, '  '));
+  return [
+    ...wrapped(title, '  '),
+    ...[header, ...rows].map((cells) => `  ${aligned(cells)}`),
+    ...variants,
+    ...prediction,
+  ];
 }
 
 function row(target: TargetSummary, line: FamilySummary, member: MemberSummary): readonly string[] {

@@ -30,8 +30,13 @@ export interface LatencyMeter {
    * the target's limit decides when it is known well enough.
    */
   measureSpec(spec: NetworkSpec, target: TargetConfig, protocol?: ProtocolPreset): Promise<Latency>;
-  /** A file, by the thorough protocol; the percentile of the target's limit decides when it is known well enough. */
-  measureFile(path: string, target: TargetConfig, spec: NetworkSpec | null): Promise<Latency>;
+  /** A file, by the thorough protocol unless another is asked for; the percentile of the target's limit decides when it is known well enough. */
+  measureFile(
+    path: string,
+    target: TargetConfig,
+    spec: NetworkSpec | null,
+    protocol?: ProtocolPreset,
+  ): Promise<Latency>;
   /** Hears that a latency it gave is kept in another unit: what it knows of the one it knows of the other. */
   converted?(given: Latency, kept: Latency): void;
   /** Hears that a latency it gave is on disk: what it keeps so that it cannot be lost may go. */

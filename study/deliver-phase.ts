@@ -10,6 +10,7 @@ import type { NetworkSpec } from '../models/spec.ts';
 import type { Latency } from '../latency/latency.ts';
 import type { DataDescription, StudyContext } from './context.ts';
 import { accuracyOf, latencyId, measureAgain } from './evaluate.ts';
+import { variantOf, type VariantPrecision } from './quantize.ts';
 import type { Trial } from './record.ts';
 import { type Score, scoreFile } from './score.ts';
 import { isProfile, type TargetConfig } from './study-file.ts';
@@ -73,31 +74,39 @@ export function deliveredLatencyId(target: string, run: string): string {
   return `delivered ${target} ${run}`;
 }
 
+/** What the weights of a run are written in. */
+export type FilePrecision = 'fp32' | VariantPrecision;
+
 /** A run as a file, and what was found of it. */
-function exportId(run: string, precision: 'fp32' | 'fp16'): string {
+function exportId(run: string, precision: FilePrecision): string {
   return precision === 'fp32' ? run : `${run} ${precision}`;
 }
 
 /**
  * The run as an ONNX file among the artefacts, in a precision; exported again only when that file was lost or damaged.
  */
-export async function exportRun(
-  { record, artefacts, data }: StudyContext,
-  run: Trial,
-  precision: 'fp32' | 'fp16' = 'fp32',
-): Promise<string> {
+export async function exportRun(context: StudyContext, run: Trial, precision: FilePrecision = 'fp32'): Promise<string> {
+  const { record, artefacts } = context;
   const id = `onnx ${exportId(run.id, precision)}`;
   const known = record.artefact(id);
   if (known && (await artefacts.isIntact(known.digest))) return artefacts.path(known.digest);
-  const outcome = record.outcome(run.id);
-  if (outcome?.status !== 'ok' || !outcome.checkpoint)
-    throw new EnvironmentError(`${run.id}: expected trained weights, found none`);
-  const { weights } = decodeSafetensors(await artefacts.read(outcome.checkpoint), artefacts.path(outcome.checkpoint));
-  const digest = await artefacts.put(exportOnnx(run.spec, weights, 'batch', preprocessingOf(data), precision));
+  const digest = await artefacts.put(await fileOf(context, run, precision));
   const path = artefacts.path(digest);
   if (known?.digest !== digest)
     record.append({ type: 'artefact', id, kind: 'onnx', digest, path: join('artefacts', basename(path)) });
   return path;
+}
+
+/** The bytes of a run's file: of int8 made from the file in fp32, else from the weights. */
+async function fileOf(context: StudyContext, run: Trial, precision: FilePrecision): Promise<Uint8Array> {
+  const { record, artefacts, data, signal } = context;
+  if (precision === 'int8')
+    return variantOf({ modelFile: await exportRun(context, run), dataFile: data.file, precision, signal });
+  const outcome = record.outcome(run.id);
+  if (outcome?.status !== 'ok' || !outcome.checkpoint)
+    throw new EnvironmentError(`${run.id}: expected trained weights, found none`);
+  const { weights } = decodeSafetensors(await artefacts.read(outcome.checkpoint), artefacts.path(outcome.checkpoint));
+  return exportOnnx(run.spec, weights, 'batch', preprocessingOf(data), precision);
 }
 
 /** Largest hold-out accuracy that a file in fp16 may lose to the same weights in fp32; one example at least. */
@@ -143,15 +152,16 @@ export async function scoreRun(context: StudyContext, run: Trial): Promise<Score
 }
 
 /** Id of the decision that holds the score of a run's file. */
-export function scoreId(split: 'holdout' | 'test', run: string, precision: 'fp32' | 'fp16' = 'fp32'): string {
+export function scoreId(split: 'holdout' | 'test', run: string, precision: FilePrecision = 'fp32'): string {
   return `score ${split} ${exportId(run, precision)}`;
 }
 
-async function scoreSplit(
+/** Scores a run's file, once in a study. */
+export async function scoreSplit(
   context: StudyContext,
   run: Trial,
   split: 'holdout' | 'test',
-  precision: 'fp32' | 'fp16' = 'fp32',
+  precision: FilePrecision = 'fp32',
 ): Promise<Score> {
   const modelFile = await exportRun(context, run, precision);
   const dataFile = context.data.file;

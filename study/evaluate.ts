@@ -76,18 +76,31 @@ function latencyAtSettings(context: StudyContext, spec: NetworkSpec, id: string,
  * in the unit that the target's latencies compare in.
  */
 export function measureAgain(
+  context: Pick<StudyContext, 'config' | 'record' | 'meter'>,
+  { id, ...network }: NetworkOnTarget & { readonly id: string },
+  measure: (target: TargetConfig) => Promise<Latency>,
+): Promise<Latency> {
+  return context.record.measureOnce(id, network.target, () => measureSettled(context, network, measure));
+}
+
+/** A network, by its digest, where a study has measured it. */
+interface NetworkOnTarget {
+  readonly target: string;
+  readonly digest: string;
+}
+
+/** A latency at the setting that was chosen for a network, in the unit that its target's latencies compare in. */
+export async function measureSettled(
   { config, record, meter }: Pick<StudyContext, 'config' | 'record' | 'meter'>,
-  { id, target: name, digest }: { readonly id: string; readonly target: string; readonly digest: string },
+  { target: name, digest }: NetworkOnTarget,
   measure: (target: TargetConfig) => Promise<Latency>,
 ): Promise<Latency> {
   const target = config.targets[name];
   if (!target) throw new ConfigError(`expected a target of the study, got ${name}`);
-  return record.measureOnce(id, name, async () => {
-    const latency = await measure(settledTarget(record, target, latencyId(name, digest)));
-    const kept = comparable(target, latency);
-    if (kept !== latency) meter.converted?.(latency, kept);
-    return kept;
-  });
+  const latency = await measure(settledTarget(record, target, latencyId(name, digest)));
+  const kept = comparable(target, latency);
+  if (kept !== latency) meter.converted?.(latency, kept);
+  return kept;
 }
 
 /**

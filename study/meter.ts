@@ -108,12 +108,12 @@ export function openLatencyMeter(
       const percentile = preset === 'thorough' ? (target.limit?.percentile ?? 50) : 50;
       return measure({ model, spec, origin: { spec }, preset, percentile }, target);
     },
-    measureFile: async (path, target, spec) => {
+    measureFile: async (path, target, spec, preset = 'thorough') => {
       const profile = await profileOf(target);
       const model = await readFile(path);
       if (profile) return fitting(predictGraph(readOnnx(model, path), profile, target, path)).latency;
       const percentile = target.limit?.percentile ?? 50;
-      return measure({ model, spec, origin: { path }, preset: 'thorough', percentile }, target);
+      return measure({ model, spec, origin: { path }, preset, percentile }, target);
     },
     close: async () => {
       for (const target of commands.values()) target.close();

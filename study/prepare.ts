@@ -21,7 +21,7 @@ export function describeData(dataset: Dataset, source: DataSource): Omit<DataDes
  * @throws {InvalidFileError} when a resumed study finds other data than it began with.
  */
 export async function prepareData(
-  config: StudyConfig,
+  config: Pick<StudyConfig, 'data' | 'baseDirectory'>,
   folder: string,
   record: StudyRecord,
   signal: AbortSignal,

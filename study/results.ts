@@ -4,6 +4,7 @@ import { digestBytes } from '../core/digest.ts';
 import { ConfigError } from '../core/errors.ts';
 import { modelCard } from '../report/card.ts';
 import { renderReport } from '../report/html.ts';
+import type { DeliveredVariant } from '../report/variants.ts';
 import { familyCsv, paretoCsv, sharedCsv, trialsCsv } from '../report/tables.ts';
 import type { DataDescription } from './context.ts';
 import { memberFolder, preprocessingOf } from './deliver-phase.ts';
@@ -13,7 +14,8 @@ import { resolveRecipe } from './recipe.ts';
 import { sharedFolder } from './shared-family.ts';
 import type { StudyConfig } from './study-file.ts';
 import { summarise } from './summarise.ts';
-import type { SharedMemberSummary, StudySummary } from './summary.ts';
+import type { MemberSummary, SharedMemberSummary, StudySummary, TargetSummary, VariantSummary } from './summary.ts';
+import { variantId } from './variants.ts';
 
 /** The events of a study's folder. @throws {ConfigError} when it holds no study. */
 export function readStudyEvents(folder: string): readonly JournalEvent[] {
@@ -67,6 +69,7 @@ export async function writeResults(
       );
       if (!data || artefact?.type !== 'artefact') continue;
       const { count, latency, testAccuracy, holdoutAccuracy, limitMet, multipliers, delivered } = member;
+      const variants = member.variants.map((variant) => deliveredVariant(folder, events, { target, member, variant }));
       const metrics = {
         schema: 1,
         target: target.name,
@@ -79,6 +82,7 @@ export async function writeResults(
         limitMet,
         multipliers,
         count,
+        ...(variants.length > 0 ? { variants } : {}),
       };
       write(join(path, 'metrics.json'), `${JSON.stringify(metrics, null, 2)}\n`);
       write(
@@ -89,6 +93,7 @@ export async function writeResults(
           member,
           preprocessing: preprocessingOf(data),
           digest: artefact.digest,
+          variants,
           ...(config.trainerCommand ? {} : { recipe: resolveRecipe(config.trainer).recipe }),
           trainingExamples: member.trainingExamples,
           ...(existsSync(join(folder, path, 'model.onnx'))
@@ -97,6 +102,7 @@ export async function writeResults(
         }),
       );
       files.set(join(path, 'model.onnx'), artefact.digest);
+      for (const variant of variants) if ('file' in variant) files.set(variant.file, variant.digest);
       files.set(join(path, 'spec.yaml'), undefined);
     }
   if (summary.acrossTargets) {
@@ -134,6 +140,27 @@ export async function writeResults(
     ),
   };
   write('manifest.json', `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+/** A variant with what is known of its file beside it; where there is none, as it is. */
+function deliveredVariant(
+  folder: string,
+  events: readonly JournalEvent[],
+  {
+    target,
+    member,
+    variant,
+  }: { readonly target: TargetSummary; readonly member: MemberSummary; readonly variant: VariantSummary },
+): DeliveredVariant {
+  if ('refusal' in variant) return variant;
+  const id = variantId(target.name, member.size, variant.precision);
+  const artefact = events.find((event) => event.type === 'artefact' && event.id === id);
+  const path = join(folder, variant.file);
+  return {
+    ...variant,
+    ...(artefact?.type === 'artefact' ? { digest: artefact.digest } : {}),
+    ...(existsSync(path) ? { bytes: statSync(path).size } : {}),
+  };
 }
 
 /** The spec lies beside, in a file of its own. */

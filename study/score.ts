@@ -1,13 +1,11 @@
 import { childEntry, runChild } from '../core/child.ts';
+import type { InputNormalisation } from './classifier.ts';
 
 /** What to score: a model file on a split of a prepared data set. */
-export interface ScoreRequest {
+export interface ScoreRequest extends InputNormalisation {
   readonly modelFile: string;
   readonly dataFile: string;
   readonly split: 'holdout' | 'test';
-  /** What the model expects instead of the data set's own, per channel of pixels scaled to [0, 1]. */
-  readonly mean?: readonly number[];
-  readonly std?: readonly number[];
 }
 
 /** Result of scoring a file as a deployment would run it. */

@@ -27,6 +27,7 @@ import { isTabularSpace, type TableConfig, tableSchema, tabularSpaceNames } from
 import { loadSchedule, scheduleReferenceSchema } from './training-schedule.ts';
 import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
 import { planStages } from '../training/stage-plan.ts';
+import { variantPrecisions } from './quantize.ts';
 import { resolveRecipe, type TrainerConfig, trainerSchema } from './recipe.ts';
 
 /** `p50 < 2ms` */
@@ -213,6 +214,12 @@ const finalSchema = z.strictObject({
       ]),
     )
     .default([{ rule: '1.2/1.1/1.15' }]),
+  /** Precisions that delivered networks are given in as well, turned into them without training; scored and measured beside the delivered file. */
+  variants: z
+    .array(z.enum(variantPrecisions))
+    .min(1)
+    .refine((list) => new Set(list).size === list.length, 'expected different precisions')
+    .optional(),
 });
 
 /** A share written as a percentage, `40%`, or as a number from 0 to 1. */

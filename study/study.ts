@@ -30,6 +30,7 @@ import { scaleBase } from './scale-phase.ts';
 import { findBase, notTrainable } from './search-phase.ts';
 import { portableStudy, type StudyConfig } from './study-file.ts';
 import { deliverShared } from './shared-family.ts';
+import { deliverVariants } from './variants.ts';
 import { summarise } from './summarise.ts';
 import type { StudySummary } from './summary.ts';
 import { trainFamily } from './train-phase.ts';
@@ -239,6 +240,7 @@ async function runPhases(context: StudyContext): Promise<void> {
   const members = await record.phase('train', () => trainFamily(context, sizes, examples));
   await record.phase('deliver', async () => {
     await deliver(context, members);
+    await deliverVariants(context, members);
     await deliverShared(context, members);
   });
 }

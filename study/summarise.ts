@@ -2,12 +2,13 @@ import { emulated } from '../accelerators/software-driver.ts';
 import type { Outcome } from '../core/trial.ts';
 import { agreementOf, rateAtMost } from '../latency/agreement.ts';
 import type { Latency } from '../latency/latency.ts';
+import { speedUp } from '../latency/speed-up.ts';
 import { nonDominated } from '../search/pareto.ts';
 import { type Allocation, allocationId } from './allocate-phase.ts';
 import { acrossTargetsOf } from './across-targets.ts';
 import { activeMs } from './active-time.ts';
 import type { DataDescription } from './context.ts';
-import { deliveredLatencyId, memberFolder, scoreId } from './deliver-phase.ts';
+import { deliveredLatencyId, type FilePrecision, memberFolder, scoreId } from './deliver-phase.ts';
 import { countSpec, latencyId, meetsLimit } from './evaluate.ts';
 import { type JournalEvent, type PhaseName, phaseNames } from './events.ts';
 import { type JournalledProfile, profileId } from './profiles.ts';
@@ -29,7 +30,9 @@ import type {
   StudySummary,
   TargetSummary,
   TrialSummary,
+  VariantSummary,
 } from './summary.ts';
+import { variantFile, variantOutcome, variantRefusal } from './variants.ts';
 
 /** What a journal tells of its study, for reports; nothing but the journal is read. */
 export function summarise(events: readonly JournalEvent[]): StudySummary {
@@ -319,6 +322,7 @@ class Summariser {
     const ofFile = (split: 'holdout' | 'test') =>
       (this.#record.decision(scoreId(split, delivered.id, precision)) as Score | undefined)?.accuracy ?? Number.NaN;
     const file = line === familyLine ? `${memberFolder({ target, size })}/model.onnx` : undefined;
+    const variants = line === familyLine ? this.#variants(target, size, delivered, latency) : [];
     return {
       size,
       targetMs: decision.targetMs,
@@ -339,8 +343,36 @@ class Summariser {
       limitMet: this.#limitMet(target, latency),
       chosenFrom: this.#record.latency(latencyId(target, delivered.specDigest))?.chosenFrom ?? [],
       file,
+      variants,
       curve: outcome?.status === 'ok' ? outcome.curve : undefined,
     };
+  }
+
+  #variants(target: string, size: string, { id }: Trial, delivered: Latency): VariantSummary[] {
+    const config = this.#config.targets[target];
+    const own = deliveredPrecision(delivered);
+    const accuracy = (split: 'holdout' | 'test', precision: FilePrecision): number =>
+      (this.#record.decision(scoreId(split, id, precision)) as Score | undefined)?.accuracy ?? Number.NaN;
+    return (this.#config.final.variants ?? []).flatMap((precision): VariantSummary[] => {
+      const refusal = config && variantRefusal(config, own, precision);
+      if (refusal !== undefined) return [{ precision, refusal }];
+      const outcome = variantOutcome(this.#record, target, id, precision);
+      if (!outcome) return [];
+      if ('refusal' in outcome) return [{ precision, ...outcome }];
+      const testAccuracy = accuracy('test', precision);
+      return [
+        {
+          precision,
+          file: `${memberFolder({ target, size })}/${variantFile(precision)}`,
+          testAccuracy,
+          holdoutAccuracy: accuracy('holdout', precision),
+          latency: outcome.latency,
+          limitMet: this.#limitMet(target, outcome.latency),
+          accuracyChange: testAccuracy - accuracy('test', own),
+          speedUp: speedUp(delivered, outcome.latency),
+        },
+      ];
+    });
   }
 
   #userModel(target: string, model: string): FamilySummary {
@@ -362,6 +394,7 @@ class Summariser {
               latency,
               limitMet: this.#limitMet(target, latency),
               chosenFrom: latency.chosenFrom ?? [],
+              variants: [],
             },
           ]
         : [];
@@ -392,6 +425,7 @@ class Summariser {
             warnings.push(`${name}: ${line} ${size} does not meet the limit in its final measurement`);
         }
         warnings.push(...inversions(name, line, members));
+        warnings.push(...members.flatMap(variantWarnings).map((warning) => `${name}: ${warning}`));
       }
     for (const { name } of targets) {
       const attempts = this.#events.flatMap((event) =>
@@ -448,6 +482,28 @@ function inversions(target: string, line: string, members: readonly MemberSummar
     return larger.testAccuracy.mean < smaller.testAccuracy.mean - spread
       ? [`${target}: ${line} ${larger.size} is slower than ${smaller.size} and less accurate`]
       : [];
+  });
+}
+
+/** Test accuracy that a variant may lose without a warning. */
+const tolerableLoss = 0.01;
+
+/** Variants that do not pay: slower than the delivered file, or much less accurate, or over the limit. */
+function variantWarnings({ size, variants }: MemberSummary): string[] {
+  return variants.flatMap((variant) => {
+    if ('refusal' in variant) return [];
+    const { precision, speedUp, accuracyChange, limitMet, latency } = variant;
+    const what = `${precision} of ${size}`;
+    return [
+      ...(speedUp.verdict === 'slower'
+        ? [`${what} is slower than the delivered file: it takes ${(1 / speedUp.ratio).toFixed(2)} times as long`]
+        : []),
+      ...(accuracyChange < -tolerableLoss
+        ? [`${what} loses ${(-100 * accuracyChange).toFixed(1)} points of test accuracy to the delivered file`]
+        : []),
+      ...(limitMet === false ? [`${what} does not meet the limit`] : []),
+      ...(latency.stable ? [] : [`the latency of ${what} is unstable`]),
+    ];
   });
 }
 

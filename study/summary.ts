@@ -2,6 +2,7 @@ import type { CurvePoint } from '../training/trainer.ts';
 import type { Agreement } from '../latency/agreement.ts';
 import type { Latency } from '../latency/latency.ts';
 import type { RunSetting } from '../latency/setting.ts';
+import type { SpeedUp } from '../latency/speed-up.ts';
 import type { NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { Transfer } from '../search/regret.ts';
@@ -10,6 +11,7 @@ import type { Choices, Cost, Outcome } from '../core/trial.ts';
 import type { JournalledLaw, SizeAllocation } from './allocate-phase.ts';
 import type { PhaseName } from './events.ts';
 import type { ProxyAudit } from './proxy-audit.ts';
+import type { VariantPrecision } from './quantize.ts';
 
 /** Mean and sample standard deviation over seeds; `sd` is null for one. Shares are 0–1. */
 export interface OverSeeds {
@@ -44,6 +46,26 @@ export interface TrialSummary {
   readonly onFront: boolean;
 }
 
+/**
+ * A delivered network in another precision, made from its file without training; accuracies are shares of this one
+ * file. `refusal` says why a target has none.
+ */
+export type VariantSummary = { readonly precision: VariantPrecision } & (
+  | { readonly refusal: string }
+  | {
+      /** Path below the study's folder. */
+      readonly file: string;
+      readonly testAccuracy: number;
+      readonly holdoutAccuracy: number;
+      readonly latency: Latency;
+      readonly limitMet: boolean | null;
+      /** Test accuracy less that of the delivered file; below 0 where the variant lost some. */
+      readonly accuracyChange: number;
+      /** Against the delivered file. */
+      readonly speedUp: SpeedUp;
+    }
+);
+
 /** A delivered or compared network of one target. */
 export interface MemberSummary {
   /** `1x`, `2x`, `1.5ms` …, or the name of a user's own model. */
@@ -75,6 +97,8 @@ export interface MemberSummary {
   readonly chosenFrom: NonNullable<Latency['chosenFrom']>;
   /** Path below the study's folder; absent for baselines that are only compared. */
   readonly file?: string;
+  /** In the order asked for; empty where none was, and for what is only compared. */
+  readonly variants: readonly VariantSummary[];
   readonly curve?: readonly CurvePoint[];
 }
 

@@ -50,3 +50,22 @@ describe('ridgepoint scale', () => {
     expect(stderr).toContain('--members: expected two --sizes to spread them between, e.g. 1x,8x, got 1x,2x,4x');
   });
 });
+
+describe('ridgepoint scale of a factory', () => {
+  const command = [process.execPath, '-e', '', '{request}'];
+  writeFileSync(
+    join(cwd, 'factory.yaml'),
+    JSON.stringify({ factory: { command, resolution: 16 }, trainer: { command } }),
+  );
+
+  it.each([
+    ['a rule', ['--rule', 'dWr'], /--rule: expected none beside a factory/],
+    ['a range', ['--members', '3'], /--members: expected none beside a factory/],
+    ['several accelerators', ['--on', 'cpu,webgpu'], /one accelerator beside a base of your own/],
+  ])('refuses %s', async (_, flags, message) => {
+    const { code, stderr } = await ridgepoint(['scale', 'factory.yaml', ...flags], cwd);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(existsSync(join(cwd, 'runs', 'scale-factory', 'family'))).toBe(false);
+  });
+});

@@ -5,10 +5,17 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { Command } from '../../commands/declaration.ts';
 import { commandProtocols } from '../../commands/sampling.ts';
+import { openFactory } from '../../commands/factory.ts';
 import { openCommandTarget } from '../../commands/target.ts';
+import { writeTrainingData } from '../../commands/training-data.ts';
+import { digestBytes } from '../../core/digest.ts';
 import { InfeasibleModelError } from '../../core/errors.ts';
-import { encodeOnnx } from '../../models/onnx.ts';
+import { writeDatasetFile } from '../../data/cache.ts';
+import { loadDataset } from '../../data/load.ts';
+import { dataSourceSchema } from '../../data/source.ts';
+import { encodeOnnx, readOnnx } from '../../models/onnx.ts';
 import { conform } from '../../study/conform.ts';
+import { scoreFile } from '../../study/score.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { temporaryFilesIn } from '../cases/temporary-files.ts';
 
@@ -131,6 +138,66 @@ describe('the target in docs/commands.md', () => {
     const clauses = await conform({ name: 'tiny', directory: folder, command, limits: {} });
     expect(clauses.filter(({ verdict }) => verdict !== 'pass')).toEqual([]);
   });
+});
+
+describe('the PyTorch factory', () => {
+  const skip = absent('torch', 'numpy');
+
+  it.skipIf(skip)(
+    `writes networks of what it is asked for, and trains them to what their files reach${skip}`,
+    async () => {
+      const program = { command: python('torch_factory', []), params: { width: 8 } };
+      const factory = openFactory({
+        factory: program,
+        trainer: program,
+        study: 'test',
+        folder: join(folder, 'factory'),
+      });
+      const scaling = {
+        multipliers: { depth: 1.25, width: 2, resolution: 1 },
+        resolution: 16,
+        channels: 3,
+        classes: 4,
+      };
+      const built = await factory.build(scaling);
+      if (built.status !== 'ok') throw new Error('expected a network');
+      const { inputs, constants } = readOnnx(built.onnx, 'built');
+      expect(inputs[0]?.shape).toEqual(['batch', 3, 16, 16]);
+      // Of 8 channels, doubled; two blocks a stage, as depth rounds up: two convolutions each, one stem, two shortcuts.
+      const kernels = [...constants.values()].filter(({ dims }) => dims.length === 4);
+      expect(kernels[0]?.dims[0]).toBe(16);
+      expect(kernels).toHaveLength(15);
+
+      const source = dataSourceSchema.parse({ format: 'rendered', classes: 4, train: 200, test: 50, resolution: 16 });
+      const dataset = await loadDataset(source, { baseDirectory: folder });
+      const [dataFile, trainingFile, modelFile] = ['data.bin', 'training.bin', 'trained.onnx'].map((name) =>
+        join(folder, name),
+      ) as [string, string, string];
+      await writeDatasetFile(dataset, dataFile);
+      await writeTrainingData(dataset, 16, trainingFile);
+      const { name, classNames, mean, std } = dataset;
+      const trained = await factory.train({
+        id: 'one',
+        scaling,
+        model: { onnx: join(folder, 'built.onnx'), digest: digestBytes(built.onnx) },
+        data: {
+          file: trainingFile,
+          digest: digestBytes(built.onnx),
+          name,
+          classNames: [...classNames],
+          mean: [...mean],
+          std: [...std],
+        },
+        examples: 128,
+        seed: 0,
+      });
+      if (trained.status !== 'ok') throw new Error('expected a trained network');
+      writeFileSync(modelFile, trained.onnx);
+      const { accuracy } = await scoreFile({ modelFile, dataFile, split: 'holdout' });
+      expect(accuracy).toBeCloseTo(trained.result.metrics.accuracy.value, 3);
+    },
+    120_000,
+  );
 });
 
 describe('the PyTorch trainer', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { encodeOnnx, keptValues, readOnnx } from '../../models/onnx.ts';
+import { InvalidFileError } from '../../core/errors.ts';
+import { decodeOnnx, encodeOnnx, keptValues, type OnnxModel, type OnnxTensor, readOnnx } from '../../models/onnx.ts';
 
 const model = encodeOnnx({
   name: 'reading',
@@ -82,5 +83,58 @@ describe('reading an ONNX file', () => {
     expect(() => readOnnx(model.subarray(0, model.length - 3), 'cut.onnx')).toThrow(
       /cut\.onnx: expected an ONNX model/,
     );
+  });
+});
+
+describe('reading an ONNX file whole', () => {
+  const data: readonly OnnxTensor['data'][] = [
+    Float32Array.of(0.5, -1),
+    BigInt64Array.of(-1n, 2n ** 62n),
+    Int32Array.of(-5, 2 ** 30),
+    Int8Array.of(-128, 127),
+    Uint8Array.of(0, 255),
+    Uint16Array.of(0x3c00, 0xfbff),
+  ];
+  const whole: OnnxModel = {
+    name: 'whole',
+    inputs: [{ name: 'x', dtype: 'float32', shape: ['batch', 3] }],
+    outputs: [{ name: 'y', dtype: 'float32', shape: ['batch', 3] }],
+    nodes: [
+      {
+        opType: 'Thing',
+        name: 'thing',
+        domain: 'com.example',
+        inputs: ['x', '', 'c0'],
+        outputs: ['y'],
+        attributes: {
+          count: { int: -2 },
+          list: { ints: [1, 0, -3] },
+          share: { float: 0.25 },
+          shares: { floats: [0.5, 2] },
+          mode: { string: 'linear' },
+          value: { tensor: { dims: [2], data: Float32Array.of(3, 4) } },
+        },
+      },
+    ],
+    initializers: data.map((values, index) => ({ name: `c${index}`, dims: [2], data: values })),
+    metadata: { key: 'value' },
+    opsets: { '': 17, 'com.example': 1 },
+  };
+
+  it('gives what was written, weights of every type and tensors of attributes included', () => {
+    expect(decodeOnnx(encodeOnnx(whole), 'file.onnx')).toEqual(whole);
+  });
+
+  it('and writing that again gives the same bytes', () => {
+    const bytes = encodeOnnx(whole);
+    expect(encodeOnnx(decodeOnnx(bytes, 'file.onnx'))).toEqual(bytes);
+  });
+
+  it('refuses what it would lose', () => {
+    const [first] = whole.initializers;
+    const short = { ...whole, initializers: [{ ...(first as OnnxTensor), dims: [3] }] };
+    expect(() => decodeOnnx(encodeOnnx(short), 'file.onnx')).toThrow(InvalidFileError);
+    expect(() => decodeOnnx(encodeOnnx(short), 'file.onnx')).toThrow(/constant 'c0': expected 3 values, got 2/);
+    expect(() => decodeOnnx(new Uint8Array(9), 'file.onnx')).toThrow(/file\.onnx: expected an ONNX model/);
   });
 });

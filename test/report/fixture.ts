@@ -112,6 +112,7 @@ export function member(
     latency: latency(p50Ms),
     limitMet: null,
     chosenFrom: [],
+    variants: [],
     ...overrides,
   };
 }

@@ -22,9 +22,14 @@ export class FakeMeter implements LatencyMeter {
     return Promise.resolve(this.#record(this.#latencyMs(spec, this.calls.length, target, protocol), target));
   }
 
-  measureFile(path: string, target: TargetConfig, spec: NetworkSpec | null): Promise<Latency> {
+  measureFile(
+    path: string,
+    target: TargetConfig,
+    spec: NetworkSpec | null,
+    protocol?: ProtocolPreset,
+  ): Promise<Latency> {
     if (!spec) throw new Error(`${path}: expected a network with a spec`);
-    return this.measureSpec(spec, target);
+    return this.measureSpec(spec, target, protocol);
   }
 
   close(): Promise<void> {
