@@ -189,7 +189,9 @@ export function placeFile({ record, folder }: StudyContext, place: Place, spec: 
   mkdirSync(dirname(path), { recursive: true });
   copyFileSync(from, `${path}.part`);
   renameSync(`${path}.part`, path);
-  writeFileSync(join(dirname(path), 'spec.yaml'), toYaml({ ...spec, name: place.name }));
+  // The same file whether the spec was proposed just now or read from the journal, which has no name that is undefined.
+  const { schema, name: _name, ...network } = spec;
+  writeFileSync(join(dirname(path), 'spec.yaml'), toYaml({ schema, name: place.name, ...network }));
   const { id } = place;
   if (!record.artefact(id))
     record.append({ type: 'artefact', id, kind: 'onnx', digest: digestBytes(readFileSync(path)), path: relative });
