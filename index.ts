@@ -177,7 +177,7 @@ export { runStudy, type StudyOptions } from './study/study.ts';
 export { type TrainedLanguageModel, trainLanguageModel } from './study/train-language-model.ts';
 export { trainNetwork } from './study/train-network.ts';
 export {
-  type JudgedSchedule,
+  type ConfirmedSchedule,
   searchSchedule,
   type ScheduleSearchRequest,
   type ScheduleSearchResult,

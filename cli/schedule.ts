@@ -69,16 +69,15 @@ function knownSchedule(network: string, file: string): string | undefined {
   return [...similarSchedules(file, schedulePair(loadNetwork(network))).keys()][0];
 }
 
-function textOf(file: string, { best, fixed, tried, infeasible }: ScheduleSearchResult): string {
-  const times = (of: 'probeS' | 'toAccuracyS') => `${(fixed[of] / best[of]).toFixed(2)}×`;
+function textOf(file: string, { best, fixed, seeds, tried, infeasible }: ScheduleSearchResult): string {
   const found =
-    best.schedule === fixed.schedule
+    best === fixed
       ? `none of ${tried} schedules was better than training without one`
       : `the best of ${tried}: ${describeSchedule(best.schedule)}`;
   return [
     `${file}: ${found}`,
-    `predicted ${times('toAccuracyS')} sooner to the accuracy without a schedule, ${times('probeS')} less time for as many examples`,
-    `hold-out accuracy of the probes over ${best.seeds} seeds: ${percent(best.accuracy)}, without a schedule ${percent(fixed.accuracy)}`,
+    `hold-out accuracy at equal time over ${seeds} seeds: ${percent(best.accuracy)} with ${best.examples} examples, ` +
+      `without a schedule ${percent(fixed.accuracy)} with ${fixed.examples}`,
     ...(infeasible > 0 ? [`${infeasible} schedules need more memory than allowed`] : []),
   ].join('\n');
 }

@@ -51,21 +51,29 @@ export interface ScheduleSearchRequest {
   readonly onProgress?: (progress: StudyProgress) => void;
 }
 
-/** A schedule as the search judged it. */
-export interface JudgedSchedule {
+/** A schedule as the search judged it, by one seed. */
+interface JudgedSchedule {
   readonly schedule: TrainingSchedule;
-  /** Hold-out accuracy of the probes, mean over seeds. */
-  readonly accuracy: number;
-  readonly seeds: number;
   /** Predicted from step times, for a probe. */
   readonly probeS: number;
   /** Predicted, to the accuracy that the probe without a schedule reaches. */
   readonly toAccuracyS: number;
 }
 
+/** A schedule as it was confirmed, over seeds. */
+export interface ConfirmedSchedule {
+  readonly schedule: TrainingSchedule;
+  /** What a training sees in the predicted time of a probe without a schedule. */
+  readonly examples: number;
+  /** Mean hold-out accuracy of such trainings. */
+  readonly accuracy: number;
+}
+
 export interface ScheduleSearchResult {
-  readonly best: JudgedSchedule;
-  readonly fixed: JudgedSchedule;
+  /** The most accurate at equal time, which may be none. */
+  readonly best: ConfirmedSchedule;
+  readonly fixed: ConfirmedSchedule;
+  readonly seeds: number;
   readonly tried: number;
   /** Schedules that no training was spent on, for want of memory. */
   readonly infeasible: number;
@@ -81,8 +89,8 @@ const finalists = 3;
  * without. Times are predicted from step times measured at every setting a schedule uses; quality from short probes, each a whole
  * training. What a probe is better or worse than the one without is turned into examples, by how accuracy grows from half the probe's
  * examples to all of them: time to accuracy = time × e^((accuracy without − accuracy) ÷ (gain per e-fold of examples)), the exponent
- * kept within ±ln 4. The best three and training without a schedule are probed with more seeds, and the best of these means is kept, so a
- * schedule must beat none at all.
+ * kept within ±ln 4. That steers the search; it does not decide. The best three and training without a schedule are trained over seeds with
+ * as many examples as fit into the same predicted time, and the best mean accuracy is kept, so a schedule must beat none at all.
  * @throws {ConfigError} when the network does not fit the data, the file exists, or what lies in its `.part` is of another search.
  * @throws {InterruptedError} when aborted; the same request goes on.
  */
@@ -102,7 +110,7 @@ export async function searchSchedule(request: ScheduleSearchRequest): Promise<Sc
     const answers = new Answers(join(folder, 'answers.jsonl'), identityOf(request, spec, data.digest));
     const probes = new Probes({ request, spec, folder, dataFile, dataDigest: data.digest, answers, signal });
     const result = await search(request, probes);
-    writeSchedule(file, withEvidence(result, { request, spec, data: data.name }));
+    writeSchedule(file, withEvidence(result, { spec, data: data.name }));
     for (const name of ownNames) rmSync(join(folder, name), { force: true });
     return result;
   } catch (error) {
@@ -126,13 +134,18 @@ function removeIfEmpty(folder: string): void {
 }
 
 async function search(request: ScheduleSearchRequest, probes: Probes): Promise<ScheduleSearchResult> {
-  const fixed = await probes.judge(fixedSchedule, [request.seed]);
-  if (fixed === undefined) throw new ConfigError('--memory: expected enough to train without a schedule');
-  const { judged, infeasible } = await explore(request, probes, fixed);
+  const none = await probes.judge(fixedSchedule);
+  if (none === undefined) throw new ConfigError('--memory: expected enough to train without a schedule');
+  const { judged, infeasible } = await explore(request, probes, none);
   const likely = judged.toSorted((a, b) => a.toAccuracyS - b.toAccuracyS).slice(0, finalists);
-  const [reference = fixed, ...confirmed] = await confirm(request, probes, [fixed, ...likely]);
-  const best = confirmed.reduce((a, b) => (b.toAccuracyS < a.toAccuracyS ? b : a), reference);
-  return { best, fixed: reference, tried: judged.length + infeasible, infeasible };
+  request.onProgress?.({ phase: 'confirm', text: `the best ${likely.length} and none, at equal time` });
+  const fixed = await probes.confirm(none, none.probeS);
+  let best = fixed;
+  for (const schedule of likely) {
+    const confirmed = await probes.confirm(schedule, none.probeS);
+    if (confirmed.accuracy > best.accuracy) best = confirmed;
+  }
+  return { best, fixed, seeds: request.seeds, tried: judged.length + infeasible, infeasible };
 }
 
 /** Tries what a controller proposes, one seed each. */
@@ -151,28 +164,12 @@ async function explore(
     const [choices] = controller.suggest(1);
     if (choices === undefined) break;
     onProgress?.({ phase: 'search', text: `schedule ${trial + 1} of ${trials}${bestText(judged, fixed)}` });
-    const answer = await probes.judge(scheduleOfChoices(choices, probes.end), [seed]);
+    const answer = await probes.judge(scheduleOfChoices(choices, probes.end));
     if (answer) judged.push(answer);
     else infeasible++;
     controller.observe([observed(`s${trial}`, choices, { answer, request })]);
   }
   return { judged, infeasible };
-}
-
-/** The same schedules judged over all seeds. */
-async function confirm(
-  { seed, seeds, onProgress }: ScheduleSearchRequest,
-  probes: Probes,
-  judged: readonly JudgedSchedule[],
-): Promise<JudgedSchedule[]> {
-  const all = Array.from({ length: seeds }, (_, index) => seed + index);
-  onProgress?.({ phase: 'confirm', text: `the best ${judged.length - 1} and none, with ${seeds} seeds` });
-  const confirmed: JudgedSchedule[] = [];
-  for (const { schedule } of judged) {
-    const answer = await probes.judge(schedule, all);
-    if (answer) confirmed.push(answer);
-  }
-  return confirmed;
 }
 
 const fixedSchedule: TrainingSchedule = { stages: [{ share: 1 }] };
@@ -214,27 +211,34 @@ class Probes {
     this.end = resolveRecipe(options.request.trainer);
   }
 
-  /** How soon a schedule gets where training without gets, over seeds; undefined where memory does not suffice. */
-  async judge(schedule: TrainingSchedule, seeds: readonly number[]): Promise<JudgedSchedule | undefined> {
-    const { memoryBytes = Infinity, probeExamples } = this.#options.request;
+  /** How soon a schedule gets where training without gets, by one seed; undefined where memory does not suffice. */
+  async judge(schedule: TrainingSchedule): Promise<JudgedSchedule | undefined> {
+    const { memoryBytes = Infinity, probeExamples, seed } = this.#options.request;
     const plans = this.#plansOf(schedule, probeExamples);
     const costs: StepCost[] = [];
     for (const plan of plans) costs.push(await this.#cost(plan));
     if (Math.max(...costs.map(({ peakRssBytes }) => peakRssBytes)) > memoryBytes) return undefined;
     const probeS = plans.reduce((sum, { updates }, index) => sum + (updates * (costs[index]?.stepMs ?? 0)) / 1000, 0);
-    const accuracy = await this.#meanAccuracy(schedule, probeExamples, seeds);
-    const missing = (await this.#meanAccuracy(fixedSchedule, probeExamples, seeds)) - accuracy;
-    const factor = Math.min(4, Math.max(1 / 4, Math.exp(missing / (await this.#gainPerEFold(seeds)))));
-    return { schedule, accuracy, seeds: seeds.length, probeS, toAccuracyS: factor * probeS };
+    const accuracy = await this.#accuracy(schedule, probeExamples, seed);
+    const missing = (await this.#accuracy(fixedSchedule, probeExamples, seed)) - accuracy;
+    const factor = Math.min(4, Math.max(1 / 4, Math.exp(missing / (await this.#gainPerEFold()))));
+    return { schedule, probeS, toAccuracyS: factor * probeS };
+  }
+
+  /** A schedule over all seeds, at as many examples as it sees in the seconds given. */
+  async confirm({ schedule, probeS }: JudgedSchedule, seconds: number): Promise<ConfirmedSchedule> {
+    const { probeExamples, seed, seeds } = this.#options.request;
+    const examples = Math.round((probeExamples * seconds) / probeS);
+    const all = Array.from({ length: seeds }, (_, index) => seed + index);
+    return { schedule, examples, accuracy: await this.#meanAccuracy(schedule, examples, all) };
   }
 
   /** Accuracy that e times the examples gain without a schedule; at least a point, or noise would be all. */
-  async #gainPerEFold(seeds: readonly number[]): Promise<number> {
-    const { probeExamples } = this.#options.request;
+  async #gainPerEFold(): Promise<number> {
+    const { probeExamples, seed } = this.#options.request;
     const half = Math.ceil(probeExamples / 2);
     const gain =
-      (await this.#meanAccuracy(fixedSchedule, probeExamples, seeds)) -
-      (await this.#meanAccuracy(fixedSchedule, half, seeds));
+      (await this.#accuracy(fixedSchedule, probeExamples, seed)) - (await this.#accuracy(fixedSchedule, half, seed));
     return Math.max(0.01, gain / Math.log(probeExamples / half));
   }
 
@@ -324,20 +328,15 @@ function identityOf({ trainer }: ScheduleSearchRequest, spec: NetworkSpec, data:
 }
 
 function withEvidence(
-  { best, fixed, tried }: ScheduleSearchResult,
-  {
-    request,
-    spec,
-    data,
-  }: { readonly request: ScheduleSearchRequest; readonly spec: NetworkSpec; readonly data: string },
+  { best, fixed, seeds, tried }: ScheduleSearchResult,
+  { spec, data }: { readonly spec: NetworkSpec; readonly data: string },
 ): TrainingSchedule {
   const found: FoundSchedule = {
     ...schedulePair(spec),
     data,
-    probeExamples: request.probeExamples,
     tried,
-    speedUp: { perExample: fixed.probeS / best.probeS, toAccuracy: fixed.toAccuracyS / best.toAccuracyS },
-    accuracy: { scheduled: best.accuracy, fixed: fixed.accuracy, seeds: best.seeds },
+    examples: { scheduled: best.examples, fixed: fixed.examples },
+    accuracy: { scheduled: best.accuracy, fixed: fixed.accuracy, seeds },
   };
   return { ...best.schedule, found };
 }

@@ -54,12 +54,10 @@ export const foundScheduleSchema = z.strictObject({
   }),
   device: z.strictObject({ cpu: z.string(), cores: z.int().positive(), runtime: z.string(), provider: z.string() }),
   data: z.string(),
-  /** Of the probes: examples of a whole run, and how many schedules were tried. */
-  probeExamples: z.int().positive(),
   tried: z.int().positive(),
-  /** Time without a schedule over time with, predicted: at as many examples, and to the accuracy reached without. */
-  speedUp: z.strictObject({ perExample: z.number().positive(), toAccuracy: z.number().positive() }),
-  /** Hold-out accuracy of the probes, mean over seeds, by the schedule and without. */
+  /** Examples that a training sees in the same predicted time, by the schedule and without. */
+  examples: z.strictObject({ scheduled: z.int().positive(), fixed: z.int().positive() }),
+  /** Hold-out accuracy then, mean over seeds. */
   accuracy: z.strictObject({ scheduled: z.number(), fixed: z.number(), seeds: z.int().positive() }),
 });
 export type FoundSchedule = z.output<typeof foundScheduleSchema>;

@@ -30,9 +30,8 @@ describe('ridgepoint schedule and train --schedule', () => {
     const found = {
       ...schedulePair(smallBase()),
       data: 'rendered-32',
-      probeExamples: 5000,
       tried: 16,
-      speedUp: { perExample: 2, toAccuracy: 1.5 },
+      examples: { scheduled: 8000, fixed: 5000 },
       accuracy: { scheduled: 0.5, fixed: 0.5, seeds: 3 },
     };
     writeFileSync(join(cwd, 'earlier.yaml'), stringify({ stages: [{ share: 1, resolution: 0.5 }], found }));

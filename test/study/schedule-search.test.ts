@@ -46,14 +46,16 @@ describe('a search for a training schedule', () => {
     expect(before.length).toBeGreaterThanOrEqual(4);
     expect(result.tried).toBe(2);
     expect(result.fixed.schedule.stages).toEqual([{ share: 1 }]);
-    expect(result.best.toAccuracyS).toBeLessThanOrEqual(result.fixed.toAccuracyS);
+    expect(result.fixed.examples).toBe(64);
+    expect(result.best.accuracy).toBeGreaterThanOrEqual(result.fixed.accuracy);
     // What it had it did not ask again: one schedule and what goes with it were left.
     expect(told.filter((phase) => phase === 'probe').length).toBeLessThan(20);
 
     const schedule = readScheduleFile(join(folder, 'schedule.yaml'));
     expect(schedule.stages).toEqual(result.best.schedule.stages);
-    expect(schedule.found).toMatchObject({ probeExamples: 64, tried: 2, data: 'rendered-16' });
-    expect(schedule.found?.speedUp.toAccuracy).toBeCloseTo(result.fixed.toAccuracyS / result.best.toAccuracyS, 10);
+    expect(schedule.found).toMatchObject({ tried: 2, data: 'rendered-16' });
+    expect(schedule.found?.examples).toEqual({ scheduled: result.best.examples, fixed: 64 });
+    expect(schedule.found?.accuracy.scheduled).toBe(result.best.accuracy);
     const notices: string[] = [];
     const onNotice = (text: string) => notices.push(text);
     await trainNetwork(networkRequest(join(folder, 'trained'), { schedule, onNotice }));
