@@ -159,9 +159,9 @@ describe('a study with a run log', () => {
   });
 });
 
-describe('a trial that failed', () => {
-  const failure = (retry: boolean): Outcome => ({ status: 'failed', code: 'lost', retry, detail: 'a cable' });
+const lost = (retry: boolean): Outcome => ({ status: 'failed', code: 'lost', retry, detail: 'a cable' });
 
+describe('a trial that failed', () => {
   it('is told as what it became when it was tried again, and when the study ends if nobody did', async () => {
     const folder = newFolder();
     await runFake(smallStudy(), folder);
@@ -175,7 +175,7 @@ describe('a trial that failed', () => {
     const reporter = new RunReporter(log, () => {});
     const hear = trialLogger(reporter, { study: 'small' });
     const failed = (index: number, retry: boolean) =>
-      hear({ ...(answers[index] as JournalEvent), outcome: failure(retry) } as JournalEvent);
+      hear({ ...(answers[index] as JournalEvent), outcome: lost(retry) } as JournalEvent);
     for (const trial of trials) hear(trial);
     failed(0, false);
     failed(1, true);
