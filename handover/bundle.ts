@@ -16,7 +16,7 @@ import { isTransformer } from '../models/transformer.ts';
 import { bundleFiles, type BundleManifest, type Claims, type PreprocessingFile } from './manifest.ts';
 import { inputName, parityVectors, storedParity } from './parity.ts';
 import { nodeProgram, pythonProgram } from './programs.ts';
-import type { Subject } from './subject.ts';
+import type { DeliveredFile, Subject } from './subject.ts';
 
 /**
  * Writes everything that running a network elsewhere takes into an existing folder: the ONNX file, labels, preprocessing,
@@ -58,7 +58,7 @@ export async function writeBundle(folder: string, subject: Subject, signal?: Abo
       parityRuntime: runtimeVersion(),
     },
     licences: { programs: 'Apache-2.0', weights: null, trainingData: null },
-    claims: claimsBeside(file.path),
+    claims: claimsBeside(file),
     files: Object.fromEntries(
       contents.map(([name, content, what]) => {
         const bytes = Buffer.from(content);
@@ -104,16 +104,26 @@ const named = z.object({ name: z.string(), digest: z.string() });
 const score = z.object({ accuracy: z.number(), examples: z.int() });
 /** What `metrics.json` may say of a file: a study's, or a training's. Everything else in it is for people. */
 const metricsSchema = z.object({
-  delivered: z.object({ testAccuracy: z.number(), seed: z.int() }).nullish(),
+  delivered: z.object({ testAccuracy: z.number() }).nullish(),
   latency: latencySchema.optional(),
+  /** The same network in other precisions, but for those that there is no file of. */
+  variants: z
+    .array(
+      z.object({
+        digest: z.string().optional(),
+        testAccuracy: z.number().optional(),
+        latency: latencySchema.optional(),
+      }),
+    )
+    .default([]),
   test: score.optional(),
   data: named.optional(),
 });
 const studySchema = z.object({ data: named.extend({ test: z.int() }) });
 
 /** The claims of the metrics that were delivered with a file, and of its study's manifest. */
-function claimsBeside(path: string): Claims {
-  const metrics = readIfThere(join(dirname(path), 'metrics.json'), metricsSchema);
+function claimsBeside({ path, bytes }: DeliveredFile): Claims {
+  const metrics = figuresOf(digestBytes(bytes), readIfThere(join(dirname(path), 'metrics.json'), metricsSchema));
   const latency = metrics?.latency;
   return {
     accuracy: accuracyClaim(path, metrics),
@@ -121,10 +131,20 @@ function claimsBeside(path: string): Claims {
   };
 }
 
+type Metrics = z.output<typeof metricsSchema>;
+
+/** The metrics of one file: a variant has its own accuracy and latency. */
+function figuresOf(file: string, metrics: Metrics | undefined): Metrics | undefined {
+  const variant = metrics?.variants.find(({ digest }) => digest === file);
+  if (!metrics || !variant) return metrics;
+  const { testAccuracy, latency } = variant;
+  return { ...metrics, delivered: testAccuracy === undefined ? null : { testAccuracy }, latency };
+}
+
 const howScored =
   'this file in onnxruntime on the CPU, on the test split, which was read once, after every choice was made';
 
-function accuracyClaim(path: string, metrics: z.output<typeof metricsSchema> | undefined): Claims['accuracy'] {
+function accuracyClaim(path: string, metrics: Metrics | undefined): Claims['accuracy'] {
   const { delivered, test, data } = metrics ?? {};
   if (test) return { test: test.accuracy, examples: test.examples, data: data ?? null, how: howScored };
   if (!delivered) return null;

@@ -62,7 +62,7 @@ export async function handOver({
   const work = `${folder}.${randomUUID()}.part`;
   try {
     const handedOver: HandedOver[] = [];
-    for (const subject of subjects) {
+    for (const subject of subjects.filter(({ isVariant }) => !isVariant || takesFiles(format))) {
       onProgress?.({ phase: 'export', text: `${subject.place || (subject.spec.name ?? 'the network')} as ${format}` });
       const place = join(work, subject.place);
       mkdirSync(place, { recursive: true });
@@ -73,6 +73,11 @@ export async function handOver({
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Whether a format holds the ONNX file as it is; others hold weights, which all variants of a network share. */
+function takesFiles(format: HandoverFormat): boolean {
+  return format === 'onnx' || format === 'bundle';
 }
 
 async function writeFormat(

@@ -29,7 +29,7 @@ export const bundleManifestSchema = z.strictObject({
   kind: z.literal('ridgepoint-bundle'),
   name: z.string(),
   specDigest: z.string(),
-  precision: z.enum(['fp32', 'fp16']),
+  precision: z.enum(['fp32', 'fp16', 'int8']),
   versions: z.strictObject({
     ridgepoint: z.string(),
     onnxOpset: z.int().positive(),

@@ -11,10 +11,11 @@ import { infer } from './infer.ts';
  * Largest difference of a logit, relative to the largest expected one, that two implementations of one network may have, by
  * what they compute in. In fp32 they differ by the order in which they sum: by 3e-6 in most networks that were compared, by
  * 1e-4 in one whose random weights amplify rounding. GPUs keep 10 bits of a product's fraction (TF32), fp16 as many of
- * everything: 8e-4 and 2e-3. The mildest mistake that was tried, another ε in the batch norms, moves a logit by 2.4e-3
- * (docs/handover.md).
+ * everything: 8e-4 and 2e-3. In int8 the last bit of a sum may move an activation by a whole step: 4.5e-2 between the
+ * runtime's fused kernels and its plain ones. The mildest mistake that was tried, another ε in the batch norms, moves a
+ * logit by 2.4e-3 (docs/handover.md).
  */
-export const parityTolerances = { fp32: 1e-3, tf32: 5e-3, fp16: 1e-2 } as const;
+export const parityTolerances = { fp32: 1e-3, tf32: 5e-3, fp16: 1e-2, int8: 1e-1 } as const;
 
 /** Pictures in a parity file; sequences of a transformer. */
 const examples = 4;

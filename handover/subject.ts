@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { digestBytes } from '../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
+import { filePrecision } from '../latency/file-precision.ts';
 import { buildNetwork } from '../models/build.ts';
 import type { Preprocessing } from '../models/export.ts';
 import type { Weights } from '../models/graph.ts';
@@ -20,7 +21,7 @@ import { readStudyEvents } from '../study/results.ts';
 export interface DeliveredFile {
   readonly path: string;
   readonly bytes: Uint8Array;
-  readonly precision: 'fp32' | 'fp16';
+  readonly precision: 'fp32' | 'fp16' | 'int8';
   /** Null where the file does not say, as a transformer's. */
   readonly preprocessing: Preprocessing | null;
 }
@@ -34,6 +35,8 @@ export interface Subject {
   readonly weights?: Weights;
   /** Absent for a spec, which nobody has trained. */
   readonly file?: DeliveredFile;
+  /** Whether the file is another subject's in another precision, so that both have the same weights. */
+  readonly isVariant?: boolean;
 }
 
 /** A network that was not trained, with the weights that a seed starts it with. */
@@ -76,7 +79,13 @@ async function studySubjects(folder: string, only: FamilyPart): Promise<readonly
       const name = basename(relative, '.onnx');
       // Shared networks may come in two precisions.
       const place = name === 'model' ? dirname(relative) : join(dirname(relative), name);
-      return { place, spec, weights, file };
+      return {
+        place,
+        spec,
+        weights,
+        file,
+        isVariant: files.includes(join(dirname(relative), 'model.onnx')) && name !== 'model',
+      };
     }),
   );
 }
@@ -112,7 +121,7 @@ function numbers(text: string): number[] {
 /** Reads one of our ONNX files: it says itself which network it is and what to feed it. */
 function readDelivered(path: string): DeliveredFile & { readonly spec: ModelSpec } {
   const bytes = readFileSync(path);
-  const { metadata, graphName } = describeOnnx(bytes, path);
+  const { metadata } = describeOnnx(bytes, path);
   const text = metadata['spec'];
   if (text === undefined) throw new InvalidFileError(`${path}: expected a spec in the file’s metadata, found none`);
   const data = JSON.parse(text) as object;
@@ -128,5 +137,6 @@ function readDelivered(path: string): DeliveredFile & { readonly spec: ModelSpec
         classNames: told.data.class_names,
       }
     : null;
-  return { path, bytes, precision: graphName.endsWith('-fp16') ? 'fp16' : 'fp32', preprocessing, spec };
+  const precision = filePrecision(bytes);
+  return { path, bytes, precision: precision === 'bf16' ? 'fp32' : precision, preprocessing, spec };
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { deviceProfiles } from '../accelerators/profiles.ts';
 import { commandNameOf } from '../commands/declaration.ts';
 import { EnvironmentError, InfeasibleModelError } from '../core/errors.ts';
+import { exportedPrecisions } from '../latency/file-precision.ts';
 import type { Latency } from '../latency/latency.ts';
 import { Ledger } from '../latency/ledger.ts';
 import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
@@ -147,11 +148,13 @@ function evaluatorsOf(offer: Offer, store: SharedStore): EvaluatorOf {
   };
 }
 
-/** Precisions that a device measures in: a provider runs files as they are, and what a program does only it knows. */
+/** Precisions that a device measures in: a provider runs files as they are, variants among them; what a program does only it knows. */
 function precisionsOf(here: string): { readonly precisions?: readonly string[] } {
   if (commandNameOf(here) !== undefined || /\.ya?ml$/i.test(here)) return {};
   const profile = deviceProfiles.get(here);
-  return { precisions: profile ? Object.keys(profile.peakTflops) : ['fp32'] };
+  if (profile) return { precisions: Object.keys(profile.peakTflops) };
+  const exported = exportedPrecisions(here);
+  return { precisions: exported.includes('fp16') ? [...exported, 'int8'] : exported };
 }
 
 /** Measurements on one device of this host, one at a time, the host's lock held. */

@@ -58,7 +58,7 @@ function sharedMember(
   targets: readonly TargetSummary[],
 ): SharedMemberSummary | undefined {
   const decision = record.decision(sharedId(name)) as SharedDecision | undefined;
-  const delivered = decision && record.trials.find(({ id }) => id === decision.delivered);
+  const delivered = decision && record.trial(decision.delivered);
   if (!decision || !delivered) return undefined;
   const score = (split: 'test' | 'holdout', run: string): number | undefined =>
     (record.decision(scoreId(split, run)) as Score | undefined)?.accuracy;

@@ -17,11 +17,9 @@ export interface Explanation {
  */
 export function explainTrial(events: readonly JournalEvent[], id: string): Explanation {
   const record = StudyRecord.replay(events);
-  const trial = record.trials.find((known) => known.id === id);
+  const trial = record.trial(id);
   if (!trial)
-    throw new ConfigError(
-      `expected a trial of the study (t0001 to ${record.trials.at(-1)?.id ?? 'none yet'}), got ${id}`,
-    );
+    throw new ConfigError(`expected a trial of the study (t0001 to ${record.lastTrial ?? 'none yet'}), got ${id}`);
   const measured = events.filter((event) => event.type === 'measured' && event.id.endsWith(trial.specDigest));
   const own = events.filter((event) => event.id === id);
   const decided = events.filter(

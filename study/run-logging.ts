@@ -7,7 +7,7 @@ import { trialLogger } from '../report/run-log/trials.ts';
 import type { TrainingProgress } from '../training/isolate.ts';
 import type { Recipe } from '../training/trainer.ts';
 import type { JournalEvent } from './events.ts';
-import { journalPath, readJournal } from './journal.ts';
+import { journalEvents, journalPath } from './journal.ts';
 import { resolveRecipe } from './recipe.ts';
 import type { StudyConfig } from './study-file.ts';
 
@@ -72,6 +72,6 @@ export function logTrials(
   const reporter = new RunReporter(log, onNotice);
   const recipe = trainerCommand ? undefined : resolveRecipe(trainer).recipe;
   const event = trialLogger(reporter, { study, recipe });
-  if (existsSync(journalPath(folder))) for (const earlier of readJournal(journalPath(folder)).events) event(earlier);
+  if (existsSync(journalPath(folder))) for (const earlier of journalEvents(journalPath(folder))) event(earlier);
   return { event, settled: () => reporter.settled() };
 }

@@ -185,7 +185,7 @@ async function leastRegretMember(
   const targets = Object.keys(config.targets);
   const budgets = targets.map((target) => sizes[target]?.targetMs ?? 0);
   const { trial: baseTrial } = record.decision('base') as { readonly trial: string };
-  const baseDigest = record.trials.find(({ id }) => id === baseTrial)?.specDigest;
+  const baseDigest = record.trial(baseTrial)?.specDigest;
   const judged = networks.map(({ accuracy, latencies }, index) => {
     const isBase = candidates[index]?.trial.specDigest === baseDigest;
     return { accuracy, latencies: latencies.map((ms, at) => (isBase ? Math.min(ms, budgets[at] ?? ms) : ms)) };

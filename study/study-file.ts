@@ -538,7 +538,7 @@ function withSchedule(
     );
   try {
     const schedule = loadSchedule(reference, dirname(resolve(where)));
-    expectNoThreads(schedule);
+    expectStagesOfAStudy(schedule, trainer);
     // Any network will do: what a schedule asks of the recipe is the same for all.
     const spec = loadNetwork('resnet-18');
     planStages(schedule, { spec, ...resolveRecipe(trainer), examples: final.examples, threads: 1 });
@@ -549,13 +549,24 @@ function withSchedule(
   }
 }
 
-function expectNoThreads(schedule: ScheduleChoice): void {
+/** What would otherwise fail when the final trainings begin, or be of no use to some of their networks. */
+function expectStagesOfAStudy(schedule: ScheduleChoice, { kind }: StudyConfig['trainer']): void {
   const stages = typeof schedule === 'string' ? [] : schedule.stages;
-  const index = stages.findIndex(({ threads }) => threads !== undefined);
-  if (index >= 0)
-    throw new ConfigError(
-      `stages[${index}].threads: expected none in a study, whose trainings have a thread each (trainer.parallel)`,
-    );
+  for (const [index, { threads, resolution = 1, graphOptimization }] of stages.entries()) {
+    const place = `stages[${index}]`;
+    if (threads !== undefined)
+      throw new ConfigError(
+        `${place}.threads: expected none in a study, whose trainings have a thread each (trainer.parallel)`,
+      );
+    if (resolution > 1)
+      throw new ConfigError(
+        `${place}.resolution: expected a share of the network's side in a study, whose networks differ in it, got ${resolution} pixels`,
+      );
+    if (kind === 'tfjs' && graphOptimization !== undefined)
+      throw new ConfigError(
+        `${place}.graphOptimization: expected none beside trainer.kind tfjs, which has no graph to rewrite, got ${graphOptimization}`,
+      );
+  }
 }
 
 /** What would otherwise be noticed hours later, when scaling begins. */

@@ -69,7 +69,7 @@ class Summariser {
   summary(): StudySummary {
     const data = this.#record.decision('data') as DataDescription | undefined;
     const base = this.#record.decision('base') as { trial: string } | undefined;
-    const baseTrial = this.#record.trials.find(({ id }) => id === base?.trial);
+    const baseTrial = base && this.#record.trial(base.trial);
     const trials = this.#trials();
     const targets = this.#targets();
     const proxyAudit = auditProxies(this.#record, this.#config);
@@ -311,7 +311,7 @@ class Summariser {
   #member(target: string, line: string, size: string): MemberSummary | undefined {
     const decision = this.#record.decision(`member ${target} ${line} ${size}`) as MemberDecision | undefined;
     const latency = decision && this.#record.latency(deliveredLatencyId(target, decision.delivered));
-    const delivered = this.#record.trials.find(({ id }) => id === decision?.delivered);
+    const delivered = decision && this.#record.trial(decision.delivered);
     if (!decision || !latency || !delivered) return undefined;
     const score = (split: 'holdout' | 'test', run: string) =>
       (this.#record.decision(scoreId(split, run)) as Score | undefined)?.accuracy;

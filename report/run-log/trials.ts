@@ -15,16 +15,24 @@ export interface LoggedStudy {
 }
 
 /**
- * Tells a run log every trial of a study that has its answer, the final trainings among them.
+ * Tells a run log every trial of a study that has its answer, the final trainings among them. A trial that failed or was
+ * cancelled may be tried again until the study ends, and is told then.
  * @returns what hears the journal's events in order, those of earlier sessions first; a trial that is there is not told again.
  */
 export function trialLogger(reporter: RunReporter, study: LoggedStudy): (event: JournalEvent) => void {
-  const issued = new Map<string, Issued>();
+  const open = new Map<string, Issued>();
+  const failed = new Map<string, Outcome>();
+  const tell = (answer: Outcome): void => {
+    const trial = open.get(answer.id);
+    if (trial) reporter.add(runOf(study, trial, answer));
+    open.delete(answer.id);
+    failed.delete(answer.id);
+  };
   return (event) => {
-    if (event.type === 'issued') issued.set(event.id, event);
-    if (event.type !== 'outcome' || (event.outcome.status === 'failed' && event.outcome.retry)) return;
-    const trial = issued.get(event.id);
-    if (trial) reporter.add(runOf(study, trial, event));
+    if (event.type === 'issued') open.set(event.id, event);
+    else if (event.type === 'outcome' && event.outcome.status === 'failed') failed.set(event.id, event);
+    else if (event.type === 'outcome') tell(event);
+    else if (event.type === 'study' && event.action === 'closed') for (const answer of failed.values()) tell(answer);
   };
 }
 

@@ -1,10 +1,20 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, InterruptedError } from '../../core/errors.ts';
+import type { Outcome } from '../../core/trial.ts';
 import { dataSourceSchema } from '../../data/source.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import { openRunLog } from '../../report/run-log/place.ts';
-import type { RunEnd, RunLog, RunPoint, RunStart, WholeRun } from '../../report/run-log/run-log.ts';
+import {
+  type RunEnd,
+  type RunLog,
+  type RunPoint,
+  RunReporter,
+  type RunStart,
+  type WholeRun,
+} from '../../report/run-log/run-log.ts';
+import { trialLogger } from '../../report/run-log/trials.ts';
+import type { JournalEvent } from '../../study/events.ts';
 import { journalPath, readJournal } from '../../study/journal.ts';
 import { logTrials, whileLogged } from '../../study/run-logging.ts';
 import { trainNetwork, type TrainNetworkRequest } from '../../study/train-network.ts';
@@ -146,6 +156,39 @@ describe('a study with a run log', () => {
       expect(endedMs).toBeGreaterThanOrEqual(startedMs);
       expect(parameters['learningRate']).toBe(0.1);
     });
+  });
+});
+
+const lost = (retry: boolean): Outcome => ({ status: 'failed', code: 'lost', retry, detail: 'a cable' });
+
+describe('a trial that failed', () => {
+  it('is told as what it became when it was tried again, and when the study ends if nobody did', async () => {
+    const folder = newFolder();
+    await runFake(smallStudy(), folder);
+    const { events } = readJournal(journalPath(folder));
+    const trials = events.filter((event) => event.type === 'issued').slice(0, 3);
+    const answers = trials.flatMap(
+      ({ id }) => events.findLast((event) => event.type === 'outcome' && event.id === id) ?? [],
+    );
+    const closed = events.findLast((event) => event.type === 'study') as JournalEvent;
+    const log = new RememberingLog();
+    const reporter = new RunReporter(log, () => {});
+    const hear = trialLogger(reporter, { study: 'small' });
+    const failed = (index: number, retry: boolean) =>
+      hear({ ...(answers[index] as JournalEvent), outcome: lost(retry) } as JournalEvent);
+    for (const trial of trials) hear(trial);
+    failed(0, false);
+    failed(1, true);
+    failed(2, false);
+    hear(answers[2] as JournalEvent);
+    await reporter.settled();
+    expect(log.added.map(({ name, status }) => [name, status])).toEqual([['small/t0003', 'finished']]);
+    hear(closed);
+    await reporter.settled();
+    expect(log.added.slice(1).map(({ name, status }) => [name, status])).toEqual([
+      ['small/t0001', 'failed'],
+      ['small/t0002', 'failed'],
+    ]);
   });
 });
 

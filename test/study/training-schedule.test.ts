@@ -5,7 +5,7 @@ import { ConfigError } from '../../core/errors.ts';
 import { renderReport } from '../../report/html.ts';
 import { remainingWorkMs } from '../../study/estimate.ts';
 import { countSpec } from '../../study/evaluate.ts';
-import { finalMacsPerExample } from '../../study/final-training.ts';
+import { finalCount, finalMacsPerExample } from '../../study/final-training.ts';
 import { planStudy } from '../../study/plan.ts';
 import { resolveStudy, type StudyConfig } from '../../study/study-file.ts';
 import { describeSchedule, loadSchedule, scheduleName } from '../../study/training-schedule.ts';
@@ -90,6 +90,14 @@ describe('final.schedule of a study', () => {
     ],
     [{ final: { schedule: { stages: [{ share: 1, threads: 2 }] } } }, /stages\[0\]\.threads: expected none in a study/],
     [
+      { final: { schedule: { stages: [{ share: 1 }, { share: 1, resolution: 24 }] } } },
+      /stages\[1\]\.resolution: expected a share of the network's side in a study, .* got 24 pixels/,
+    ],
+    [
+      { final: { schedule: { stages: [{ share: 1, graphOptimization: 'all' }] } }, trainer: { kind: 'tfjs' } },
+      /stages\[0\]\.graphOptimization: expected none beside trainer\.kind tfjs, .* got all/,
+    ],
+    [
       { final: { schedule: 'fixed' }, trainer: { command: ['trainer', '{request}'] } },
       /final\.schedule: expected none beside trainer\.command/,
     ],
@@ -123,6 +131,10 @@ describe('final.schedule of a study', () => {
     const ratio = after.trainings.train.flops / before.trainings.train.flops;
     expect(ratio).toBeGreaterThan(0.6);
     expect(ratio).toBeLessThan(0.75);
+    // Where writing takes the time, a smaller picture is as much faster.
+    const written = finalCount(staged, tableSpec).activations / countSpec(tableSpec).activations;
+    expect(written).toBeGreaterThan(0.6);
+    expect(written).toBeLessThan(0.75);
     const workload = { done: 1e9, open: 0, issued: {}, base: tableSpec };
     const etaOf = (config: StudyConfig) => remainingWorkMs(config, workload, 1000, () => false) ?? 0;
     expect(etaOf(staged)).toBeLessThan(etaOf(plain));

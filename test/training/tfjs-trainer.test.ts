@@ -68,7 +68,9 @@ describe('TensorFlow.js beside the ONNX trainer', () => {
     });
     expect(theirs?.cost.flops).toBe(ours?.cost.flops);
     const rewritten = stages.map((stage) => ({ ...stage, optimization: 'all' as const }));
-    await expect(tfjsTrainer.train({ ...request, stages: rewritten })).rejects.toThrow(/optimization: expected none/);
+    await expect(tfjsTrainer.train({ ...request, stages: rewritten })).rejects.toThrow(
+      /graphOptimization: expected none/,
+    );
   });
 
   it('has the same losses of a language model', async () => {

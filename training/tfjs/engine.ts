@@ -21,7 +21,7 @@ export function tfjsEngine({ tf, version, backend, notice }: LoadedTensorFlow): 
     async openUpdater(graph, training, { recipe, optimization }) {
       if (optimization !== undefined)
         throw new ConfigError(
-          `optimization: expected none in a training schedule for the trainer tfjs, which has no graph to rewrite, got ${optimization}`,
+          `graphOptimization: expected none in a training schedule for the trainer tfjs, which has no graph to rewrite, got ${optimization}`,
         );
       return openTfjsUpdater(tf, graph, training, recipe);
     },
