@@ -163,32 +163,37 @@ export type { Recipe, Trainer, TrainingStage, TrainingTask } from './training/tr
 export { type TrainingSchedule, trainingScheduleSchema } from './training/training-schedule.ts';
 
 export { type Clause, conform } from './study/conform.ts';
-export { type Instantiated, type InstantiatedNetwork, instantiate, instantiateNetwork } from './study/instantiate.ts';
-export { openLatencyMeter } from './study/meter.ts';
-export { type Replay, replaySearch, studyTable, tableTransfer } from './study/replay.ts';
-export { type Calibration, variantOf, type VariantPrecision, type VariantRequest } from './study/quantize.ts';
-export { quantizeFile, type QuantizedFile, type QuantizeFileRequest } from './study/quantize-file.ts';
+export {
+  type Instantiated,
+  type InstantiatedNetwork,
+  instantiate,
+  instantiateNetwork,
+} from './study/train/instantiate.ts';
+export { openLatencyMeter } from './study/evaluation/meter.ts';
+export { type Replay, replaySearch, studyTable, tableTransfer } from './study/search/replay.ts';
+export { type Calibration, variantOf, type VariantPrecision, type VariantRequest } from './study/deliver/quantize.ts';
+export { quantizeFile, type QuantizedFile, type QuantizeFileRequest } from './study/deliver/quantize-file.ts';
 export { readFactoryFile } from './study/factory-file.ts';
 export { type FactoryFamily, scaleFactory, type ScaleFactoryOptions } from './study/scale-factory.ts';
 export { readStudyFile, resolveStudy, type StudyConfig } from './study/study-file.ts';
-export { auditProxies, type AuditedProxy, type ProxyAudit } from './study/proxy-audit.ts';
+export { auditProxies, type AuditedProxy, type ProxyAudit } from './study/search/proxy-audit.ts';
 export { type RequestAnswer, requestOf, type StudyRequest } from './study/requests.ts';
 export { runStudy, type StudyOptions } from './study/study.ts';
-export { type TrainedLanguageModel, trainLanguageModel } from './study/train-language-model.ts';
-export { trainNetwork } from './study/train-network.ts';
+export { type TrainedLanguageModel, trainLanguageModel } from './study/train/train-language-model.ts';
+export { trainNetwork } from './study/train/train-network.ts';
 export {
   type ConfirmedSchedule,
   searchSchedule,
   type ScheduleSearchRequest,
   type ScheduleSearchResult,
-} from './study/schedule-search.ts';
-export { loadSchedule } from './study/training-schedule.ts';
+} from './study/train/schedule-search.ts';
+export { loadSchedule } from './study/evaluation/training-schedule.ts';
 export {
   scoreUntrainedNetwork,
   type UntrainedNetwork,
   type UntrainedNetworkRequest,
-} from './study/untrained-network.ts';
-export { logTrials } from './study/run-logging.ts';
+} from './study/evaluation/untrained-network.ts';
+export { logTrials } from './study/train/run-logging.ts';
 export { scoreStudy } from './study/zero-cost.ts';
 export { renderReport } from './report/html.ts';
 export { openRunLog } from './report/run-log/place.ts';

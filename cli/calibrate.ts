@@ -20,7 +20,7 @@ import { withHostLock } from '../latency/host-lock.ts';
 import type { ObservedTimes, ObserveTask } from '../latency/observe-child.ts';
 import { calibrationProtocol } from '../latency/protocol.ts';
 import { loadSpace } from '../search/space-file.ts';
-import { drawNetwork, networkModel } from '../study/calibration-networks.ts';
+import { drawNetwork, networkModel } from '../study/evaluation/calibration-networks.ts';
 import { numberArgument, precisionArgument } from './arguments.ts';
 import { interruptible, openReporter, type Reporter } from './progress.ts';
 

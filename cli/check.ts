@@ -1,5 +1,5 @@
 import { defineCommand } from 'citty';
-import { divisionOutlook } from '../study/allocate-phase.ts';
+import { divisionOutlook } from '../study/train/allocate-phase.ts';
 import { checkStudy } from '../study/check.ts';
 import { readStudyFile } from '../study/study-file.ts';
 import { interruptible, openReporter } from './progress.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
 import { type HandedOver, type HandoverFormat, handoverFormats, handOver } from '../handover/export.ts';
 import { folderSubjects, specSubject, type Subject } from '../handover/subject.ts';
-import { exportFamily } from '../study/export.ts';
+import { exportFamily } from '../study/deliver/export.ts';
 import { numberArgument } from './arguments.ts';
 import { modelArgument } from './network-argument.ts';
 import { interruptible, openReporter } from './progress.ts';

@@ -2,9 +2,9 @@ import { defineCommand } from 'citty';
 import { existsSync } from 'node:fs';
 import { ConfigError } from '../core/errors.ts';
 import type { FailedJob } from '../jobs/overview.ts';
-import { type Failure, failuresOf } from '../study/failure-logs.ts';
-import { journalPath } from '../study/journal.ts';
-import { readStudyEvents } from '../study/results.ts';
+import { type Failure, failuresOf } from '../study/journal/failure-logs.ts';
+import { journalPath } from '../study/journal/journal.ts';
+import { readStudyEvents } from '../study/deliver/results.ts';
 import { studyNameOf } from './request.ts';
 
 /** `ridgepoint logs t0007 --study runs/x [--redis URL]`: what is kept of evaluations that failed. */

@@ -12,7 +12,7 @@ import {
   planFamily,
 } from '../scaling/plan-family.ts';
 import { parseRule } from '../scaling/rules.ts';
-import { type InstantiatedNetwork, instantiateNetwork } from '../study/instantiate.ts';
+import { type InstantiatedNetwork, instantiateNetwork } from '../study/train/instantiate.ts';
 import { dataArgument, numberArgument } from './arguments.ts';
 import { budgetOf, budgetText, clusterOf, longDuration, mappingsOf, optionalArgument } from './plan-arguments.ts';
 import { interruptible, openReporter } from './progress.ts';

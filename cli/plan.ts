@@ -9,7 +9,7 @@ import { allocate, type AllocationMapping, mappingNames, predictedLoss } from '.
 import { type Allocation, type Plan, plan, type PlanRequest } from '../scaling/plan.ts';
 import { proposeTrials, type TrialDesign } from '../scaling/plan-design.ts';
 import { defaultStyle, type ShapeStyle } from '../scaling/transformer-shape.ts';
-import { type Instantiated, instantiate } from '../study/instantiate.ts';
+import { type Instantiated, instantiate } from '../study/train/instantiate.ts';
 import { dataArgument, listArgument, numberArgument, positiveArgument } from './arguments.ts';
 import { budgetOf, budgetText, clusterOf, longDuration, mappingsOf, optionalArgument } from './plan-arguments.ts';
 import { planBase } from './plan-family.ts';

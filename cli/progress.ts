@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import { systemClock } from '../core/clock.ts';
 import { hoursText } from '../study/budget.ts';
 import type { StudyProgress } from '../study/context.ts';
-import type { JournalEvent } from '../study/events.ts';
+import type { JournalEvent } from '../study/journal/events.ts';
 import type { StudyLog } from '../jobs/log.ts';
 
 /** How a long command tells what it is doing. */

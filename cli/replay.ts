@@ -2,7 +2,7 @@ import { defineCommand } from 'citty';
 import { availableParallelism } from 'node:os';
 import { SimulatedClock } from '../core/clock.ts';
 import { median, quantile } from '../core/quantile.ts';
-import { bestOf, bestReward, type Replay, replaySearch, studyTable, tableTransfer } from '../study/replay.ts';
+import { bestOf, bestReward, type Replay, replaySearch, studyTable, tableTransfer } from '../study/search/replay.ts';
 import { readStudyFile, rungsOf, type StudyConfig } from '../study/study-file.ts';
 import { numberArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';

@@ -1,6 +1,6 @@
 import { defineCommand } from 'citty';
 import { summaryTable } from '../report/terminal.ts';
-import { rebuildResults } from '../study/results.ts';
+import { rebuildResults } from '../study/deliver/results.ts';
 
 /** `ridgepoint report runs/x`: the report and tables again, from the journal. */
 export const command = defineCommand({

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { ConfigError } from '../core/errors.ts';
-import { journalPath } from '../study/journal.ts';
+import { journalPath } from '../study/journal/journal.ts';
 import { expectDone, type RequestAnswer, requester, requestOf, type StudyRequest } from '../study/requests.ts';
 
 /** Options of commands that ask something of a study. */
@@ -51,7 +51,7 @@ export async function studyNameOf(study: string): Promise<string> {
     return study;
   }
   const [{ readStudyEvents }, { studyKey }] = await Promise.all([
-    import('../study/results.ts'),
+    import('../study/deliver/results.ts'),
     import('../study/study.ts'),
   ]);
   return studyKey({ events: readStudyEvents(study) });

@@ -6,10 +6,10 @@ import { parseBytes } from '../core/units.ts';
 import { type DataSource, dataSourceSchema } from '../data/source.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
 import { controllerNames, type ControllerName } from '../search/controllers.ts';
-import { schedulePair, similarSchedules } from '../study/found-schedules.ts';
-import { readRecipeFile } from '../study/recipe.ts';
-import { type ScheduleSearchResult, searchSchedule } from '../study/schedule-search.ts';
-import { describeSchedule } from '../study/training-schedule.ts';
+import { schedulePair, similarSchedules } from '../study/train/found-schedules.ts';
+import { readRecipeFile } from '../study/evaluation/recipe.ts';
+import { type ScheduleSearchResult, searchSchedule } from '../study/train/schedule-search.ts';
+import { describeSchedule } from '../study/evaluation/training-schedule.ts';
 import { dataArgument, numberArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
-import { journalPath } from '../study/journal.ts';
-import { JournalTail } from '../study/journal-tail.ts';
-import { leaseHolder } from '../study/lease.ts';
+import { journalPath } from '../study/journal/journal.ts';
+import { JournalTail } from '../study/journal/journal-tail.ts';
+import { leaseHolder } from '../study/journal/lease.ts';
 import { StudyView } from './study-view.ts';
 
 /** What a study is doing: `stopped` is one that nobody runs and that is not done; `damaged` one whose journal cannot be read. */

@@ -1,6 +1,6 @@
 import { duration, percent, utcMinute } from '../report/format.ts';
 import { element, type Content } from '../report/markup.ts';
-import { phaseNames, type PhaseName } from '../study/events.ts';
+import { phaseNames, type PhaseName } from '../study/journal/events.ts';
 import { dataTable, livePart, note, type Page, stateMark, studyPath } from './layout.ts';
 import type { FollowedStudy } from './runs.ts';
 import type { TrialRow } from './trial-row.ts';

@@ -18,9 +18,9 @@ import {
 import { headline } from '../report/headline.ts';
 import { element, type Content, type Markup } from '../report/markup.ts';
 import { xyChart } from '../report/xy-chart.ts';
-import { phaseNames } from '../study/events.ts';
+import { phaseNames } from '../study/journal/events.ts';
 import { rungsOf } from '../study/study-file.ts';
-import type { StudySummary, TargetSummary } from '../study/summary.ts';
+import type { StudySummary, TargetSummary } from '../study/deliver/summary.ts';
 import { facts, livePart, note, type Page, scrolling, stateMark, studyPath, timeOfDay } from './layout.ts';
 import type { FollowedStudy } from './runs.ts';
 import { type Standing, standingOf } from './studies-page.ts';

@@ -1,14 +1,14 @@
-import { ActiveTime } from '../study/active-time.ts';
+import { ActiveTime } from '../study/journal/active-time.ts';
 import { remainingWorkMs, trainingMacs } from '../study/estimate.ts';
-import { latencyId } from '../study/evaluate.ts';
-import type { EventOf, JournalEvent, PhaseName } from '../study/events.ts';
-import type { JournalLine } from '../study/journal.ts';
-import { Failures } from '../study/failures.ts';
-import { Spending } from '../study/spending.ts';
+import { latencyId } from '../study/evaluation/evaluate.ts';
+import type { EventOf, JournalEvent, PhaseName } from '../study/journal/events.ts';
+import type { JournalLine } from '../study/journal/journal.ts';
+import { Failures } from '../study/journal/failures.ts';
+import { Spending } from '../study/journal/spending.ts';
 import type { StudyConfig } from '../study/study-file.ts';
-import { reasonOf, summarise } from '../study/summarise.ts';
-import type { StudySummary } from '../study/summary.ts';
-import { WorkloadTally } from '../study/workload.ts';
+import { reasonOf, summarise } from '../study/deliver/summarise.ts';
+import type { StudySummary } from '../study/deliver/summary.ts';
+import { WorkloadTally } from '../study/journal/workload.ts';
 import { nonDominated } from '../search/pareto.ts';
 import type { TrialRow } from './trial-row.ts';
 

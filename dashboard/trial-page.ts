@@ -9,12 +9,12 @@ import { amount, byteSize, duration, grouped, percent, plural, significant } fro
 import { networkTable } from '../report/html.ts';
 import { element, type Content, type Markup } from '../report/markup.ts';
 import { sourceText, verdictText } from '../report/source.ts';
-import { trainingsFolder } from '../study/command-evaluator.ts';
-import { countSpec } from '../study/evaluate.ts';
-import type { EventOf, JournalEvent } from '../study/events.ts';
+import { trainingsFolder } from '../study/evaluation/command-evaluator.ts';
+import { countSpec } from '../study/evaluation/evaluate.ts';
+import type { EventOf, JournalEvent } from '../study/journal/events.ts';
 import { explainTrial } from '../study/explain.ts';
-import { journalPath } from '../study/journal.ts';
-import { readLines } from '../study/journal-tail.ts';
+import { journalPath } from '../study/journal/journal.ts';
+import { readLines } from '../study/journal/journal-tail.ts';
 import { dataTable, facts, livePart, note, type Page, studyPath } from './layout.ts';
 import { networkDrawing } from './network-drawing.ts';
 import type { FollowedStudy } from './runs.ts';

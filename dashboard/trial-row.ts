@@ -1,5 +1,5 @@
 import type { Outcome } from '../core/trial.ts';
-import type { PhaseName } from '../study/events.ts';
+import type { PhaseName } from '../study/journal/events.ts';
 
 /** What the page keeps of a trial: enough for its line in a table and its point in a chart. The rest is read again when asked for. */
 export interface TrialRow {

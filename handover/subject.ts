@@ -14,8 +14,8 @@ import { decodeSafetensors, readSafetensors } from '../models/safetensors.ts';
 import { parseNetworkSpec } from '../models/spec.ts';
 import { isTransformer, type ModelSpec, parseTransformerSpec } from '../models/transformer.ts';
 import { FolderArtefacts } from '../study/artefacts.ts';
-import { deliveredFiles, type FamilyPart } from '../study/export.ts';
-import { readStudyEvents } from '../study/results.ts';
+import { deliveredFiles, type FamilyPart } from '../study/deliver/export.ts';
+import { readStudyEvents } from '../study/deliver/results.ts';
 
 /** An ONNX file that a study or a training left, with what is known of it. */
 export interface DeliveredFile {

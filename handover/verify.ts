@@ -16,9 +16,9 @@ import type { Latency } from '../latency/latency.ts';
 import { protocols } from '../latency/protocol.ts';
 import { readSafetensors } from '../models/safetensors.ts';
 import type { StudyProgress } from '../study/context.ts';
-import { verificationTolerance } from '../study/deliver-phase.ts';
+import { verificationTolerance } from '../study/deliver/deliver-phase.ts';
 import { describeData } from '../study/prepare.ts';
-import { scoreFile } from '../study/score.ts';
+import { scoreFile } from '../study/evaluation/score.ts';
 import { infer } from './infer.ts';
 import {
   bundleFiles,

@@ -4,7 +4,7 @@ import { fidelitySchema, infeasibleReasonSchema, outcomeSchema } from '../core/t
 import { latencySchema, percentiles } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
 import { networkSpecSchema } from '../models/spec.ts';
-import { trainerSchema } from '../study/recipe.ts';
+import { trainerSchema } from '../study/evaluation/recipe.ts';
 import { heuristicNames } from '../training/heuristic-schedules.ts';
 import { trainingScheduleSchema } from '../training/training-schedule.ts';
 

@@ -7,7 +7,7 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
 import type { Outcome } from '../core/trial.ts';
-import { checkpointFileOf, LocalEvaluator, type LocalEvaluatorOptions } from '../study/local-evaluator.ts';
+import { checkpointFileOf, LocalEvaluator, type LocalEvaluatorOptions } from '../study/evaluation/local-evaluator.ts';
 import type { SharedStore } from './store.ts';
 
 /** What nobody takes over is forgotten after so long, as jobs are. */

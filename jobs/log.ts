@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import type { JournalEvent } from '../study/events.ts';
+import type { JournalEvent } from '../study/journal/events.ts';
 import type { StudyProgress } from '../study/context.ts';
 import { type AskEvent, studyOfJob, type WorkerEvent } from './telemetry.ts';
 

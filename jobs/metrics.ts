@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { ConfigError, EnvironmentError } from '../core/errors.ts';
-import type { JournalEvent } from '../study/events.ts';
-import { Spending } from '../study/spending.ts';
+import type { JournalEvent } from '../study/journal/events.ts';
+import { Spending } from '../study/journal/spending.ts';
 import type { WorkerEvent } from './telemetry.ts';
 
 /** Where metrics are served: loopback unless a host is named. */

@@ -8,10 +8,10 @@ import { exportedPrecisions } from '../latency/file-precision.ts';
 import type { Latency } from '../latency/latency.ts';
 import { Ledger } from '../latency/ledger.ts';
 import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
-import { commandEvaluator } from '../study/command-evaluator.ts';
+import { commandEvaluator } from '../study/evaluation/command-evaluator.ts';
 import type { LatencyMeter } from '../study/context.ts';
-import { openLatencyMeter } from '../study/meter.ts';
-import { resolveRecipe } from '../study/recipe.ts';
+import { openLatencyMeter } from '../study/evaluation/meter.ts';
+import { resolveRecipe } from '../study/evaluation/recipe.ts';
 import {
   type MeasureJob,
   measureJobSchema,

@@ -1,4 +1,4 @@
-import type { AcrossTargets, SharedMemberSummary, SharedOnTarget, StudySummary } from '../study/summary.ts';
+import type { AcrossTargets, SharedMemberSummary, SharedOnTarget, StudySummary } from '../study/deliver/summary.ts';
 import { amount, percentNumber, plural, signed, significant } from './format.ts';
 import { element, type Content } from './markup.ts';
 import { accuracyText, cell, fileLink, note, seedsTitle, section, table, tableHead } from './page-parts.ts';

@@ -1,5 +1,5 @@
-import { evenText } from '../study/allocate-phase.ts';
-import type { AllocatedSize, AllocationSummary, StudySummary } from '../study/summary.ts';
+import { evenText } from '../study/train/allocate-phase.ts';
+import type { AllocatedSize, AllocationSummary, StudySummary } from '../study/deliver/summary.ts';
 import { amount, duration, grouped, percentNumber, plural, significant } from './format.ts';
 import type { Content } from './markup.ts';
 import { note, section, table } from './page-parts.ts';

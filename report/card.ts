@@ -1,6 +1,6 @@
 import type { Latency } from '../latency/latency.ts';
 import { minimumRuntime, type Preprocessing } from '../models/export.ts';
-import type { MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
+import type { MemberSummary, StudySummary, TargetSummary } from '../study/deliver/summary.ts';
 import type { Schedule } from '../training/schedule.ts';
 import type { Recipe } from '../training/trainer.ts';
 import { amount, byteSize, grouped, milliseconds, percent, percentNumber, plural, utcMinute } from './format.ts';

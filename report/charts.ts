@@ -1,7 +1,13 @@
 import { quantile } from '../core/quantile.ts';
 import type { Choices } from '../core/trial.ts';
-import { phaseNames } from '../study/events.ts';
-import type { FamilySummary, MemberSummary, StudySummary, TargetSummary, TrialSummary } from '../study/summary.ts';
+import { phaseNames } from '../study/journal/events.ts';
+import type {
+  FamilySummary,
+  MemberSummary,
+  StudySummary,
+  TargetSummary,
+  TrialSummary,
+} from '../study/deliver/summary.ts';
 import { duration, grouped, milliseconds, percent, plural, significant } from './format.ts';
 import { limitText, p50Interval } from './headline.ts';
 import type { Content, Markup } from './markup.ts';

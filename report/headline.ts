@@ -1,6 +1,6 @@
 import { canonicalJson } from '../core/digest.ts';
 import { studentT } from '../core/student-t.ts';
-import type { FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
+import type { FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/deliver/summary.ts';
 import { isPerExample, targetSettingText } from './settings.ts';
 import { milliseconds, milliseconds0, percent, percentNumber, plural, signed } from './format.ts';
 

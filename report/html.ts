@@ -1,5 +1,11 @@
-import { phaseNames } from '../study/events.ts';
-import type { ElasticitySummary, FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
+import { phaseNames } from '../study/journal/events.ts';
+import type {
+  ElasticitySummary,
+  FamilySummary,
+  MemberSummary,
+  StudySummary,
+  TargetSummary,
+} from '../study/deliver/summary.ts';
 import type { Latency } from '../latency/latency.ts';
 import type { NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec, Stage } from '../models/spec.ts';

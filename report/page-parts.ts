@@ -1,4 +1,4 @@
-import type { OverSeeds } from '../study/summary.ts';
+import type { OverSeeds } from '../study/deliver/summary.ts';
 import { percentNumber, plural } from './format.ts';
 import { element, type Content, type Markup } from './markup.ts';
 

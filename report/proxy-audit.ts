@@ -1,4 +1,4 @@
-import { type AuditedProxy, fewestWarned, type ProxyAudit } from '../study/proxy-audit.ts';
+import { type AuditedProxy, fewestWarned, type ProxyAudit } from '../study/search/proxy-audit.ts';
 import { percent, percentNumber, plural, significant } from './format.ts';
 import { type Content, element, type Markup } from './markup.ts';
 import { note, section, table } from './page-parts.ts';

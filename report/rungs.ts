@@ -1,5 +1,5 @@
 import { p50Title } from './settings.ts';
-import type { RungSummary, StudySummary, TargetSummary, TrialSummary } from '../study/summary.ts';
+import type { RungSummary, StudySummary, TargetSummary, TrialSummary } from '../study/deliver/summary.ts';
 import { duration, grouped, milliseconds, percent, plural } from './format.ts';
 import type { Markup } from './markup.ts';
 import { axes, chart, legend, linearScale, logScale, marker, seriesStyles, type Box, type SeriesStyle } from './svg.ts';

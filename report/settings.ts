@@ -1,6 +1,6 @@
 import { settingText } from '../latency/setting.ts';
 import type { Latency } from '../latency/latency.ts';
-import type { MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
+import type { MemberSummary, StudySummary, TargetSummary } from '../study/deliver/summary.ts';
 import { milliseconds } from './format.ts';
 import type { Content } from './markup.ts';
 import { note, section, table } from './page-parts.ts';

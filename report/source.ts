@@ -1,5 +1,5 @@
 import type { Latency } from '../latency/latency.ts';
-import type { PredictionSummary, TargetSummary } from '../study/summary.ts';
+import type { PredictionSummary, TargetSummary } from '../study/deliver/summary.ts';
 import { percent, plural } from './format.ts';
 
 /** Where a latency comes from, in words that stand after "latency": measured, reported by a program, or predicted. */

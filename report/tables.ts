@@ -8,7 +8,7 @@ import type {
   StudySummary,
   TargetSummary,
   TrialSummary,
-} from '../study/summary.ts';
+} from '../study/deliver/summary.ts';
 import { memberRows, type MemberRow } from './variants.ts';
 
 // Comma-separated tables of a study. Fields are quoted as RFC 4180 says; we differ from it in that

@@ -1,4 +1,4 @@
-import type { FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/summary.ts';
+import type { FamilySummary, MemberSummary, StudySummary, TargetSummary } from '../study/deliver/summary.ts';
 import { allocationLines } from './allocation.ts';
 import { amount, duration, percentNumber, plural, significant } from './format.ts';
 import { headline, limitText, p50Interval } from './headline.ts';

@@ -1,5 +1,5 @@
 import type { SpeedUp } from '../latency/speed-up.ts';
-import type { FamilySummary, MemberSummary, TargetSummary, VariantSummary } from '../study/summary.ts';
+import type { FamilySummary, MemberSummary, TargetSummary, VariantSummary } from '../study/deliver/summary.ts';
 import { percent, plural, signed, significant } from './format.ts';
 import { element, type Content } from './markup.ts';
 

@@ -1,7 +1,7 @@
 import type { Outcome } from '../core/trial.ts';
 import type { StudyContext } from './context.ts';
-import { leftOutCodes } from './failures.ts';
-import type { Trial } from './record.ts';
+import { leftOutCodes } from './journal/failures.ts';
+import type { Trial } from './journal/record.ts';
 import type { StudyConfig } from './study-file.ts';
 
 /** Active time of the study until now, this session's current wait included. */

@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openProfiles } from './profiles.ts';
+import { openProfiles } from './evaluation/profiles.ts';
 import { runStudy, type StudyOptions } from './study.ts';
 import type { StudyConfig } from './study-file.ts';
-import type { StudySummary } from './summary.ts';
+import type { StudySummary } from './deliver/summary.ts';
 
 /** Examples of every training in a check: enough to step, not to learn. */
 const checkExamples = 256;

@@ -21,8 +21,8 @@ import { exportOnnx } from '../models/export.ts';
 import { initialWeights } from '../models/initialise.ts';
 import { decodeSafetensors } from '../models/safetensors.ts';
 import { type NetworkSpec, parseNetworkSpec } from '../models/spec.ts';
-import { verificationTolerance } from './deliver-phase.ts';
-import { scoreFile } from './score.ts';
+import { verificationTolerance } from './deliver/deliver-phase.ts';
+import { scoreFile } from './evaluation/score.ts';
 
 /** One thing the protocol asks of a program, and whether it does it. */
 export interface Clause {

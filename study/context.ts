@@ -5,8 +5,8 @@ import type { NetworkSpec } from '../models/spec.ts';
 import type { Evaluator } from '../search/evaluator.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { FolderArtefacts } from './artefacts.ts';
-import type { StudyProfiles } from './profiles.ts';
-import type { StudyRecord } from './record.ts';
+import type { StudyProfiles } from './evaluation/profiles.ts';
+import type { StudyRecord } from './journal/record.ts';
 import type { StudyRequests } from './requests.ts';
 import type { StudyConfig, TargetConfig } from './study-file.ts';
 

@@ -1,11 +1,11 @@
 import { deliveryMsPerNetwork, elapsedMs } from './budget.ts';
 import type { StudyContext } from './context.ts';
-import { isBase, trainingsOfSize } from './scalings.ts';
-import { countSpec } from './evaluate.ts';
-import { finalMacsPerExample } from './final-training.ts';
-import type { PhaseName } from './events.ts';
+import { isBase, trainingsOfSize } from './scale/scalings.ts';
+import { countSpec } from './evaluation/evaluate.ts';
+import { finalMacsPerExample } from './train/final-training.ts';
+import type { PhaseName } from './journal/events.ts';
 import { searchTrainings, type StudyConfig, topExamples } from './study-file.ts';
-import type { OpenTraining, Workload } from './workload.ts';
+import type { OpenTraining, Workload } from './journal/workload.ts';
 
 /**
  * Milliseconds until a study is done, as far as can be told: what is left of a time budget, else the

@@ -1,8 +1,8 @@
 import { ConfigError } from '../core/errors.ts';
 import { settingText } from '../latency/setting.ts';
-import type { JournalEvent } from './events.ts';
-import { StudyRecord, type Trial } from './record.ts';
-import { settingId } from './target-settings.ts';
+import type { JournalEvent } from './journal/events.ts';
+import { StudyRecord, type Trial } from './journal/record.ts';
+import { settingId } from './evaluation/target-settings.ts';
 
 /** A trial's story: for programs as events, for people as text. */
 export interface Explanation {

@@ -3,14 +3,14 @@ import { Random } from '../core/random.ts';
 import { loadDataset } from '../data/load.ts';
 import { trainingFlopsPerMac } from '../models/counts.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
-import { divisionOutlook } from './allocate-phase.ts';
+import { divisionOutlook } from './train/allocate-phase.ts';
 import { hoursText } from './budget.ts';
-import { countSpec } from './evaluate.ts';
-import { finalMacsPerExample } from './final-training.ts';
+import { countSpec } from './evaluation/evaluate.ts';
+import { finalMacsPerExample } from './train/final-training.ts';
 import { describeData } from './prepare.ts';
-import { openProfiles } from './profiles.ts';
-import { studySpace } from './search-phase.ts';
-import { isBase, trainingsOfSize } from './scalings.ts';
+import { openProfiles } from './evaluation/profiles.ts';
+import { studySpace } from './search/search-phase.ts';
+import { isBase, trainingsOfSize } from './scale/scalings.ts';
 import { portableStudy, searchTrainings, type StudyConfig } from './study-file.ts';
 
 /** What a study would do, without doing it. */

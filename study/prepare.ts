@@ -5,7 +5,7 @@ import type { Dataset } from '../data/dataset.ts';
 import { loadDataset } from '../data/load.ts';
 import type { DataSource } from '../data/source.ts';
 import type { DataDescription } from './context.ts';
-import type { StudyRecord } from './record.ts';
+import type { StudyRecord } from './journal/record.ts';
 import type { StudyConfig } from './study-file.ts';
 
 /** A data set without its pixels and without where it is stored. */

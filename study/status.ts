@@ -1,8 +1,8 @@
-import { activeMs } from './active-time.ts';
+import { activeMs } from './journal/active-time.ts';
 import { hoursText } from './budget.ts';
-import { type JournalEvent, phaseNames } from './events.ts';
-import type { LeaseHolder } from './lease.ts';
-import { StudyRecord } from './record.ts';
+import { type JournalEvent, phaseNames } from './journal/events.ts';
+import type { LeaseHolder } from './journal/lease.ts';
+import { StudyRecord } from './journal/record.ts';
 import { cancelledBy } from './requests.ts';
 import type { StudyConfig } from './study-file.ts';
 

@@ -24,11 +24,11 @@ import { parseRule } from '../scaling/rules.ts';
 import { controllerNames } from '../search/controllers.ts';
 import { builtInSpaceNames } from '../search/spaces.ts';
 import { isTabularSpace, type TableConfig, tableSchema, tabularSpaceNames } from '../search/table.ts';
-import { loadSchedule, scheduleReferenceSchema } from './training-schedule.ts';
+import { loadSchedule, scheduleReferenceSchema } from './evaluation/training-schedule.ts';
 import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
 import { planStages } from '../training/stage-plan.ts';
-import { variantPrecisions } from './quantize.ts';
-import { resolveRecipe, type TrainerConfig, trainerSchema } from './recipe.ts';
+import { variantPrecisions } from './deliver/quantize.ts';
+import { resolveRecipe, type TrainerConfig, trainerSchema } from './evaluation/recipe.ts';
 
 /** `p50 < 2ms` */
 export const limitSchema = z.string().transform((text, context) => {

@@ -5,7 +5,7 @@ import { Runs } from '../../dashboard/runs.ts';
 import { studyPage } from '../../dashboard/study-page.ts';
 import { trialQuery } from '../../dashboard/trial-row.ts';
 import { renderPage } from '../../dashboard/layout.ts';
-import { readJournal } from '../../study/journal.ts';
+import { readJournal } from '../../study/journal/journal.ts';
 import { journalOf } from '../../test/dashboard/journals.ts';
 
 // What following a long journal costs: npx tsx bench/dashboard/main.ts [trials]

@@ -10,7 +10,7 @@ import { protocols } from '../../latency/protocol.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import { xyChart } from '../../report/xy-chart.ts';
 import { runStudy } from '../../study/study.ts';
-import type { StudySummary } from '../../study/summary.ts';
+import type { StudySummary } from '../../study/deliver/summary.ts';
 import { mean, type Point, pooledDeviation, speedUpAtEqualAccuracy } from './speed-up.ts';
 import { headlineStudies, publishedRule, type Scale } from './studies.ts';
 

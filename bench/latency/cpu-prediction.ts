@@ -24,7 +24,7 @@ import { countGraph } from '../../models/counts.ts';
 import type { KernelProgram } from '../../models/kernels.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
-import { drawNetwork, networkModel } from '../../study/calibration-networks.ts';
+import { drawNetwork, networkModel } from '../../study/evaluation/calibration-networks.ts';
 import { fitForest } from './random-forest.ts';
 
 const { values } = parseArgs({

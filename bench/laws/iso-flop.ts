@@ -11,8 +11,8 @@ import { countGraph } from '../../models/counts.ts';
 import { parseTransformerSpec, type TransformerSpec } from '../../models/transformer.ts';
 import { type Estimate, fitRuns } from '../../scaling/fit-report.ts';
 import { parseRuns } from '../../scaling/fit-runs.ts';
-import { resolveRecipe } from '../../study/recipe.ts';
-import { languageModelRecipe } from '../../study/train-language-model.ts';
+import { resolveRecipe } from '../../study/evaluation/recipe.ts';
+import { languageModelRecipe } from '../../study/train/train-language-model.ts';
 import { trainInChild } from '../../training/isolate.ts';
 
 const { values } = parseArgs({

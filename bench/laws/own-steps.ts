@@ -17,8 +17,8 @@ import type { NetworkSpec } from '../../models/spec.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
 import { decode, sampleChoices } from '../../search/space.ts';
 import { builtInSpace, type SpaceScale } from '../../search/spaces.ts';
-import { resolveRecipe } from '../../study/recipe.ts';
-import { languageModelRecipe } from '../../study/train-language-model.ts';
+import { resolveRecipe } from '../../study/evaluation/recipe.ts';
+import { languageModelRecipe } from '../../study/train/train-language-model.ts';
 import { trainInChild } from '../../training/isolate.ts';
 
 const { values } = parseArgs({

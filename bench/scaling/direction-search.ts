@@ -8,8 +8,8 @@ import type { ScalingObservation } from '../../scaling/candidates.ts';
 import { latencyDesign } from '../../scaling/latency-design.ts';
 import { macsRatio, type Multipliers } from '../../scaling/multipliers.ts';
 import { proposeScalings } from '../../scaling/optimizer.ts';
-import { countSpec } from '../../study/evaluate.ts';
-import { predictSpec } from '../../study/profiles.ts';
+import { countSpec } from '../../study/evaluation/evaluate.ts';
+import { predictSpec } from '../../study/evaluation/profiles.ts';
 
 /** What a scaling costs: GMACs, or milliseconds on a profiled device at a batch of 128. */
 export type CostOf = (spec: NetworkSpec) => number;

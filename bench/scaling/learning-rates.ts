@@ -11,8 +11,8 @@ import { withHostLock } from '../../latency/host-lock.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import { applyMultipliers } from '../../scaling/apply.ts';
 import type { Multipliers } from '../../scaling/multipliers.ts';
-import { countSpec } from '../../study/evaluate.ts';
-import { resolveRecipe } from '../../study/recipe.ts';
+import { countSpec } from '../../study/evaluation/evaluate.ts';
+import { resolveRecipe } from '../../study/evaluation/recipe.ts';
 import { trainInChild } from '../../training/isolate.ts';
 
 const { values: options, positionals } = parseArgs({

@@ -6,9 +6,9 @@ import { Random } from '../../core/random.ts';
 import { rankCorrelation } from '../../core/rank-correlation.ts';
 import { studentT } from '../../core/student-t.ts';
 import { dominatesBeyondNoise, type RungResult } from '../../search/promotion.ts';
-import { readStudyEvents } from '../../study/results.ts';
-import { summarise } from '../../study/summarise.ts';
-import type { TrialSummary } from '../../study/summary.ts';
+import { readStudyEvents } from '../../study/deliver/results.ts';
+import { summarise } from '../../study/deliver/summarise.ts';
+import type { TrialSummary } from '../../study/deliver/summary.ts';
 
 const { positionals: folders, values: options } = parseArgs({
   allowPositionals: true,

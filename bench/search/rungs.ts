@@ -37,7 +37,7 @@ const fullEpochs = 200;
 const shortEpochs = 12;
 const objectives = accuracyAndLatencies(['device']);
 const rewardOf = (metrics: Metrics): number => (metrics['accuracy'] ?? 0) * (metrics['latencyMs.device'] ?? 1) ** -0.07;
-/** Cells of one network that were measured apart differ by some per cent (study/replay.ts). */
+/** Cells of one network that were measured apart differ by some per cent (study/search/replay.ts). */
 const tolerances = { 'latencyMs.device': 0.03 };
 
 const table = readTable(join(folder, 'nasbench201-cifar10.csv'));

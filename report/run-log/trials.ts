@@ -1,4 +1,4 @@
-import type { EventOf, JournalEvent } from '../../study/events.ts';
+import type { EventOf, JournalEvent } from '../../study/journal/events.ts';
 import type { Recipe } from '../../training/trainer.ts';
 import type { RunEnd, RunReporter, WholeRun } from './run-log.ts';
 import { trainingParameters, trainingPoint } from './training.ts';

@@ -6,7 +6,7 @@ import { parseNetworkSpec } from '../../models/spec.ts';
 import type { EvaluationRequest, Evaluator } from '../../search/evaluator.ts';
 import type { FolderArtefacts } from '../../study/artefacts.ts';
 import type { HeuristicName } from '../../training/heuristic-schedules.ts';
-import type { TrainerConfig } from '../../study/recipe.ts';
+import type { TrainerConfig } from '../../study/evaluation/recipe.ts';
 
 /** What the suite needs of an evaluator's surroundings. */
 export interface EvaluatorSetting {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChildProcess } from 'node:child_process';
-import type { JournalEvent } from '../../study/events.ts';
-import { journalPath, readJournal } from '../../study/journal.ts';
+import type { JournalEvent } from '../../study/journal/events.ts';
+import { journalPath, readJournal } from '../../study/journal/journal.ts';
 import { type Ended, ridgepoint, startRidgepoint } from './ridgepoint.ts';
 
 /** A study with real, very short trainings. Latency is computed, so two runs of it are comparable. */

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { schedulePair } from '../../study/found-schedules.ts';
+import { schedulePair } from '../../study/train/found-schedules.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { smallBase } from '../scaling/base.ts';
 import { ridgepoint } from './ridgepoint.ts';

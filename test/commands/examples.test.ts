@@ -15,7 +15,7 @@ import { loadDataset } from '../../data/load.ts';
 import { dataSourceSchema } from '../../data/source.ts';
 import { encodeOnnx, readOnnx } from '../../models/onnx.ts';
 import { conform } from '../../study/conform.ts';
-import { scoreFile } from '../../study/score.ts';
+import { scoreFile } from '../../study/evaluation/score.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { temporaryFilesIn } from '../cases/temporary-files.ts';
 

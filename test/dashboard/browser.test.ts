@@ -5,7 +5,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Runs } from '../../dashboard/runs.ts';
 import { Dashboard } from '../../dashboard/server.ts';
-import { takeLease } from '../../study/lease.ts';
+import { takeLease } from '../../study/journal/lease.ts';
 import { hasChromium, launchChromium, openPage } from './chromium.ts';
 import { type GrowingJournal, journalOf } from './journals.ts';
 

@@ -4,8 +4,8 @@ import { crc32 } from 'node:zlib';
 import { canonicalJson, digestJson } from '../../core/digest.ts';
 import { Random } from '../../core/random.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
-import type { EventPayload } from '../../study/events.ts';
-import { journalPath } from '../../study/journal.ts';
+import type { EventPayload } from '../../study/journal/events.ts';
+import { journalPath } from '../../study/journal/journal.ts';
 import { resolveStudy } from '../../study/study-file.ts';
 import { latency } from '../report/fixture.ts';
 

@@ -7,9 +7,9 @@ import { EnvironmentError } from '../../core/errors.ts';
 import { Runs } from '../../dashboard/runs.ts';
 import { Dashboard, type DashboardOptions } from '../../dashboard/server.ts';
 import { trainingAttempts } from '../../commands/trainer.ts';
-import { trainingsFolder } from '../../study/command-evaluator.ts';
-import { readJournal } from '../../study/journal.ts';
-import { takeLease } from '../../study/lease.ts';
+import { trainingsFolder } from '../../study/evaluation/command-evaluator.ts';
+import { readJournal } from '../../study/journal/journal.ts';
+import { takeLease } from '../../study/journal/lease.ts';
 import { SentEvents } from './event-source.ts';
 import { type GrowingJournal, journalOf } from './journals.ts';
 

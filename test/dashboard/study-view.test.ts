@@ -6,14 +6,14 @@ import { StudyView } from '../../dashboard/study-view.ts';
 import { SimulatedClock } from '../../core/clock.ts';
 import { Random } from '../../core/random.ts';
 import { nonDominated } from '../../search/pareto.ts';
-import type { EventPayload, JournalEvent } from '../../study/events.ts';
+import type { EventPayload, JournalEvent } from '../../study/journal/events.ts';
 import type { StudyContext } from '../../study/context.ts';
 import { remainingMs } from '../../study/estimate.ts';
-import { readJournal } from '../../study/journal.ts';
-import { StudyRecord } from '../../study/record.ts';
+import { readJournal } from '../../study/journal/journal.ts';
+import { StudyRecord } from '../../study/journal/record.ts';
 import { statusOf } from '../../study/status.ts';
 import type { StudyConfig } from '../../study/study-file.ts';
-import { summarise } from '../../study/summarise.ts';
+import { summarise } from '../../study/deliver/summarise.ts';
 import { journalOf } from './journals.ts';
 
 function madeUp(trials: number, more: readonly EventPayload[] = []): readonly JournalEvent[] {

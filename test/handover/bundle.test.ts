@@ -30,7 +30,7 @@ import type { Latency } from '../../latency/latency.ts';
 import { exportOnnx } from '../../models/export.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../models/safetensors.ts';
-import { trainNetwork } from '../../study/train-network.ts';
+import { trainNetwork } from '../../study/train/train-network.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { trainedLikeWeights } from '../models/fixture.ts';
 import { newFolder, runFake, smallStudy } from '../study/small-study.ts';

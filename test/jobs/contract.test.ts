@@ -12,7 +12,7 @@ import {
   trainQueue,
   trainTaskSchema,
 } from '../../jobs/contract.ts';
-import { resolveRecipe } from '../../study/recipe.ts';
+import { resolveRecipe } from '../../study/evaluation/recipe.ts';
 import { resolveStudy } from '../../study/study-file.ts';
 
 const digest = `sha256:${'0'.repeat(64)}`;

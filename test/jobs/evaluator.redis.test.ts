@@ -7,7 +7,7 @@ import { readOffer } from '../../jobs/offer.ts';
 import { servicesOf } from '../../jobs/services.ts';
 import { folderStore } from '../../jobs/store.ts';
 import { FolderArtefacts } from '../../study/artefacts.ts';
-import { openLatencyMeter } from '../../study/meter.ts';
+import { openLatencyMeter } from '../../study/evaluation/meter.ts';
 import { resolveStudy } from '../../study/study-file.ts';
 import { describeEvaluator } from '../cases/evaluator.case.ts';
 import { smallData } from '../cases/evaluator-data.ts';

@@ -10,7 +10,7 @@ import { servicesOf } from '../../jobs/services.ts';
 import { folderStore } from '../../jobs/store.ts';
 import { candidateModel } from '../../latency/model-file.ts';
 import type { LatencyMeter } from '../../study/context.ts';
-import { openLatencyMeter } from '../../study/meter.ts';
+import { openLatencyMeter } from '../../study/evaluation/meter.ts';
 import { resolveStudy } from '../../study/study-file.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { tableSpec as spec } from './chaos/table-evaluator.ts';

@@ -7,7 +7,7 @@ import { fleetOver } from '../../jobs/fleet.ts';
 import { readOffer } from '../../jobs/offer.ts';
 import { servicesOf } from '../../jobs/services.ts';
 import { openStore } from '../../jobs/store-place.ts';
-import type { JournalEvent } from '../../study/events.ts';
+import type { JournalEvent } from '../../study/journal/events.ts';
 import { runStudy } from '../../study/study.ts';
 import { resolveStudy } from '../../study/study-file.ts';
 import { fileFolder } from '../cases/file-folder.ts';

@@ -7,7 +7,7 @@ import { programOf } from '../../latency/calibration.ts';
 import { openObservations } from '../../latency/calibration-observations.ts';
 import { fingerprint } from '../../latency/fingerprint.ts';
 import { predictLatency } from '../../latency/predicted.ts';
-import { drawNetwork } from '../../study/calibration-networks.ts';
+import { drawNetwork } from '../../study/evaluation/calibration-networks.ts';
 import { parse } from 'yaml';
 import { fileFolder } from '../cases/file-folder.ts';
 import { observed } from './synthetic-device.ts';

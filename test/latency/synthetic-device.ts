@@ -4,7 +4,7 @@ import { programOf } from '../../latency/calibration.ts';
 import { programFeatures, type KernelFeatures } from '../../latency/kernel-features.ts';
 import { kernelKey } from '../../latency/kernel-times.ts';
 import type { NetworkDraw } from '../../latency/calibrate.ts';
-import { drawNetwork } from '../../study/calibration-networks.ts';
+import { drawNetwork } from '../../study/evaluation/calibration-networks.ts';
 
 /** What a profile adds to every kernel of the device. */
 export const noteMs = 0.0015;

@@ -10,7 +10,7 @@ import { type Fusion, onnxGraphOf, readKernels } from '../../models/kernels.ts';
 import { type NetworkSpec, networkSpecSchema, parseNetworkSpec } from '../../models/spec.ts';
 import { applyMultipliers } from '../../scaling/apply.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
-import { networkModel } from '../../study/calibration-networks.ts';
+import { networkModel } from '../../study/evaluation/calibration-networks.ts';
 import { arbitrarySpec } from './arbitrary-spec.ts';
 import { blockKinds, endKinds, networkOf } from './block-kinds.ts';
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { allocationLines, allocationSection, divisionText, forecastText } from '../../report/allocation.ts';
 import { renderReport } from '../../report/html.ts';
 import { summaryTable } from '../../report/terminal.ts';
-import type { AllocatedSize, AllocationSummary } from '../../study/summary.ts';
+import type { AllocatedSize, AllocationSummary } from '../../study/deliver/summary.ts';
 import { studySummary } from './fixture.ts';
 
 const size = (name: string, reached: number | null): AllocatedSize => ({

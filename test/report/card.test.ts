@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { modelCard, type CardInput } from '../../report/card.ts';
-import type { MemberSummary, TargetSummary } from '../../study/summary.ts';
+import type { MemberSummary, TargetSummary } from '../../study/deliver/summary.ts';
 import { defaultRecipe } from '../../training/recipe.ts';
 import type { Recipe } from '../../training/trainer.ts';
 import { studySummary } from './fixture.ts';

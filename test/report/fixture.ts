@@ -14,7 +14,7 @@ import type {
   StudySummary,
   TargetSummary,
   TrialSummary,
-} from '../../study/summary.ts';
+} from '../../study/deliver/summary.ts';
 
 // A made-up study with the shapes and sizes of a real one. Numbers come from formulas and a
 // seeded generator, so tests may vary one thing at a time.

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compareAtEqualLatency, headline } from '../../report/headline.ts';
-import type { FamilySummary, MemberSummary, StudySummary } from '../../study/summary.ts';
+import type { FamilySummary, MemberSummary, StudySummary } from '../../study/deliver/summary.ts';
 import { latency, member, overSeeds, spec, studySummary } from './fixture.ts';
 
 function line(kind: FamilySummary['kind'], members: readonly MemberSummary[], name: string = kind): FamilySummary {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { renderReport } from '../../report/html.ts';
 import type { Latency } from '../../latency/latency.ts';
-import type { StudySummary } from '../../study/summary.ts';
+import type { StudySummary } from '../../study/deliver/summary.ts';
 import { elasticity, latency, prediction, studySummary } from './fixture.ts';
 
 const hostile = `<script>alert("x")</script> & 'y'`;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { auditChart, auditNotes, auditTables, proxySection, proxyVerdict } from '../../report/proxy-audit.ts';
-import type { AuditedProxy, ProxyAudit } from '../../study/proxy-audit.ts';
+import type { AuditedProxy, ProxyAudit } from '../../study/search/proxy-audit.ts';
 import { renderReport } from '../../report/html.ts';
 import { studySummary } from './fixture.ts';
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { searchChart } from '../../report/charts.ts';
 import { renderReport } from '../../report/html.ts';
 import { rungChart } from '../../report/rungs.ts';
-import type { RungSummary, StudySummary, TargetSummary } from '../../study/summary.ts';
+import type { RungSummary, StudySummary, TargetSummary } from '../../study/deliver/summary.ts';
 import { studySummary } from './fixture.ts';
 
 const rung = (examples: number, trials: readonly string[], promoted: readonly string[]): RungSummary => ({

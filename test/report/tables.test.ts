@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { familyCsv, paretoCsv, trialsCsv } from '../../report/tables.ts';
-import type { TrialSummary } from '../../study/summary.ts';
+import type { TrialSummary } from '../../study/deliver/summary.ts';
 import { studySummary } from './fixture.ts';
 
 /** RFC 4180, read independently of the writer. */

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { statusOf } from '../../study/status.ts';
-import { Spending } from '../../study/spending.ts';
+import { Spending } from '../../study/journal/spending.ts';
 import { deviceHoursText, summaryTable } from '../../report/terminal.ts';
 import { eventsOf, eventsUntil, newFolder, runFake, smallStudy, story } from './small-study.ts';
-import type { JournalEvent } from '../../study/events.ts';
+import type { JournalEvent } from '../../study/journal/events.ts';
 
 const hoursOf = (events: readonly JournalEvent[]): Spending => {
   const spending = new Spending();

@@ -15,8 +15,8 @@ import { type NetworkSpec, specDigest } from '../../models/spec.ts';
 import type { EvaluationRequest, Evaluator } from '../../search/evaluator.ts';
 import type { FolderArtefacts } from '../../study/artefacts.ts';
 import type { DataDescription } from '../../study/context.ts';
-import { countSpec } from '../../study/evaluate.ts';
-import { type Score, scoreFile } from '../../study/score.ts';
+import { countSpec } from '../../study/evaluation/evaluate.ts';
+import { type Score, scoreFile } from '../../study/evaluation/score.ts';
 
 export interface FakeEvaluatorOptions {
   readonly data: DataDescription;

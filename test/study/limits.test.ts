@@ -5,7 +5,7 @@ import { exitCodeOf } from '../../cli/exit.ts';
 import { EnvironmentError, InterruptedError, UnreachableLimitError } from '../../core/errors.ts';
 import type { Outcome } from '../../core/trial.ts';
 import type { StudyConfig } from '../../study/study-file.ts';
-import type { JournalEvent } from '../../study/events.ts';
+import type { JournalEvent } from '../../study/journal/events.ts';
 import { eventsOf, newFolder, runFake, smallStudy } from './small-study.ts';
 
 const search = { scale: 'tiny', controller: 'random', trials: 12, round: 4, examples: 100, finalists: 1, seeds: 1 };

@@ -4,9 +4,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { SimulatedClock } from '../../core/clock.ts';
 import { canonicalJson } from '../../core/digest.ts';
 import { InterruptedError } from '../../core/errors.ts';
-import type { EventPayload, JournalEvent } from '../../study/events.ts';
-import { Journal, journalPath } from '../../study/journal.ts';
-import { StudyBusyError } from '../../study/lease.ts';
+import type { EventPayload, JournalEvent } from '../../study/journal/events.ts';
+import { Journal, journalPath } from '../../study/journal/journal.ts';
+import { StudyBusyError } from '../../study/journal/lease.ts';
 import type { StudyConfig } from '../../study/study-file.ts';
 import { eventsOf, killedAfter, newFolder, runFake, smallStudy, story } from './small-study.ts';
 

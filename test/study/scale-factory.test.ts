@@ -8,7 +8,7 @@ import { ConfigError, InterruptedError, UnreachableLimitError } from '../../core
 import type { Latency } from '../../latency/latency.ts';
 import { readOnnx } from '../../models/onnx.ts';
 import type { LatencyMeter } from '../../study/context.ts';
-import { VerificationError } from '../../study/deliver-phase.ts';
+import { VerificationError } from '../../study/deliver/deliver-phase.ts';
 import { isFactoryFile, readFactoryFile } from '../../study/factory-file.ts';
 import { type FactoryFamily, scaleFactory, type ScaleFactoryOptions } from '../../study/scale-factory.ts';
 import { resolveStudy, type TargetConfig } from '../../study/study-file.ts';

@@ -5,7 +5,7 @@ import type { Outcome } from '../../core/trial.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import { realisedMultipliers } from '../../scaling/apply.ts';
 import type { Multipliers } from '../../scaling/multipliers.ts';
-import type { EventOf, JournalEvent } from '../../study/events.ts';
+import type { EventOf, JournalEvent } from '../../study/journal/events.ts';
 import { type StudyConfig } from '../../study/study-file.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { smallBase } from '../scaling/base.ts';

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InterruptedError } from '../../core/errors.ts';
 import { SimulatedClock } from '../../core/clock.ts';
-import { journalPath, readJournal } from '../../study/journal.ts';
-import type { JournalEvent } from '../../study/events.ts';
+import { journalPath, readJournal } from '../../study/journal/journal.ts';
+import type { JournalEvent } from '../../study/journal/events.ts';
 import { runStudy, type StudyOptions } from '../../study/study.ts';
 import { resolveStudy, type StudyConfig } from '../../study/study-file.ts';
-import type { StudySummary } from '../../study/summary.ts';
+import type { StudySummary } from '../../study/deliver/summary.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { FakeEvaluator, type FakeEvaluatorOptions } from './fake-evaluator.ts';
 

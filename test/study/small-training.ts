@@ -1,6 +1,6 @@
 import { dataSourceSchema } from '../../data/source.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
-import type { TrainNetworkRequest } from '../../study/train-network.ts';
+import type { TrainNetworkRequest } from '../../study/train/train-network.ts';
 
 const network = parseNetworkSpec(
   {

@@ -1,0 +1,170 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { digestBytes } from '../../core/digest.ts';
+import { ConfigError } from '../../core/errors.ts';
+import { modelCard } from '../../report/card.ts';
+import { renderReport } from '../../report/html.ts';
+import type { DeliveredVariant } from '../../report/variants.ts';
+import { familyCsv, paretoCsv, sharedCsv, trialsCsv } from '../../report/tables.ts';
+import type { DataDescription } from '../context.ts';
+import { preprocessingOf } from '../preprocessing.ts';
+import { memberFolder } from './deliver-phase.ts';
+import type { JournalEvent } from '../journal/events.ts';
+import { journalPath, readJournal } from '../journal/journal.ts';
+import { resolveRecipe } from '../evaluation/recipe.ts';
+import { sharedFolder } from './shared-family.ts';
+import type { StudyConfig } from '../study-file.ts';
+import { summarise } from './summarise.ts';
+import type { MemberSummary, SharedMemberSummary, StudySummary, TargetSummary, VariantSummary } from './summary.ts';
+import { variantId } from './variants.ts';
+
+/** The events of a study's folder. @throws {ConfigError} when it holds no study. */
+export function readStudyEvents(folder: string): readonly JournalEvent[] {
+  const path = journalPath(folder);
+  if (!existsSync(path))
+    throw new ConfigError(`${folder}: expected the folder of a study (it has a journal.jsonl), found none`);
+  const { events } = readJournal(path);
+  if (events.length === 0) throw new ConfigError(`${path}: expected a study's journal, got an empty one`);
+  return events;
+}
+
+/** Everything a study's folder shows, again, from its journal. */
+export async function rebuildResults(folder: string): Promise<StudySummary> {
+  const events = readStudyEvents(folder);
+  const summary = summarise(events);
+  const created = events.find((event) => event.type === 'study' && event.action === 'created');
+  await writeResults(folder, (created?.type === 'study' ? created.config : undefined) as StudyConfig, events, summary);
+  return summary;
+}
+
+/**
+ * Writes tables, cards, metrics, the report and last the manifest, each beside and renamed. Delivered
+ * ONNX files are already in place; the manifest holds the digest of everything a user may take away.
+ */
+export async function writeResults(
+  folder: string,
+  config: StudyConfig,
+  events: readonly JournalEvent[],
+  summary: StudySummary,
+): Promise<void> {
+  // By path, with the digest the journal promises for it; without one, the digest of what is there.
+  const files = new Map<string, string | undefined>();
+  const write = (path: string, content: string) => {
+    const full = join(folder, path);
+    mkdirSync(join(full, '..'), { recursive: true });
+    writeFileSync(`${full}.part`, content);
+    renameSync(`${full}.part`, full);
+    files.set(path, undefined);
+  };
+  write('trials.csv', trialsCsv(summary));
+  write('pareto.csv', paretoCsv(summary));
+  write('family.csv', familyCsv(summary));
+  const data = events.flatMap((event) =>
+    event.type === 'decision' && event.id === 'data' ? [event.value as DataDescription] : [],
+  )[0];
+  for (const target of summary.targets)
+    for (const member of target.lines.find(({ kind }) => kind === 'family')?.members ?? []) {
+      const path = memberFolder({ target: target.name, size: member.size });
+      const artefact = events.find(
+        (event) => event.type === 'artefact' && event.id === `delivered ${target.name} ${member.size}`,
+      );
+      if (!data || artefact?.type !== 'artefact') continue;
+      const { count, latency, testAccuracy, holdoutAccuracy, limitMet, multipliers, delivered } = member;
+      const variants = member.variants.map((variant) => deliveredVariant(folder, events, { target, member, variant }));
+      const metrics = {
+        schema: 1,
+        target: target.name,
+        size: member.size,
+        digest: artefact.digest,
+        delivered,
+        testAccuracy,
+        holdoutAccuracy,
+        latency,
+        limitMet,
+        multipliers,
+        count,
+        ...(variants.length > 0 ? { variants } : {}),
+      };
+      write(join(path, 'metrics.json'), `${JSON.stringify(metrics, null, 2)}\n`);
+      write(
+        join(path, 'card.md'),
+        modelCard({
+          summary,
+          target,
+          member,
+          preprocessing: preprocessingOf(data),
+          digest: artefact.digest,
+          variants,
+          ...(config.trainerCommand ? {} : { recipe: resolveRecipe(config.trainer).recipe }),
+          trainingExamples: member.trainingExamples,
+          ...(existsSync(join(folder, path, 'model.onnx'))
+            ? { bytes: statSync(join(folder, path, 'model.onnx')).size }
+            : {}),
+        }),
+      );
+      files.set(join(path, 'model.onnx'), artefact.digest);
+      for (const variant of variants) if ('file' in variant) files.set(variant.file, variant.digest);
+      files.set(join(path, 'spec.yaml'), undefined);
+    }
+  if (summary.acrossTargets) {
+    const { shared, ...across } = summary.acrossTargets;
+    write(
+      'across-targets.json',
+      `${JSON.stringify({ schema: 1, ...across, shared: shared.map(withoutSpec) }, null, 2)}\n`,
+    );
+    if (shared.length > 0) write('shared.csv', sharedCsv(summary.acrossTargets));
+    for (const member of shared) {
+      const artefacts = events.flatMap((event) =>
+        event.type === 'artefact' && member.files.includes(event.path) ? [event] : [],
+      );
+      const path = sharedFolder(member.name);
+      const digests = Object.fromEntries(artefacts.map((artefact) => [artefact.path, artefact.digest]));
+      const metrics = { schema: 1, digests, ...withoutSpec(member) };
+      write(join(path, 'metrics.json'), `${JSON.stringify(metrics, null, 2)}\n`);
+      for (const artefact of artefacts) files.set(artefact.path, artefact.digest);
+      files.set(join(path, 'spec.yaml'), undefined);
+    }
+  }
+  write('report.html', renderReport(summary));
+  const manifest = {
+    schema: 1,
+    study: summary.name,
+    finished: summary.finished,
+    seed: config.seed,
+    data: summary.data,
+    environment: summary.environment,
+    files: Object.fromEntries(
+      [...files, ['resolved.yaml', undefined] as const, ['journal.jsonl', undefined] as const]
+        .filter(([path]) => existsSync(join(folder, path)))
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([path, promised]) => [path, promised ?? digestBytes(readFileSync(join(folder, path)))]),
+    ),
+  };
+  write('manifest.json', `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+/** A variant with what is known of its file beside it; where there is none, as it is. */
+function deliveredVariant(
+  folder: string,
+  events: readonly JournalEvent[],
+  {
+    target,
+    member,
+    variant,
+  }: { readonly target: TargetSummary; readonly member: MemberSummary; readonly variant: VariantSummary },
+): DeliveredVariant {
+  if ('refusal' in variant) return variant;
+  const id = variantId(target.name, member.size, variant.precision);
+  const artefact = events.find((event) => event.type === 'artefact' && event.id === id);
+  const path = join(folder, variant.file);
+  return {
+    ...variant,
+    ...(artefact?.type === 'artefact' ? { digest: artefact.digest } : {}),
+    ...(existsSync(path) ? { bytes: statSync(path).size } : {}),
+  };
+}
+
+/** The spec lies beside, in a file of its own. */
+function withoutSpec({ spec: _spec, ...member }: SharedMemberSummary): Omit<SharedMemberSummary, 'spec'> {
+  return member;
+}

@@ -1,0 +1,43 @@
+import { readFile } from 'node:fs/promises';
+import { serveChild } from '../../core/child.ts';
+import { ConfigError } from '../../core/errors.ts';
+import { noAugmentation } from '../../data/augment.ts';
+import { imageTask, targetInput } from '../../training/image-task.ts';
+import { tallyScores } from '../../training/scoring.ts';
+import { openClassifier } from './classifier.ts';
+import type { Score, ScoreRequest } from './score.ts';
+
+await serveChild<ScoreRequest, Score>(async ({ modelFile, split, ...fed }, { signal }) => {
+  const { session, dataset, input, resolution, fixedBatch } = await openClassifier(await readFile(modelFile), {
+    from: modelFile,
+    ...fed,
+  });
+  const task = imageTask(dataset, { resolution, scoredSplit: split, augmentation: noAugmentation });
+  let examples = 0;
+  let right = 0;
+  let nats = 0;
+  for (const batch of task.scoringBatches(fixedBatch ?? 64)) {
+    signal.throwIfAborted();
+    const image = batch['image'];
+    const targets = batch[targetInput];
+    if (!image || !targets) throw new Error('the task gave no images or no targets');
+    if (fixedBatch !== null && image.shape[0] !== fixedBatch)
+      throw new ConfigError(
+        `${modelFile}: expected a symbolic batch or one that divides ${dataset.splits[split].count} examples, got ${fixedBatch}`,
+      );
+    const outputs = await session.run({
+      [input]: { dtype: 'float32', dims: image.shape, data: image.data as Float32Array },
+    });
+    const logits = outputs[session.outputs[0] as string];
+    if (logits?.dims.length !== 2 || logits.dims[1] !== dataset.classNames.length)
+      throw new ConfigError(
+        `${modelFile}: expected logits [batch, ${dataset.classNames.length}], got [${logits?.dims.join(', ')}]`,
+      );
+    const tally = tallyScores(logits.data as Float32Array, targets);
+    examples += tally.rows;
+    right += tally.right;
+    nats += tally.nats;
+  }
+  await session.close();
+  return { examples, accuracy: right / examples, crossEntropy: nats / examples, fixedBatch };
+});

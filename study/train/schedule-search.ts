@@ -1,0 +1,348 @@
+import { existsSync, mkdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { stringify as toYaml } from 'yaml';
+import { canonicalJson, digestJson, shortDigest } from '../../core/digest.ts';
+import { ConfigError, InterruptedError } from '../../core/errors.ts';
+import type { Choices } from '../../core/trial.ts';
+import { writeDatasetFile } from '../../data/cache.ts';
+import { loadDataset } from '../../data/load.ts';
+import type { DataSource } from '../../data/source.ts';
+import { type HostLockOptions, withHostLock } from '../../latency/host-lock.ts';
+import type { NetworkSpec } from '../../models/spec.ts';
+import { loadNetwork } from '../../scaling/built-in-networks.ts';
+import type { ObservedTrial } from '../../search/controller.ts';
+import { type ControllerName, openController } from '../../search/controllers.ts';
+import { trainInChild } from '../../training/isolate.ts';
+import { planStages, type StagePlan } from '../../training/stage-plan.ts';
+import { type StepCost, stepCost, type StepSetting } from '../../training/step-cost.ts';
+import type { FoundSchedule, TrainingSchedule } from '../../training/training-schedule.ts';
+import { Answers } from './answers.ts';
+import type { StudyProgress } from '../context.ts';
+import { schedulePair } from './found-schedules.ts';
+import { takeLease } from '../journal/lease.ts';
+import { describeData } from '../prepare.ts';
+import { resolveRecipe, type TrainerConfig } from '../evaluation/recipe.ts';
+import { fixedChoices, scheduleIdentity, scheduleOfChoices, scheduleSpace } from './schedule-space.ts';
+
+export interface ScheduleSearchRequest {
+  /** A spec, or what {@link loadNetwork} takes: a built-in network is fitted to the data. */
+  readonly network: NetworkSpec | string;
+  readonly data: DataSource;
+  /** Relative paths of `data` start here. */
+  readonly baseDirectory: string;
+  readonly trainer: TrainerConfig;
+  /** Examples of every probe: a whole training, as short as still tells schedules apart. */
+  readonly probeExamples: number;
+  /** Schedules tried, training without one included. */
+  readonly trials: number;
+  /** Seeds of the best ones and of training without a schedule. */
+  readonly seeds: number;
+  readonly seed: number;
+  readonly controller: ControllerName;
+  /** Bytes that the process which trains may take; any amount when absent. */
+  readonly memoryBytes?: number;
+  /** Cores that a training may use. */
+  readonly cores: number;
+  /** The schedule's file. Until it is there the work is in a folder beside it that ends in `.part`, from which the same request goes on. */
+  readonly file: string;
+  /** Of the host's lock; the one all share when absent. */
+  readonly lockDirectory?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: StudyProgress) => void;
+}
+
+/** A schedule as the search judged it, by one seed. */
+interface JudgedSchedule {
+  readonly schedule: TrainingSchedule;
+  /** Predicted from step times, for a probe. */
+  readonly probeS: number;
+  /** Predicted, to the accuracy that the probe without a schedule reaches. */
+  readonly toAccuracyS: number;
+}
+
+/** A schedule as it was confirmed, over seeds. */
+export interface ConfirmedSchedule {
+  readonly schedule: TrainingSchedule;
+  /** What a training sees in the predicted time of a probe without a schedule. */
+  readonly examples: number;
+  /** Mean hold-out accuracy of such trainings. */
+  readonly accuracy: number;
+}
+
+export interface ScheduleSearchResult {
+  /** The most accurate at equal time, which may be none. */
+  readonly best: ConfirmedSchedule;
+  readonly fixed: ConfirmedSchedule;
+  readonly seeds: number;
+  readonly tried: number;
+  /** Schedules that no training was spent on, for want of memory. */
+  readonly infeasible: number;
+}
+
+/** How long a setting's steps are timed: a machine that is shared has quiet moments. */
+const timedS = 2;
+/** The best of the search that are trained with more seeds before one is chosen. */
+const finalists = 3;
+
+/**
+ * Searches a training schedule for a network on this machine's CPU: the one that reaches soonest what the network learns
+ * without. Times are predicted from step times measured at every setting a schedule uses; quality from short probes, each a whole
+ * training. What a probe is better or worse than the one without is turned into examples, by how accuracy grows from half the probe's
+ * examples to all of them: time to accuracy = time × e^((accuracy without − accuracy) ÷ (gain per e-fold of examples)), the exponent
+ * kept within ±ln 4. That steers the search; it does not decide. The best three and training without a schedule are trained over seeds with
+ * as many examples as fit into the same predicted time, and the best mean accuracy is kept, so a schedule must beat none at all.
+ * @throws {ConfigError} when the network does not fit the data, the file exists, or what lies in its `.part` is of another search.
+ * @throws {InterruptedError} when aborted; the same request goes on.
+ */
+export async function searchSchedule(request: ScheduleSearchRequest): Promise<ScheduleSearchResult> {
+  const { file, signal = new AbortController().signal, onProgress } = request;
+  if (existsSync(file)) throw new ConfigError(`--out: expected a file that does not exist yet, got ${file}`);
+  onProgress?.({ phase: 'prepare', text: 'preparing the data' });
+  const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal });
+  const spec = fittedNetwork(request.network, dataset);
+  const data = describeData(dataset, request.data);
+  const folder = `${file}.part`;
+  mkdirSync(folder, { recursive: true });
+  const release = takeLease(folder);
+  try {
+    const dataFile = join(folder, 'data.bin');
+    await writeDatasetFile(dataset, dataFile);
+    const answers = new Answers(join(folder, 'answers.jsonl'), identityOf(request, spec, data.digest));
+    const probes = new Probes({ request, spec, folder, dataFile, dataDigest: data.digest, answers, signal });
+    const result = await search(request, probes);
+    writeSchedule(file, withEvidence(result, { spec, data: data.name }));
+    for (const name of ownNames) rmSync(join(folder, name), { force: true });
+    return result;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new InterruptedError(`interrupted; the same command goes on from ${folder}`, { cause: error });
+  } finally {
+    release();
+    removeIfEmpty(folder);
+  }
+}
+
+/** Files of a search under way; anything else in its folder is somebody's. */
+const ownNames = ['data.bin', 'answers.jsonl', 'weights.safetensors', 'checkpoint.safetensors'];
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // It is kept for what is in it.
+  }
+}
+
+async function search(request: ScheduleSearchRequest, probes: Probes): Promise<ScheduleSearchResult> {
+  const none = await probes.judge(fixedSchedule);
+  if (none === undefined) throw new ConfigError('--memory: expected enough to train without a schedule');
+  const { judged, infeasible } = await explore(request, probes, none);
+  const likely = judged.toSorted((a, b) => a.toAccuracyS - b.toAccuracyS).slice(0, finalists);
+  request.onProgress?.({ phase: 'confirm', text: `the best ${likely.length} and none, at equal time` });
+  const fixed = await probes.confirm(none, none.probeS);
+  let best = fixed;
+  for (const schedule of likely) {
+    const confirmed = await probes.confirm(schedule, none.probeS);
+    if (confirmed.accuracy > best.accuracy) best = confirmed;
+  }
+  return { best, fixed, seeds: request.seeds, tried: judged.length + infeasible, infeasible };
+}
+
+/** Tries what a controller proposes, one seed each. */
+async function explore(
+  request: ScheduleSearchRequest,
+  probes: Probes,
+  fixed: JudgedSchedule,
+): Promise<{ readonly judged: readonly JudgedSchedule[]; readonly infeasible: number }> {
+  const { trials, seed, controller: name, cores, onProgress } = request;
+  const identity = (choices: Choices) => scheduleIdentity(choices, probes.end);
+  const start = [{ ...fixedChoices, ...(cores > 1 && { threads: 1 }) }];
+  const controller = openController(name, { space: scheduleSpace(cores), seed, start, trials, identity });
+  const judged: JudgedSchedule[] = [];
+  let infeasible = 0;
+  for (let trial = 0; trial < trials; trial++) {
+    const [choices] = controller.suggest(1);
+    if (choices === undefined) break;
+    onProgress?.({ phase: 'search', text: `schedule ${trial + 1} of ${trials}${bestText(judged, fixed)}` });
+    const answer = await probes.judge(scheduleOfChoices(choices, probes.end));
+    if (answer) judged.push(answer);
+    else infeasible++;
+    controller.observe([observed(`s${trial}`, choices, { answer, request })]);
+  }
+  return { judged, infeasible };
+}
+
+const fixedSchedule: TrainingSchedule = { stages: [{ share: 1 }] };
+
+function bestText(judged: readonly JudgedSchedule[], fixed: JudgedSchedule): string {
+  const least = Math.min(...judged.map(({ toAccuracyS }) => toAccuracyS));
+  return Number.isFinite(least) ? `; best so far ${(fixed.toAccuracyS / least).toFixed(2)}× sooner, by one seed` : '';
+}
+
+function observed(
+  id: string,
+  choices: Choices,
+  { answer, request }: { readonly answer: JudgedSchedule | undefined; readonly request: ScheduleSearchRequest },
+): ObservedTrial {
+  const known = { id, choices, fidelity: { examples: request.probeExamples, seed: request.seed } };
+  // Twice the time is as bad wherever it is.
+  return answer
+    ? { ...known, status: 'ok', reward: -Math.log(answer.toAccuracyS) }
+    : { ...known, status: 'infeasible' };
+}
+
+interface ProbesOptions {
+  readonly request: ScheduleSearchRequest;
+  readonly spec: NetworkSpec;
+  readonly folder: string;
+  readonly dataFile: string;
+  readonly dataDigest: string;
+  readonly answers: Answers;
+  readonly signal: AbortSignal;
+}
+
+/** Measures and trains what schedules are judged by, each once. */
+class Probes {
+  readonly end: ReturnType<typeof resolveRecipe>;
+  readonly #options: ProbesOptions;
+
+  constructor(options: ProbesOptions) {
+    this.#options = options;
+    this.end = resolveRecipe(options.request.trainer);
+  }
+
+  /** How soon a schedule gets where training without gets, by one seed; undefined where memory does not suffice. */
+  async judge(schedule: TrainingSchedule): Promise<JudgedSchedule | undefined> {
+    const { memoryBytes = Infinity, probeExamples, seed } = this.#options.request;
+    const plans = this.#plansOf(schedule, probeExamples);
+    const costs: StepCost[] = [];
+    for (const plan of plans) costs.push(await this.#cost(plan));
+    if (Math.max(...costs.map(({ peakRssBytes }) => peakRssBytes)) > memoryBytes) return undefined;
+    const probeS = plans.reduce((sum, { updates }, index) => sum + (updates * (costs[index]?.stepMs ?? 0)) / 1000, 0);
+    const accuracy = await this.#accuracy(schedule, probeExamples, seed);
+    const missing = (await this.#accuracy(fixedSchedule, probeExamples, seed)) - accuracy;
+    const factor = Math.min(4, Math.max(1 / 4, Math.exp(missing / (await this.#gainPerEFold()))));
+    return { schedule, probeS, toAccuracyS: factor * probeS };
+  }
+
+  /** A schedule over all seeds, at as many examples as it sees in the seconds given. */
+  async confirm({ schedule, probeS }: JudgedSchedule, seconds: number): Promise<ConfirmedSchedule> {
+    const { probeExamples, seed, seeds } = this.#options.request;
+    const examples = Math.round((probeExamples * seconds) / probeS);
+    const all = Array.from({ length: seeds }, (_, index) => seed + index);
+    return { schedule, examples, accuracy: await this.#meanAccuracy(schedule, examples, all) };
+  }
+
+  /** Accuracy that e times the examples gain without a schedule; at least a point, or noise would be all. */
+  async #gainPerEFold(): Promise<number> {
+    const { probeExamples, seed } = this.#options.request;
+    const half = Math.ceil(probeExamples / 2);
+    const gain =
+      (await this.#accuracy(fixedSchedule, probeExamples, seed)) - (await this.#accuracy(fixedSchedule, half, seed));
+    return Math.max(0.01, gain / Math.log(probeExamples / half));
+  }
+
+  async #meanAccuracy(schedule: TrainingSchedule, examples: number, seeds: readonly number[]): Promise<number> {
+    let sum = 0;
+    for (const seed of seeds) sum += await this.#accuracy(schedule, examples, seed);
+    return sum / seeds.length;
+  }
+
+  /** Of one probe; 0 where it diverged. */
+  #accuracy(schedule: TrainingSchedule, examples: number, seed: number): Promise<number> {
+    const { answers, request, spec, folder, dataFile, dataDigest, signal } = this.#options;
+    const { recipe, augmentation } = this.end;
+    const id = `probe ${shortDigest(digestJson(schedule))} ${examples} ${seed}`;
+    return answers.once(id, async () => {
+      const checkpoint = join(folder, 'checkpoint.safetensors');
+      const result = await withHostLock(
+        'shared',
+        () =>
+          trainInChild({
+            spec,
+            data: { file: dataFile, augmentation, scoredSplit: 'holdout' },
+            recipe,
+            fidelity: { examples, seed },
+            schedule,
+            threads: 1,
+            weightsFile: join(folder, 'weights.safetensors'),
+            checkpoint: { file: checkpoint, dataDigest, onMisfit: 'start-over' },
+            signal,
+            onProgress: ({ examples: seen, loss, remainingS }) =>
+              request.onProgress?.({
+                phase: 'probe',
+                text: `${seen}/${examples} examples, loss ${loss.toFixed(2)}, this one ends in ${Math.round(remainingS)} s`,
+              }),
+          }),
+        this.#lock,
+      );
+      rmSync(checkpoint, { force: true });
+      return result.status === 'trained' ? (result.metrics['accuracy'] ?? 0) : 0;
+    });
+  }
+
+  #cost({ spec, recipe, threads, optimization }: StagePlan<NetworkSpec>): Promise<StepCost> {
+    const { answers, signal } = this.#options;
+    const setting: StepSetting = { spec, recipe, threads, ...(optimization && { optimization }) };
+    // The rate and what is smoothed change no step's time.
+    const { batchSize, microBatches, optimizer } = recipe;
+    const id = `step ${shortDigest(digestJson({ spec, batchSize, microBatches, optimizer, threads, optimization }))}`;
+    return answers.once<{ stepMs: number; peakRssBytes: number }>(id, () =>
+      withHostLock('exclusive', () => stepCost({ setting, seconds: timedS }, signal), this.#lock),
+    );
+  }
+
+  get #lock(): HostLockOptions {
+    const { signal, request } = this.#options;
+    return { signal, ...(request.lockDirectory !== undefined && { directory: request.lockDirectory }) };
+  }
+
+  #plansOf(schedule: TrainingSchedule, examples: number): readonly StagePlan<NetworkSpec>[] {
+    return planStages(schedule, { spec: this.#options.spec, ...this.end, examples, threads: 1 });
+  }
+}
+
+function fittedNetwork(
+  network: NetworkSpec | string,
+  { name, classNames, channels, height, width }: Awaited<ReturnType<typeof loadDataset>>,
+): NetworkSpec {
+  const classes = classNames.length;
+  const nativeResolution = Math.min(height, width);
+  const spec =
+    typeof network === 'string' ? loadNetwork(network, { data: { classes, channels, nativeResolution } }) : network;
+  if (spec.classes !== classes || spec.input.channels !== channels)
+    throw new ConfigError(
+      `spec: expected ${classes} classes and ${channels} channels as in ${name}, got ${spec.classes} and ${spec.input.channels}`,
+    );
+  return spec;
+}
+
+/** What decides the answers; another number of trials or seeds only asks for more of them. */
+function identityOf({ trainer }: ScheduleSearchRequest, spec: NetworkSpec, data: string): string {
+  return canonicalJson({
+    spec: digestJson(spec),
+    data,
+    trainer: digestJson(trainer),
+    device: schedulePair(spec).device,
+  });
+}
+
+function withEvidence(
+  { best, fixed, seeds, tried }: ScheduleSearchResult,
+  { spec, data }: { readonly spec: NetworkSpec; readonly data: string },
+): TrainingSchedule {
+  const found: FoundSchedule = {
+    ...schedulePair(spec),
+    data,
+    tried,
+    examples: { scheduled: best.examples, fixed: fixed.examples },
+    accuracy: { scheduled: best.accuracy, fixed: fixed.accuracy, seeds },
+  };
+  return { ...best.schedule, found };
+}
+
+function writeSchedule(file: string, schedule: TrainingSchedule): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(`${file}.tmp`, toYaml(schedule));
+  renameSync(`${file}.tmp`, file);
+}
