@@ -23,7 +23,7 @@ const { values } = parseArgs({
     data: { type: 'string' },
     runs: { type: 'string', default: 'runs' },
     examples: { type: 'string', default: '160000' },
-    proxy: { type: 'string', default: '12000' },
+    proxy: { type: 'string', default: '48000' },
     trials: { type: 'string', default: '60' },
     seeds: { type: 'string', default: '3' },
     /** Times that every network is measured, all of them in turn. */

@@ -7,7 +7,7 @@ export const publishedRule = '1.2/1.1/1.15';
 export interface Scale {
   /** Of a delivered network; 160,000 are ten passes over the training split. */
   readonly finalExamples: number;
-  /** Of a candidate while a base or a scaling is looked for. */
+  /** Of a candidate while a base or a scaling is looked for; two thirds of the bases are left after a quarter of it. */
   readonly proxyExamples: number;
   /** Bases that are tried. */
   readonly trials: number;
@@ -35,11 +35,11 @@ export function headlineStudies(dataPath: string, here: string, scale: Scale): R
       scale: 'small',
       trials,
       round: 6,
-      examples: proxyExamples,
+      examples: [Math.round(proxyExamples / 4), proxyExamples],
       finalists: 3,
       seeds: 3,
     },
-    scale: { trials: 4, round: 2, examples: proxyExamples, finalists: 1 },
+    scale: { trials: 6, round: 2, examples: proxyExamples, finalists: 2, seeds: 2 },
     final: { examples: finalExamples, seeds, baselines: [{ rule: publishedRule }] },
   };
   const published = {
