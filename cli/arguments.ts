@@ -101,3 +101,20 @@ export function trainerArgument(text: string): TrainerKind {
   if (!kind) throw new ConfigError(`--trainer: expected ${trainerKinds.join(' or ')}, got ${JSON.stringify(text)}`);
   return kind;
 }
+
+/**
+ * What `--log` of a study asks for: how lines look, and where else trials are recorded.
+ * @throws {ConfigError} when it asks for two of one kind.
+ */
+export function logArgument(text: string): { readonly lines: 'text' | 'json'; readonly records?: string } {
+  const parts = text.split(',');
+  const [lines = 'text', ...more] = parts.filter(isLineForm);
+  const [records, ...others] = parts.filter((part) => !isLineForm(part));
+  if (more.length + others.length > 0)
+    throw new ConfigError(`--log: expected text or json, and one place of records beside it, got ${text}`);
+  return { lines, ...(records !== undefined && { records }) };
+}
+
+function isLineForm(part: string): part is 'text' | 'json' {
+  return part === 'text' || part === 'json';
+}

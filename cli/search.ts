@@ -13,6 +13,7 @@ import type { RunLog } from '../report/run-log/run-log.ts';
 import { logTrials } from '../study/train/run-logging.ts';
 import { runStudy, type StudyOptions } from '../study/study.ts';
 import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
+import { logArgument } from './arguments.ts';
 import { interruptible, logReporter, openReporter, type Reporter } from './progress.ts';
 
 const defaultRuns = 'runs';
@@ -77,20 +78,6 @@ export const command = defineCommand({
     }
   },
 });
-
-/** What `--log` asks for: how lines look, and where else trials are recorded. */
-function logArgument(text: string): { readonly lines: 'text' | 'json'; readonly records?: string } {
-  const parts = text.split(',');
-  const [lines = 'text', ...more] = parts.filter(isLineForm);
-  const [records, ...others] = parts.filter((part) => !isLineForm(part));
-  if (more.length + others.length > 0)
-    throw new ConfigError(`--log: expected text or json, and one place of records beside it, got ${text}`);
-  return { lines, ...(records !== undefined && { records }) };
-}
-
-function isLineForm(part: string): part is 'text' | 'json' {
-  return part === 'text' || part === 'json';
-}
 
 /** The command that goes on with what was interrupted. */
 function againCommand(args: {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { dataArgument, listArgument, numberArgument, positiveArgument } from '../../cli/arguments.ts';
+import { dataArgument, listArgument, logArgument, numberArgument, positiveArgument } from '../../cli/arguments.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 
@@ -11,6 +11,14 @@ describe('arguments', () => {
     expect(listArgument(raw, 'on', 'cpu')).toEqual(['cpu', 'webgpu']);
     expect(listArgument(['model.onnx'], 'on', 'cpu')).toEqual(['cpu']);
     expect(() => listArgument(['--on', 'cpu,'], 'on', 'cpu')).toThrow(/--on: expected values, got "cpu,"/);
+  });
+
+  it('a log is a form of lines, a place of records, or both', () => {
+    expect(logArgument('text')).toEqual({ lines: 'text' });
+    expect(logArgument('json,tensorboard:tb')).toEqual({ lines: 'json', records: 'tensorboard:tb' });
+    expect(logArgument('mlflow:http://host:5000')).toEqual({ lines: 'text', records: 'mlflow:http://host:5000' });
+    expect(() => logArgument('text,json')).toThrow(/--log: expected text or json, .* got text,json/);
+    expect(() => logArgument('mlflow:http://a,tensorboard:b')).toThrow(/one place of records/);
   });
 
   it('data is text, YAML in braces, or a YAML file', () => {
