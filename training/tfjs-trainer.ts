@@ -1,4 +1,4 @@
-import { trainerBy } from './onnx-trainer.ts';
+import { trainerBy } from './engine-trainer.ts';
 import { tfjsEngine } from './tfjs/engine.ts';
 import { loadTensorFlow } from './tfjs/load.ts';
 import type { Trainer } from './trainer.ts';
