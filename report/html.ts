@@ -668,7 +668,8 @@ details td:last-child, details td:last-child { white-space: normal; text-align: 
 .wrapping :is(th, td):nth-child(4) { white-space: nowrap; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 16px; margin: 0; font-size: 13px; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 980px) { .result, .figures, .thirds { grid-template-columns: minmax(0, 1fr); } }
+@media (max-width: 1160px) { .result { grid-template-columns: minmax(0, 1fr); } .result figure { max-width: 560px; } }
+@media (max-width: 980px) { .figures, .thirds { grid-template-columns: minmax(0, 1fr); } .figures figure { max-width: 560px; } .thirds figure { max-width: 380px; } }
 @media print { main { padding: 0; max-width: none; } body { font-size: 11px; } a { color: inherit; text-decoration: none; }
   .result { grid-template-columns: minmax(0, 1fr); } .result figure { max-width: 560px; } .scroll { overflow: visible; }
   details::details-content { content-visibility: visible; block-size: auto; } }

@@ -127,7 +127,7 @@ export function proxySection(audit: ProxyAudit): Content {
 const rowHeight = 22;
 
 /** Kendall's τ of every proxy with its interval, one a row; filled where it decided. @returns null without intervals. */
-export function auditChart(proxies: readonly AuditedProxy[], truth: string, width = 600): Markup | null {
+export function auditChart(proxies: readonly AuditedProxy[], truth: string, width = 760): Markup | null {
   const rows = proxies.flatMap(({ proxy, decided, quality: { kendall } }) =>
     kendall?.interval ? [{ proxy, decided, value: kendall.value, ...kendall.interval }] : [],
   );
