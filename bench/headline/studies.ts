@@ -14,12 +14,20 @@ export interface Scale {
   readonly seeds: number;
 }
 
+export const studyNames = ['searched', 'published', 'dwr'] as const;
+export type StudyName = (typeof studyNames)[number];
+
 /**
- * The two studies whose lines are compared: one searches a base and scales it by measured latency; the other takes
- * EfficientNet-B0's stages as they are and scales them by the published rule. Each carries further lines beside its own.
+ * The studies whose lines are compared: `searched` finds a base and scales it by measured latency, and beside that by the
+ * published rule; `published` takes EfficientNet-B0's stages as they are and scales them by that rule; `dwr` scales the same
+ * stages by dWr, to the two larger sizes, since 1x is the base itself.
  * @param dataPath folder of CIFAR-10 records. @param here folder of the base's file.
  */
-export function headlineStudies(dataPath: string, here: string, scale: Scale): Readonly<Record<Line, StudyConfig>> {
+export function headlineStudies(
+  dataPath: string,
+  here: string,
+  scale: Scale,
+): Readonly<Record<StudyName, StudyConfig>> {
   const { finalExamples, proxyExamples, trials, seeds } = scale;
   const shared = {
     data: { format: 'cifar10', path: dataPath, holdout: 2000, testShare: 2000 },
@@ -48,11 +56,18 @@ export function headlineStudies(dataPath: string, here: string, scale: Scale): R
     base: 'efficientnet-b0.yaml',
     search: { examples: proxyExamples },
     scale: { rule: publishedRule, examples: proxyExamples, finalists: 1 },
-    final: { examples: finalExamples, seeds, baselines: [{ rule: 'dWr' }] },
+    final: { examples: finalExamples, seeds, baselines: [] },
+  };
+  const dwr = {
+    ...published,
+    study: 'headline-dwr',
+    family: { cpu: ['2x', '4x'] },
+    scale: { ...published.scale, rule: 'dWr' },
   };
   const place = `${here}/headline`;
-  return { searched: resolveStudy(searched, place), published: resolveStudy(published, place) };
+  return {
+    searched: resolveStudy(searched, place),
+    published: resolveStudy(published, place),
+    dwr: resolveStudy(dwr, place),
+  };
 }
-
-/** Which study a line comes from. */
-export type Line = 'searched' | 'published';
