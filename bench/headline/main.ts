@@ -11,7 +11,7 @@ import { xyChart } from '../../report/xy-chart.ts';
 import { runStudy } from '../../study/study.ts';
 import { type Delivered, deliveredBy, type DeliveredMember, keep, kept } from './delivered.ts';
 import { mean, pooledDeviation, speedUpAtEqualAccuracy } from './speed-up.ts';
-import { headlineStudies, publishedRule, type Scale, type StudyName, studyNames } from './studies.ts';
+import { headlineStudy, publishedRule, type Scale, type StudyName, studyNames } from './studies.ts';
 
 // At equal accuracy, how much faster is a searched base scaled by measured latency than EfficientNet's own base and rule?
 // See bench/README.md. Interrupted, the same command goes on; what a study delivered is kept beside this file.
@@ -62,7 +62,7 @@ async function runToEnd(name: StudyName): Promise<Delivered> {
     return before;
   }
   if (values.data === undefined) throw new Error('--data: expected a folder of CIFAR-10 records, got none');
-  const config = headlineStudies(resolve(values.data), fileURLToPath(new URL('.', import.meta.url)), scale)[name];
+  const config = headlineStudy(name, resolve(values.data), fileURLToPath(new URL('.', import.meta.url)), scale);
   let toldMs = 0;
   const summary = await runStudy(config, {
     folder: join(values.runs, config.study),
@@ -80,14 +80,16 @@ async function runToEnd(name: StudyName): Promise<Delivered> {
 
 const delivered = new Map<StudyName, Delivered>();
 for (const name of studiesAsked(values.only)) delivered.set(name, await runToEnd(name));
+const familyOf = (...names: readonly StudyName[]): readonly DeliveredMember[] =>
+  names.flatMap((name) => delivered.get(name)?.lines.family ?? []);
 const lines = [
-  { id: 'a', name: 'searched base, scaled by latency', members: delivered.get('searched')?.lines.family ?? [] },
+  { id: 'a', name: 'searched base, scaled by latency', members: familyOf('searched') },
   {
     id: 'b',
     name: `EfficientNet-B0's stages, ${publishedRule}`,
-    members: delivered.get('published')?.lines.family ?? [],
+    members: familyOf('published-1x', 'published-2x', 'published-4x'),
   },
-  { id: 'c', name: "EfficientNet-B0's stages, dWr", members: delivered.get('dwr')?.lines.family ?? [] },
+  { id: 'c', name: "EfficientNet-B0's stages, dWr", members: familyOf('dwr-2x', 'dwr-4x') },
   { id: 'd', name: `searched base, ${publishedRule}`, members: delivered.get('searched')?.lines.rule ?? [] },
 ];
 
