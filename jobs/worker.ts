@@ -4,8 +4,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { CommandError } from '../commands/run.ts';
-import { InterruptedError, toWire, type WireError } from '../core/errors.ts';
+import { EnvironmentError, InterruptedError, toWire, type WireError } from '../core/errors.ts';
 import { ridgepointVersion } from '../core/version.ts';
+import { tensorFlowUnavailable } from '../training/tfjs/load.ts';
 import { cancelChannel } from './client.ts';
 import { connect, leave, type RedisPlace } from './connection.ts';
 import { failureText, type News } from './contract.ts';
@@ -294,9 +295,10 @@ export class FleetWorker {
   }
 }
 
-/** The program that a service needs does not work here. */
+/** The program or the package that a service needs does not work here. */
 function isBroken(error: unknown): boolean {
-  return error instanceof CommandError && (error.failure === 'environmentBroken' || error.failure === 'notStarted');
+  if (error instanceof CommandError) return error.failure === 'environmentBroken' || error.failure === 'notStarted';
+  return error instanceof EnvironmentError && error.code === tensorFlowUnavailable;
 }
 
 /** Connections that break are told by `connect`; a lock that is gone is how BullMQ says that another worker has the job. */
