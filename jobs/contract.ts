@@ -55,6 +55,16 @@ export function jobId(study: string, work: string, attempt: number): string {
   return `${studyKeySchema.parse(study)}.${nameSchema.parse(work)}.${attempt}`;
 }
 
+/** Key of the study that a job is of. */
+export function studyOf(job: string): string {
+  return job.split('.').slice(0, -2).join('.');
+}
+
+/** A job's id without the attempt. */
+export function workOf(job: string): string {
+  return job.replace(/\.\d+$/, '');
+}
+
 /** What all trainings of a study have in common, a JSON file in the store: the data and how to train on it. */
 export const trainTaskSchema = z.strictObject({
   schema: z.literal(1),

@@ -10,7 +10,7 @@ import { tensorFlowUnavailable } from '../training/tfjs/load.ts';
 import { cancelChannel } from './client.ts';
 import { connect, leave, type RedisPlace } from './connection.ts';
 import { failureText, type News } from './contract.ts';
-import { JobTrace, traceKey } from './handover.ts';
+import { JobTrace } from './handover.ts';
 import type { WorkerEvent } from './telemetry.ts';
 import { announce, depart, heartbeatMs } from './presence.ts';
 
@@ -169,7 +169,7 @@ export class FleetWorker {
     }
     const controller = new AbortController();
     const signal = AbortSignal.any([given, controller.signal]);
-    const trace = new JobTrace(this.#redis, traceKey(this.#options.place.prefix, name));
+    const trace = new JobTrace(this.#redis, this.#options.place.prefix, name);
     this.#doing.set(name, { controller, trace });
     this.#empty.delete(service.queue);
     const ended = this.#begun(service.queue, job);
