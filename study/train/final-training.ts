@@ -23,10 +23,7 @@ export function plainWork({ params, activations, macs }: NetworkCount): Training
 }
 
 /** A network's work as the final trainings see it: stages may have smaller pictures, and larger batches, so fewer updates. */
-export function finalWork(
-  { final, trainer }: Pick<StudyConfig, 'final' | 'trainer'>,
-  spec: NetworkSpec,
-): TrainingWork {
+export function finalWork({ final, trainer }: Pick<StudyConfig, 'final' | 'trainer'>, spec: NetworkSpec): TrainingWork {
   const { schedule, examples } = final;
   if (schedule === undefined) return plainWork(countSpec(spec));
   const known = scheduled.get(spec);

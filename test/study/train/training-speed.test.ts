@@ -53,9 +53,12 @@ function trained(): StudyRecord {
   return record;
 }
 
+const spec = smallBase(32);
+const workBy = (schedule: ScheduleChoice) =>
+  finalWork(resolveStudy({ study: 'x', final: { examples, schedule } }, 'x.yaml'), spec);
+
 describe('the time of a final training, learnt from trials', () => {
   const { secondsPerExample, deviceHoursPerExample } = trainingSpeed(trained());
-  const spec = smallBase(32);
 
   it.each<[ScheduleChoice]>([
     ['fixed'],
@@ -63,18 +66,15 @@ describe('the time of a final training, learnt from trials', () => {
     ['progressive-resize'],
     [{ stages: [{ share: 1, batchSize: 4 * recipe.batchSize }, { share: 1 }] }],
   ])('is that of its updates by the schedule %j, larger batches being fewer of them', (schedule) => {
-    const config = resolveStudy({ study: 'x', final: { examples, schedule } }, 'x.yaml');
-    const work = finalWork(config, spec);
+    const work = workBy(schedule);
     const expected = exampleS(spec, schedule);
     expect((secondsPerExample?.(work) ?? NaN) / expected).toBeCloseTo(1, 6);
     expect((deviceHoursPerExample?.(work) ?? NaN) / (expected / 3600)).toBeCloseTo(1, 6);
   });
 
   it('counts batches in those of the recipe', () => {
-    const batchOf = (schedule: ScheduleChoice) =>
-      finalWork(resolveStudy({ study: 'x', final: { examples, schedule } }, 'x.yaml'), spec).batch;
-    expect(batchOf('fixed')).toBe(1);
+    expect(workBy('fixed').batch).toBe(1);
     // Equally many updates of 8, 4, 2 and 1 batches.
-    expect(batchOf('multigrid')).toBeCloseTo(15 / 4, 1);
+    expect(workBy('multigrid').batch).toBeCloseTo(15 / 4, 1);
   });
 });
