@@ -174,7 +174,9 @@ export { type Replay, replaySearch, studyTable, tableTransfer } from './study/se
 export { type Calibration, variantOf, type VariantPrecision, type VariantRequest } from './study/deliver/quantize.ts';
 export { quantizeFile, type QuantizedFile, type QuantizeFileRequest } from './study/deliver/quantize-file.ts';
 export { readFactoryFile } from './study/factory-file.ts';
-export { type FactoryFamily, scaleFactory, type ScaleFactoryOptions } from './study/scale-factory.ts';
+export { isFactoryFolder, rebuildFactoryResults } from './study/factory-results.ts';
+export { factoryFamily, type FactoryFamily, type FactorySummary } from './study/factory-summary.ts';
+export { scaleFactory, type ScaleFactoryOptions } from './study/scale-factory.ts';
 export { readStudyFile, resolveStudy, type StudyConfig } from './study/study-file.ts';
 export { auditProxies, type AuditedProxy, type ProxyAudit } from './study/search/proxy-audit.ts';
 export { type RequestAnswer, requestOf, type StudyRequest } from './study/requests.ts';

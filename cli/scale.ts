@@ -4,6 +4,7 @@ import { ConfigError } from '../core/errors.ts';
 import { factoryFamilyText } from '../report/factory-family.ts';
 import { builtInNetwork, loadNetwork } from '../scaling/built-in-networks.ts';
 import { type FactoryFile, isFactoryFile, readFactoryFile } from '../study/factory-file.ts';
+import { factoryFamily } from '../study/factory-summary.ts';
 import { scaleFactory } from '../study/scale-factory.ts';
 import { resolveStudy, type StudyConfig } from '../study/study-file.ts';
 import { dataArgument, listArgument, numberArgument } from './arguments.ts';
@@ -118,9 +119,9 @@ async function scaleByFactory(
   const reporter = openReporter({ json });
   const signal = interruptible(reporter, 'the same command goes on from here');
   try {
-    const family = await scaleFactory(config, factory, { folder, signal, onProgress: reporter.progress });
+    const summary = await scaleFactory(config, factory, { folder, signal, onProgress: reporter.progress });
     reporter.finish();
-    console.log(json ? JSON.stringify(family) : factoryFamilyText(family, folder));
+    console.log(json ? JSON.stringify(factoryFamily(summary)) : factoryFamilyText(summary, folder));
   } finally {
     reporter.finish();
   }

@@ -1,5 +1,5 @@
 import { ridgepointVersion } from '../core/version.ts';
-import { pageStyle } from '../report/html.ts';
+import { pageStyle } from '../report/page.ts';
 import { element, htmlDocument, type Attributes, type Content, type Markup } from '../report/markup.ts';
 import { chartStyle } from '../report/svg.ts';
 import type { StudyState } from './runs.ts';

@@ -73,8 +73,9 @@ export class Grammar {
   }
 }
 
+/** Of many symbols some have shares so small that what is drawn for them is 0 as a number; so are all that are drawn around it. */
 function dirichlet(mean: Float64Array, concentration: number, random: Random): Float64Array {
-  return normalised(mean.map((share) => random.gamma(concentration * share)));
+  return normalised(mean.map((share) => (share > 0 ? random.gamma(concentration * share) : 0)));
 }
 
 function normalised(weights: Float64Array): Float64Array {

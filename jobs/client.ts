@@ -4,8 +4,8 @@ import { type Job, Queue, QueueEvents } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { EnvironmentError, InterruptedError } from '../core/errors.ts';
 import type { RedisPlace } from './connection.ts';
-import { failureOf, type News, newsSchema } from './contract.ts';
-import { traceKey } from './handover.ts';
+import { failureOf, type News, newsSchema, studyOf, workOf } from './contract.ts';
+import { removeTraces, traceKey } from './handover.ts';
 import { nameQueue } from './presence.ts';
 import type { AskEvent } from './telemetry.ts';
 
@@ -186,16 +186,15 @@ export class JobClient {
 
   /**
    * Removes what workers left of a job, for it is over.
-   * @param take gets the digest of its last saved state, where there is one; {@link close} waits for it.
+   * @param remove gets the digests of its saved states; {@link close} waits for it.
    */
-  removeTrace(id: string, take: (digest: string) => Promise<void>): void {
-    const key = traceKey(this.#prefix, id);
-    const removal = async (): Promise<void> => {
-      const digest = await this.#redis.hget(key, 'file');
-      await this.#redis.del(key);
-      if (digest !== null) await take(digest);
-    };
-    this.#track(removal());
+  removeTrace(id: string, remove: (digest: string) => Promise<void>): void {
+    this.#track(removeTraces(this.#redis, this.#prefix, { study: studyOf(id), work: workOf(id) }, remove));
+  }
+
+  /** Removes what workers left of a study that is over. @param remove as of {@link removeTrace}. */
+  removeTraces(study: string, remove: (digest: string) => Promise<void>): void {
+    this.#track(removeTraces(this.#redis, this.#prefix, { study }, remove));
   }
 
   /** Seconds that workers were busy with a job before the last one began. */

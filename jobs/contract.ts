@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { EnvironmentError, fromWire, type RidgepointError, toWire } from '../core/errors.ts';
+import { ConfigError, EnvironmentError, fromWire, type RidgepointError, toWire } from '../core/errors.ts';
 import { fidelitySchema, infeasibleReasonSchema, outcomeSchema } from '../core/trial.ts';
 import { latencySchema, percentiles } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
 import { networkSpecSchema } from '../models/spec.ts';
 import { trainerSchema } from '../study/evaluation/recipe.ts';
 import { heuristicNames } from '../training/heuristic-schedules.ts';
+import type { TrainerKind } from '../training/trainer.ts';
 import { trainingScheduleSchema } from '../training/training-schedule.ts';
 
 // All that those who ask and those who work share. Data only: programs are named here and declared where they
@@ -21,8 +22,16 @@ export const offeredNameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][\w.@-]{0,99}$/, 'expected a name of letters, digits, ".", "_", "-" and "@"');
 
-/** The trainer every worker has; others are commands of its own. */
-export const builtInTrainer = 'built-in';
+/**
+ * The trainers that come with Ridgepoint, as workers offer them: the first every worker has, the second where TensorFlow.js is
+ * installed. Others are commands of a worker's own.
+ */
+export const builtInTrainers = { onnx: 'built-in', tfjs: 'tfjs' } as const satisfies Record<TrainerKind, string>;
+
+/** Whether a trainer of this name comes with Ridgepoint. */
+export function isBuiltInTrainer(name: string): boolean {
+  return Object.values<string>(builtInTrainers).includes(name);
+}
 
 /** Queue of trainings that any worker with this trainer may take. */
 export function trainQueue(trainer: string): string {
@@ -44,6 +53,16 @@ const nameSchema = z.string().regex(/^[\w-]{1,100}$/, 'expected an id of letters
  */
 export function jobId(study: string, work: string, attempt: number): string {
   return `${studyKeySchema.parse(study)}.${nameSchema.parse(work)}.${attempt}`;
+}
+
+/** Key of the study that a job is of. */
+export function studyOf(job: string): string {
+  return job.split('.').slice(0, -2).join('.');
+}
+
+/** A job's id without the attempt. */
+export function workOf(job: string): string {
+  return job.replace(/\.\d+$/, '');
 }
 
 /** What all trainings of a study have in common, a JSON file in the store: the data and how to train on it. */
@@ -71,6 +90,20 @@ export const trainTaskSchema = z.strictObject({
   schedule: z.union([z.enum(heuristicNames), trainingScheduleSchema]).optional(),
 });
 export type TrainTask = z.infer<typeof trainTaskSchema>;
+
+/**
+ * The trainer that a task needs, as workers offer it.
+ * @throws {ConfigError} when a command has the name of a trainer that comes with Ridgepoint: their jobs would share a queue.
+ */
+export function trainerNeeded(trainer: TrainTask['trainer']): string {
+  if (!('command' in trainer)) return builtInTrainers[trainer.kind ?? 'onnx'];
+  const { command } = trainer;
+  if (isBuiltInTrainer(command))
+    throw new ConfigError(
+      `trainer.command: expected another name than those of Ridgepoint's own trainers, got ${command}`,
+    );
+  return command;
+}
 
 /** One training. */
 export const trainJobSchema = z.strictObject({

@@ -109,6 +109,11 @@ export class FleetEvaluator implements Evaluator {
     if (job.isTraced) client.removeTrace(job.name, (digest) => store.remove(digest));
   }
 
+  concluded(): void {
+    const { client, study, store } = this.#options;
+    client.removeTraces(study, (digest) => store.remove(digest));
+  }
+
   close(): Promise<void> {
     return this.#options.close();
   }

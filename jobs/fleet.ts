@@ -7,7 +7,7 @@ import type { OpenStudy, StudyOptions } from '../study/study.ts';
 import { isProfile, type StudyConfig } from '../study/study-file.ts';
 import { JobClient } from './client.ts';
 import { connect, leave, type RedisPlace, untilInterrupted } from './connection.ts';
-import { builtInTrainer, measureQueue, trainQueue, type TrainTask } from './contract.ts';
+import { measureQueue, trainerNeeded, trainQueue, type TrainTask } from './contract.ts';
 import { FleetEvaluator } from './evaluator.ts';
 import { fleetMeter } from './meter.ts';
 import type { SharedStore } from './store.ts';
@@ -69,7 +69,7 @@ async function openFleet(parts: {
     return client;
   };
   const trainer = trainerOf(config);
-  const trainerName = 'command' in trainer ? trainer.command : builtInTrainer;
+  const trainerName = trainerNeeded(trainer);
   let capacity = 0;
   const told = new Map<string, string | undefined>();
   const look = async (): Promise<void> => {

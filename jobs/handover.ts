@@ -8,6 +8,7 @@ import type { NetworkSpec } from '../models/spec.ts';
 import type { EvaluationRequest, Evaluator } from '../search/evaluator.ts';
 import type { Outcome } from '../core/trial.ts';
 import { checkpointFileOf, LocalEvaluator, type LocalEvaluatorOptions } from '../study/evaluation/local-evaluator.ts';
+import { studyOf, workOf } from './contract.ts';
 import type { SharedStore } from './store.ts';
 
 /** What nobody takes over is forgotten after so long, as jobs are. */
@@ -23,9 +24,37 @@ interface Left {
   readonly busyS: number;
 }
 
-/** Key of what workers leave of a job: its id without the attempt, for all attempts share it. */
+/** Key of what workers leave of a job. All attempts share it. */
 export function traceKey(prefix: string, job: string): string {
-  return `${prefix}:trace:${job.replace(/\.\d+$/, '')}`;
+  return `${prefix}:trace:${workOf(job)}`;
+}
+
+/**
+ * Key of the files that the workers of a study saved, or were about to: a set of `<job without its attempt> <digest>`. It has whatever
+ * may be in the store, whenever a worker died.
+ */
+export function savedKey(prefix: string, study: string): string {
+  return `${prefix}:saved:${study}`;
+}
+
+/**
+ * Removes what workers left of jobs that are over: their files, and what Redis knows of them. What could not be removed stays known.
+ * @param over a study, or one job of it without its attempt.
+ */
+export async function removeTraces(
+  redis: Redis,
+  prefix: string,
+  over: { readonly study: string; readonly work?: string },
+  remove: (digest: string) => Promise<void>,
+): Promise<void> {
+  const key = savedKey(prefix, over.study);
+  if (over.work !== undefined) await redis.del(traceKey(prefix, over.work));
+  for (const member of await redis.smembers(key)) {
+    const [work = '', digest = ''] = member.split(' ');
+    if (over.work !== undefined && work !== over.work) continue;
+    await remove(digest);
+    await redis.multi().del(traceKey(prefix, work)).srem(key, member).exec();
+  }
 }
 
 /**
@@ -35,13 +64,17 @@ export function traceKey(prefix: string, job: string): string {
 export class JobTrace {
   readonly #redis: Redis;
   readonly #key: string;
+  readonly #savedKey: string;
+  readonly #work: string;
   readonly #clock: Clock;
   #sinceMs: number | undefined;
   #isLeft = false;
 
-  constructor(redis: Redis, key: string, clock: Clock = systemClock) {
+  constructor(redis: Redis, prefix: string, job: string, clock: Clock = systemClock) {
     this.#redis = redis;
-    this.#key = key;
+    this.#key = traceKey(prefix, job);
+    this.#savedKey = savedKey(prefix, studyOf(job));
+    this.#work = workOf(job);
     this.#clock = clock;
   }
 
@@ -78,16 +111,32 @@ export class JobTrace {
     await this.#write({ sinceMs: this.#sinceMs, aliveMs: this.#clock.now() });
   }
 
+  /** Says that a file is about to be in the store. @throws when Redis is gone. */
+  async announce(digest: string): Promise<void> {
+    this.#expectRedis();
+    this.#isLeft = true;
+    await this.#redis.sadd(this.#savedKey, `${this.#work} ${digest}`);
+  }
+
+  /** Says that a file is no more in the store. */
+  async removed(digest: string): Promise<void> {
+    await this.#redis.srem(this.#savedKey, `${this.#work} ${digest}`);
+  }
+
   /** Names the file of the store that has the last saved state, and seconds of training that it is. @throws when Redis is gone. */
   save(digest: string, trainS: number): Promise<void> {
     return this.#write({ file: digest, trainS });
   }
 
   async #write(fields: Readonly<Record<string, string | number>>): Promise<void> {
-    // Commands would wait for it, and say the same late.
-    if (this.#redis.status !== 'ready') throw new Error('Redis is gone');
+    this.#expectRedis();
     this.#isLeft = true;
     await this.#redis.multi().hset(this.#key, fields).expire(this.#key, keptS).exec();
+  }
+
+  /** Commands would wait for it, and say the same late. */
+  #expectRedis(): void {
+    if (this.#redis.status !== 'ready') throw new Error('Redis is gone');
   }
 }
 
@@ -152,14 +201,16 @@ class Handover {
 
   async #giveOnce(trainS: number): Promise<void> {
     const { file, store, trace } = this.#options;
-    const digest = await store.here.put(createReadStream(file));
+    const digest = await store.here.put(createReadStream(file), (coming) => trace.announce(coming));
     if (digest === this.#last) return;
     await store.publish(digest);
     await trace.save(digest, trainS);
     await store.release(digest);
     const before = this.#last;
     this.#last = digest;
-    if (before !== undefined) await store.remove(before);
+    if (before === undefined) return;
+    await store.remove(before);
+    await trace.removed(before);
   }
 
   /** Resolves when nothing is being given. */

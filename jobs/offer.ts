@@ -8,15 +8,16 @@ import { commandNameOf, commandsSchema, findCommand } from '../commands/declarat
 import { ConfigError } from '../core/errors.ts';
 import { durationSchema } from '../core/units.ts';
 import { isProfile } from '../study/study-file.ts';
+import { hasTensorFlow, installedTensorFlow } from '../training/tfjs/load.ts';
 import { isS3 } from './s3-store.ts';
-import { builtInTrainer, offeredNameSchema } from './contract.ts';
+import { builtInTrainers, isBuiltInTrainer, offeredNameSchema } from './contract.ts';
 
 /** What a person writes in `worker.yaml`. */
 const offerFileSchema = z.strictObject({
   /** Devices by the name that studies use: an accelerator of this host, or `command:<name>`. */
   devices: z.record(offeredNameSchema, z.string()).default({}),
-  /** `built-in`, and commands by name. */
-  trainers: z.array(offeredNameSchema).default([builtInTrainer]),
+  /** `built-in`, `tfjs`, and commands by name; Ridgepoint's own that work here when left out. */
+  trainers: z.array(offeredNameSchema).optional(),
   /** Programs of one's own. They are started from this declaration only: nothing that can be run travels. */
   commands: commandsSchema.default({}),
   /** Trainings at once, of each trainer; 0 for a worker that only measures. */
@@ -58,10 +59,16 @@ export const defaultStore = 'runs/store';
 
 /**
  * What a worker offers, from a file and flags.
- * @param path of `worker.yaml`; without it the worker has the built-in trainer only.
+ * @param path of `worker.yaml`; without it the worker has Ridgepoint's own trainers only.
+ * @param isInstalled whether a package can be resolved from here.
  * @throws {ConfigError} naming each offending key.
+ * @throws {EnvironmentError} when a trainer is named whose package is not installed.
  */
-export function readOffer(path: string | undefined, flags: OfferFlags): Offer {
+export function readOffer(
+  path: string | undefined,
+  flags: OfferFlags,
+  isInstalled?: (packageName: string) => boolean,
+): Offer {
   const where = path ?? 'ridgepoint worker';
   const file = offerFileSchema.safeParse(path === undefined ? {} : readYaml(path));
   if (!file.success) throw new ConfigError(`${where}: not a worker file\n${z.prettifyError(file.error)}`);
@@ -69,7 +76,7 @@ export function readOffer(path: string | undefined, flags: OfferFlags): Offer {
   const baseDirectory = path === undefined ? process.cwd() : dirname(resolve(path));
   const offer: Offer = {
     devices: { ...devices, ...Object.fromEntries(flags.devices.map((id) => [nameOf(id), id])) },
-    trainers,
+    trainers: trainers ?? ownTrainers(isInstalled),
     commands,
     baseDirectory,
     slots: flags.slots ?? slots ?? availableParallelism(),
@@ -78,9 +85,15 @@ export function readOffer(path: string | undefined, flags: OfferFlags): Offer {
     checkpointMs: checkpoint,
   };
   checkNames(offer, where);
+  if (offer.trainers.includes(builtInTrainers.tfjs)) installedTensorFlow(isInstalled);
   if (Object.keys(offer.devices).length === 0 && (offer.slots === 0 || offer.trainers.length === 0))
     throw new ConfigError(`${where}: expected a device or a trainer with slots to offer, got neither`);
   return offer;
+}
+
+/** Ridgepoint's own trainers that a host has. */
+function ownTrainers(isInstalled: ((packageName: string) => boolean) | undefined): string[] {
+  return [builtInTrainers.onnx, ...(hasTensorFlow(isInstalled) ? [builtInTrainers.tfjs] : [])];
 }
 
 function storesOf(flag: string | undefined, file: string | undefined, baseDirectory: string) {
@@ -106,7 +119,11 @@ function checkNames({ devices, trainers, commands }: Offer, where: string): void
       );
   }
   for (const name of trainers)
-    if (name !== builtInTrainer) findCommand(commands, name, { where: `${where}: trainers`, directory: '' });
+    if (!isBuiltInTrainer(name)) findCommand(commands, name, { where: `${where}: trainers`, directory: '' });
+    else if (Object.hasOwn(commands, name))
+      throw new ConfigError(
+        `${where}: commands.${name}: expected another name than those of Ridgepoint's own trainers, got ${name}`,
+      );
 }
 
 function readYaml(path: string): unknown {

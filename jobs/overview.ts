@@ -1,7 +1,7 @@
 import { type Job, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { RedisPlace } from './connection.ts';
-import { failureOf, measureJobSchema } from './contract.ts';
+import { failureOf, measureJobSchema, studyOf } from './contract.ts';
 import { namedQueues, type Presence, present } from './presence.ts';
 import { isCalled } from './requests.ts';
 import { type QueueState, whyQueued } from './waiting.ts';
@@ -52,8 +52,7 @@ export async function overviewOf(redis: Redis, { prefix }: RedisPlace): Promise<
         ['active', ['active']],
         ['failed', ['failed']],
       ] as const)
-        for (const id of await queue.getRanges([...types], 0, -1))
-          count(studies, id.split('.').slice(0, -2).join('.'), kind);
+        for (const id of await queue.getRanges([...types], 0, -1)) count(studies, studyOf(id), kind);
       return stateOf(queue);
     });
     queues.push({ ...state, why: whyQueued(state, workers) });
@@ -109,8 +108,8 @@ export async function failedJobs(
   trial?: string,
 ): Promise<FailedJob[]> {
   const isAsked = (id: string): boolean => {
-    const [work = '', key] = [id.split('.').at(-2), id.split('.').slice(0, -2).join('.')];
-    return isCalled(key, study) && (trial === undefined || work.startsWith(`${trial}-`));
+    const work = id.split('.').at(-2) ?? '';
+    return isCalled(studyOf(id), study) && (trial === undefined || work.startsWith(`${trial}-`));
   };
   const found: FailedJob[] = [];
   for (const name of await namedQueues(redis, prefix))

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { builtInTrainer, measureQueue, trainQueue } from './contract.ts';
+import { builtInTrainers, measureQueue, trainQueue } from './contract.ts';
 
 /** A worker that is not heard of for so long is taken for gone. */
 const presenceMs = 15_000;
@@ -84,7 +84,7 @@ export function whyWaiting(queue: string, workers: readonly Presence[]): string 
   const count = `${workers.length} ${workers.length === 1 ? 'worker' : 'workers'}`;
   return queue.startsWith('measure.')
     ? `none of ${count} offers the device ${queue.slice('measure.'.length)}; they offer ${names(devices)}`
-    : `none of ${count} trains with ${queue === trainQueue(builtInTrainer) ? 'the built-in trainer' : queue.slice('train.'.length)}; they train with ${names(trainers)}`;
+    : `none of ${count} trains with ${queue === trainQueue(builtInTrainers.onnx) ? 'the built-in trainer' : queue.slice('train.'.length)}; they train with ${names(trainers)}`;
 }
 
 function names(list: readonly string[]): string {

@@ -13,10 +13,12 @@ import type { LatencyMeter } from '../study/context.ts';
 import { openLatencyMeter } from '../study/evaluation/meter.ts';
 import { resolveRecipe } from '../study/evaluation/recipe.ts';
 import {
+  JobContractError,
   type MeasureJob,
   measureJobSchema,
   measureQueue,
   received,
+  trainerNeeded,
   trainJobSchema,
   trainQueue,
   type TrainJob,
@@ -75,6 +77,9 @@ export function trainService(
     serve: async ({ id, data, signal, tell, ...work }) => {
       const job = received(trainJobSchema, data, id);
       const task = await taskOf(job.task);
+      const needed = trainerNeeded(task.trainer);
+      if (needed !== trainer)
+        throw new JobContractError(`${id}: expected a training by ${trainer}, got one by ${needed}`);
       await store.fetch(task.dataFile);
       if (job.from !== undefined) await store.fetch(job.from);
       const evaluator = evaluatorOf(job, task, work);

@@ -1,4 +1,4 @@
-import { builtInTrainer, measureQueue, trainQueue } from './contract.ts';
+import { builtInTrainers, measureQueue, trainQueue } from './contract.ts';
 import type { Presence } from './presence.ts';
 
 /** A queue as it is at one moment. */
@@ -73,7 +73,7 @@ function missingTrainer({ queue }: QueueState, workers: readonly Presence[]): st
   const training = workers.filter(({ slots }) => slots > 0);
   const trainers = [...new Set(training.flatMap((worker) => worker.trainers))].toSorted();
   if (trainers.some((name) => trainQueue(name) === queue)) return undefined;
-  const wanted = queue === trainQueue(builtInTrainer) ? 'the built-in trainer' : queue.slice('train.'.length);
+  const wanted = queue === trainQueue(builtInTrainers.onnx) ? 'the built-in trainer' : queue.slice('train.'.length);
   return `nobody trains with ${wanted}; ${trainers.length === 0 ? 'no worker trains' : `workers train with ${trainers.join(', ')}`}`;
 }
 

@@ -4,12 +4,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { CommandError } from '../commands/run.ts';
-import { InterruptedError, toWire, type WireError } from '../core/errors.ts';
+import { EnvironmentError, InterruptedError, toWire, type WireError } from '../core/errors.ts';
 import { ridgepointVersion } from '../core/version.ts';
+import { tensorFlowUnavailable } from '../training/tfjs/load.ts';
 import { cancelChannel } from './client.ts';
 import { connect, leave, type RedisPlace } from './connection.ts';
 import { failureText, type News } from './contract.ts';
-import { JobTrace, traceKey } from './handover.ts';
+import { JobTrace } from './handover.ts';
 import type { WorkerEvent } from './telemetry.ts';
 import { announce, depart, heartbeatMs } from './presence.ts';
 
@@ -168,7 +169,7 @@ export class FleetWorker {
     }
     const controller = new AbortController();
     const signal = AbortSignal.any([given, controller.signal]);
-    const trace = new JobTrace(this.#redis, traceKey(this.#options.place.prefix, name));
+    const trace = new JobTrace(this.#redis, this.#options.place.prefix, name);
     this.#doing.set(name, { controller, trace });
     this.#empty.delete(service.queue);
     const ended = this.#begun(service.queue, job);
@@ -294,9 +295,10 @@ export class FleetWorker {
   }
 }
 
-/** The program that a service needs does not work here. */
+/** The program or the package that a service needs does not work here. */
 function isBroken(error: unknown): boolean {
-  return error instanceof CommandError && (error.failure === 'environmentBroken' || error.failure === 'notStarted');
+  if (error instanceof CommandError) return error.failure === 'environmentBroken' || error.failure === 'notStarted';
+  return error instanceof EnvironmentError && error.code === tensorFlowUnavailable;
 }
 
 /** Connections that break are told by `connect`; a lock that is gone is how BullMQ says that another worker has the job. */

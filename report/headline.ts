@@ -100,7 +100,8 @@ export function limitText(limit: { readonly percentile: number; readonly ms: num
   return `p${limit.percentile} < ${milliseconds0(limit.ms)}`;
 }
 
-function targetSentence(summary: StudySummary, target: TargetSummary): string | undefined {
+/** What a target got, in one plain sentence; undefined where nothing was delivered for it. */
+export function targetSentence({ data }: Pick<StudySummary, 'data'>, target: TargetSummary): string | undefined {
   const members = familyOf(target)?.members ?? [];
   if (members.length === 0) return undefined;
   const one = members.length === 1;
@@ -117,7 +118,7 @@ function targetSentence(summary: StudySummary, target: TargetSummary): string | 
   const reach = one ? 'reaches' : 'reach';
   const result =
     `For ${target.name} (${targetSettingText(target)}), ${many} ${latency}${isPerExample(target) ? ' an example' : ''}${predicted}${limitClause(target, members)} ` +
-    `${reach} ${range} top-1 on ${summary.data.name}`;
+    `${reach} ${range} top-1 on ${data.name}`;
   const clause = ruleClause(target, members.length);
   return `${result}${clause ? `; ${clause}` : ''}.`;
 }

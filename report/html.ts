@@ -22,13 +22,24 @@ import {
 } from './charts.ts';
 import { amount, duration, grouped, percent, percentNumber, plural, signed, significant, utcMinute } from './format.ts';
 import { comparisons, familyOf, headline, lineName, limitText, p50Interval, type Comparison } from './headline.ts';
-import { element, htmlDocument, stylesheet, type Content, type Markup } from './markup.ts';
-import { accuracyText, cell, fileLink, note, seedsTitle, section, table, tableHead } from './page-parts.ts';
+import { element, type Content, type Markup } from './markup.ts';
+import { page } from './page.ts';
+import {
+  accuracyText,
+  cell,
+  definitions,
+  fileLink,
+  note,
+  seedsTitle,
+  section,
+  table,
+  tableHead,
+  warningSection,
+} from './page-parts.ts';
 import { proxySection } from './proxy-audit.ts';
 import { rungChart, rungText } from './rungs.ts';
 import { isPerExample, memberSettingText, p50Title, settingsSection, targetSettingText } from './settings.ts';
 import { sourcesOf, sourceText, verdictText } from './source.ts';
-import { chartStyle } from './svg.ts';
 import { deviceHoursText } from './terminal.ts';
 import { memberRows, variantList } from './variants.ts';
 
@@ -39,41 +50,24 @@ import { memberRows, variantList } from './variants.ts';
  * not finished renders with what exists.
  */
 export function renderReport(summary: StudySummary): string {
-  return htmlDocument(
-    'en',
-    element(
-      'head',
-      {},
-      element('meta', { charset: 'utf-8' }),
-      element('meta', { name: 'viewport', content: 'width=device-width, initial-scale=1' }),
-      element('meta', { name: 'color-scheme', content: 'light dark' }),
-      element('title', {}, `${summary.name}: Ridgepoint report`),
-      stylesheet(chartStyle + pageStyle),
-    ),
-    element(
-      'body',
-      {},
-      element(
-        'main',
-        {},
-        pageHeader(summary),
-        summary.targets.map((target) => targetResult(summary, target)),
-        resultNotes(summary),
-        acrossTargetsSection(summary),
-        settingsSection(summary),
-        searchSection(summary),
-        multiplierSection(summary),
-        allocationSection(summary),
-        curvesSection(summary),
-        latencySection(summary),
-        predictionSection(summary),
-        proxySection(summary.proxyAudit),
-        timeSection(summary),
-        warningSection(summary),
-        provenanceSection(summary),
-        trialSection(summary),
-      ),
-    ),
+  return page(
+    `${summary.name}: Ridgepoint report`,
+    pageHeader(summary),
+    summary.targets.map((target) => targetResult(summary, target)),
+    resultNotes(summary),
+    acrossTargetsSection(summary),
+    settingsSection(summary),
+    searchSection(summary),
+    multiplierSection(summary),
+    allocationSection(summary),
+    curvesSection(summary),
+    latencySection(summary),
+    predictionSection(summary),
+    proxySection(summary.proxyAudit),
+    timeSection(summary),
+    warningSection(summary.warnings),
+    provenanceSection(summary),
+    trialSection(summary),
   );
 }
 
@@ -107,8 +101,9 @@ function pageHeader(summary: StudySummary): Markup {
   );
 }
 
-function targetResult(summary: StudySummary, target: TargetSummary): Content {
-  const several = summary.targets.length > 1;
+/** A target's result: what it was asked for, its networks in a table, and where they lie. */
+export function targetResult({ targets }: Pick<StudySummary, 'targets'>, target: TargetSummary): Content {
+  const several = targets.length > 1;
   const networks = target.lines.flatMap((line) => line.members).length;
   const plot = familyChart(target, 560, several ? 300 : networks > 3 ? 400 : 280);
   const setting = [
@@ -145,10 +140,19 @@ function targetResult(summary: StudySummary, target: TargetSummary): Content {
   );
 }
 
-const resultColumns = ['size', 'test top-1 %', 'p50 ms', 'verdict', 'limit', 'params', 'MACs', 'd · w · r', 'file'];
-
 function resultTable(target: TargetSummary, lines: readonly FamilySummary[]): Markup {
-  const columns = resultColumns.map((name) => (name === 'p50 ms' && isPerExample(target) ? 'p50 ms / example' : name));
+  // Networks of a program of the user's own are known by their files alone.
+  const isCounted = lines.some((line) => line.members.some(({ count }) => count !== null));
+  const columns = [
+    'size',
+    'test top-1 %',
+    isPerExample(target) ? 'p50 ms / example' : 'p50 ms',
+    'verdict',
+    'limit',
+    ...(isCounted ? ['params', 'MACs'] : []),
+    'd · w · r',
+    'file',
+  ];
   return element(
     'div',
     { class: 'scroll' },
@@ -161,17 +165,17 @@ function resultTable(target: TargetSummary, lines: readonly FamilySummary[]): Ma
           'tbody',
           { class: line.kind },
           line.kind === 'rule' &&
-            element('tr', {}, element('th', { colspan: resultColumns.length, scope: 'rowgroup' }, lineName(line))),
+            element('tr', {}, element('th', { colspan: columns.length, scope: 'rowgroup' }, lineName(line))),
           line.kind === 'user-model' &&
-            element('tr', {}, element('th', { colspan: resultColumns.length, scope: 'rowgroup' }, 'your own models')),
-          memberRows(line).map(({ member }) => resultRow(target, line, member)),
+            element('tr', {}, element('th', { colspan: columns.length, scope: 'rowgroup' }, 'your own models')),
+          memberRows(line).map(({ member }) => resultRow(target, line, member, isCounted)),
         ),
       ),
     ),
   );
 }
 
-function resultRow(target: TargetSummary, line: FamilySummary, member: MemberSummary): Markup {
+function resultRow(target: TargetSummary, line: FamilySummary, member: MemberSummary, isCounted: boolean): Markup {
   const { latency, multipliers, count, limitMet } = member;
   const setting = memberSettingText(target, member);
   const name = line.kind === 'user-model' && line.members.length === 1 ? line.name : member.size;
@@ -193,8 +197,7 @@ function resultRow(target: TargetSummary, line: FamilySummary, member: MemberSum
       { class: limitMet === null ? null : limitMet ? 'good' : 'bad' },
       limitMet === null ? '–' : limitMet ? '✓ met' : '✗ missed',
     ),
-    element('td', {}, count ? amount(count.params) : '–'),
-    element('td', {}, count ? amount(count.macs) : '–'),
+    isCounted && [cell(count ? amount(count.params) : '–'), cell(count ? amount(count.macs) : '–')],
     cell(
       multipliers ? [multipliers.depth, multipliers.width, multipliers.resolution].map(twoDecimals).join(' · ') : '–',
       multipliers ? 'depth × width × resolution, as realised against the base' : undefined,
@@ -237,7 +240,8 @@ function comparisonText({ line, differencePoints, noisePoints, points, shared, v
   return [element('b', {}, line.name), `: ${difference}${verdictWords[verdict]}${inBrackets}`];
 }
 
-function resultNotes(summary: StudySummary): Content {
+/** What the numbers of the results rest on. */
+export function resultNotes(summary: Pick<StudySummary, 'targets' | 'data'>): Content {
   const members = summary.targets.flatMap((target) => target.lines.flatMap((line) => line.members));
   if (members.length === 0) return null;
   const seeds = Math.max(...members.map((member) => member.testAccuracy.values.length));
@@ -373,7 +377,8 @@ function stageText({ operator, kernel, stride, width, repeats, activation, ...pa
   return parts.join(', ');
 }
 
-function multiplierSection(summary: StudySummary): Content {
+/** How depth, width and resolution grow with latency. */
+export function multiplierSection(summary: Pick<StudySummary, 'targets' | 'data'>): Content {
   const rows = summary.targets.flatMap((target) => {
     const charts = (['depth', 'width', 'resolution'] as const).flatMap(
       (factor) => multiplierChart(target, factor) ?? [],
@@ -432,7 +437,8 @@ function curvesSection(summary: StudySummary): Content {
   return blocks.length > 0 && section('Training curves of the delivered networks', blocks);
 }
 
-function latencySection(summary: StudySummary): Content {
+/** How the final latencies were measured, and what they were. */
+export function latencySection(summary: Pick<StudySummary, 'targets'>): Content {
   const blocks = summary.targets.flatMap((target) => {
     const members = target.lines.filter((line) => line.kind !== 'rule').flatMap((line) => line.members);
     const figure = latencyChart(members);
@@ -526,22 +532,8 @@ function timeSection(summary: StudySummary): Content {
   );
 }
 
-function warningSection(summary: StudySummary): Content {
-  if (summary.warnings.length === 0) return null;
-  return element(
-    'section',
-    { id: 'warnings' },
-    element('h2', {}, 'Warnings'),
-    element(
-      'ul',
-      {},
-      summary.warnings.map((warning) => element('li', {}, warning)),
-    ),
-  );
-}
-
-function provenanceSection(summary: StudySummary): Markup {
-  const { data } = summary;
+/** The data, and what the work was done on and with. */
+export function provenanceSection({ data, environment }: Pick<StudySummary, 'data' | 'environment'>): Markup {
   const facts: readonly (readonly [string, string])[] = [
     ['name', data.name],
     ['classes', String(data.classes)],
@@ -555,7 +547,7 @@ function provenanceSection(summary: StudySummary): Markup {
       'div',
       { class: 'figures' },
       element('div', {}, element('h3', {}, 'Data set'), definitions(facts)),
-      element('div', {}, element('h3', {}, 'Environment'), definitions(Object.entries(summary.environment))),
+      element('div', {}, element('h3', {}, 'Environment'), definitions(Object.entries(environment))),
     ),
   );
 }
@@ -591,14 +583,6 @@ function trialSection(summary: StudySummary): Content {
   );
 }
 
-function definitions(entries: readonly (readonly [string, string])[]): Markup {
-  return element(
-    'dl',
-    {},
-    entries.map(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]),
-  );
-}
-
 function intervalText(member: MemberSummary): string {
   const [lo, hi] = p50Interval(member);
   return hi > lo ? ` ${significant(lo)}–${significant(hi)}` : '';
@@ -621,56 +605,3 @@ function listed(ids: readonly string[], most: number): string {
 function twoDecimals(value: number): string {
   return value.toFixed(2);
 }
-
-/** Rules of the report’s pages, beside those of its charts. */
-export const pageStyle = `
-* { box-sizing: border-box; }
-html { background: var(--paper); color: var(--ink); color-scheme: light dark; }
-body { margin: 0; font: 14px/1.45 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; font-variant-numeric: tabular-nums; }
-main { max-width: 1260px; margin: 0 auto; padding: 18px 24px 48px; }
-h1 span { display: block; }
-h1.several span { margin-bottom: 4px; }
-h1 { font-size: 20px; line-height: 1.35; font-weight: 600; margin: 2px 0 12px; text-wrap: pretty; }
-h1.several { font-size: 16px; }
-h2 { font-size: 17px; margin: 0 0 8px; }
-h2 small { font-weight: 400; font-size: 13px; color: var(--soft); }
-h3 { font-size: 14px; margin: 12px 0 6px; }
-a { color: var(--blue); }
-section { margin: 0 0 16px; padding-top: 14px; border-top: 1px solid var(--line); break-inside: avoid; }
-.facts, .note { color: var(--soft); font-size: 12.5px; margin: 0 0 8px; max-width: 110em; }
-.warn { color: var(--vermillion); font-weight: 600; }
-.result { display: grid; grid-template-columns: minmax(0, 1.42fr) minmax(0, 1fr); gap: 4px 22px; align-items: start; }
-.figures { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 12px 24px; }
-.figures > :only-child { max-width: 760px; grid-column: 1 / -1; width: 100%; }
-.thirds { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 12px 18px; }
-figure { margin: 0; min-width: 0; break-inside: avoid; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; margin: 0 0 10px; font-size: 12.5px; }
-th, td { text-align: right; padding: 3px 5px; white-space: nowrap; font-weight: 400; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
-main > section:not(.result) th, main > section:not(.result) td { padding-right: 12px; padding-left: 12px; }
-main > section:not(.result) :is(th, td):first-child { padding-left: 0; }
-.result table { width: 100%; }
-.result tbody th:not([colspan]) { max-width: 88px; overflow: hidden; text-overflow: ellipsis; }
-td:last-child, thead th:last-child { padding-right: 0; }
-thead th { color: var(--soft); border-bottom: 1px solid var(--soft); }
-tbody tr + tr > * { border-top: 1px solid var(--line); }
-tbody.family th { font-weight: 700; color: var(--blue); }
-tbody.rule, tbody.user-model { color: var(--soft); }
-tbody.rule th[colspan], tbody.user-model th[colspan] { padding-top: 8px; font-style: italic; border-bottom: 1px solid var(--line); }
-td small { color: var(--soft); font-size: 11.5px; }
-.good { color: var(--green); } .bad { color: var(--vermillion); }
-.comparisons { margin: 4px 0 6px; padding-left: 18px; font-size: 13px; }
-details { margin: 8px 0; } summary { cursor: pointer; margin-bottom: 4px; }
-details td:last-child, details td:last-child { white-space: normal; text-align: left; }
-.wrapping :is(th, td) { white-space: normal; }
-.wrapping :is(th, td):nth-last-child(-n + 2) { min-width: 7em; text-align: left; }
-.wrapping :is(th, td):nth-child(4) { white-space: nowrap; }
-dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 16px; margin: 0; font-size: 13px; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 1160px) { .result { grid-template-columns: minmax(0, 1fr); } .result figure { max-width: 560px; } }
-@media (max-width: 980px) { .figures, .thirds { grid-template-columns: minmax(0, 1fr); } .figures figure { max-width: 560px; } .thirds figure { max-width: 380px; } }
-@media print { main { padding: 0; max-width: none; } body { font-size: 11px; } a { color: inherit; text-decoration: none; }
-  .result { grid-template-columns: minmax(0, 1fr); } .result figure { max-width: 560px; } .scroll { overflow: visible; }
-  details::details-content { content-visibility: visible; block-size: auto; } }
-`;

@@ -1,7 +1,6 @@
-import { pageStyle } from './html.ts';
-import { type Content, element, htmlDocument, type Markup, stylesheet } from './markup.ts';
-import { tableHead } from './page-parts.ts';
-import { chartStyle } from './svg.ts';
+import { type Content, element, type Markup } from './markup.ts';
+import { page } from './page.ts';
+import { tableHead, warningSection } from './page-parts.ts';
 
 /** A table as text. */
 export interface PageTable {
@@ -18,44 +17,22 @@ export interface PageSection {
 }
 
 /** A self-contained HTML page of tables and charts, in the report's style. */
-export function tablePage(page: {
+export function tablePage({
+  title,
+  facts,
+  sections,
+  warnings,
+}: {
   readonly title: string;
   readonly facts: readonly string[];
   readonly sections: readonly PageSection[];
   readonly warnings: readonly string[];
 }): string {
-  return htmlDocument(
-    'en',
-    element(
-      'head',
-      {},
-      element('meta', { charset: 'utf-8' }),
-      element('meta', { name: 'viewport', content: 'width=device-width, initial-scale=1' }),
-      element('meta', { name: 'color-scheme', content: 'light dark' }),
-      element('title', {}, `${page.title}: Ridgepoint`),
-      stylesheet(chartStyle + pageStyle),
-    ),
-    element(
-      'body',
-      {},
-      element(
-        'main',
-        {},
-        element('header', {}, element('p', { class: 'facts' }, page.facts.join(' · ')), element('h1', {}, page.title)),
-        page.warnings.length > 0 &&
-          element(
-            'section',
-            { id: 'warnings' },
-            element('h2', {}, 'Warnings'),
-            element(
-              'ul',
-              {},
-              page.warnings.map((text) => element('li', {}, text)),
-            ),
-          ),
-        page.sections.map(section),
-      ),
-    ),
+  return page(
+    `${title}: Ridgepoint`,
+    element('header', {}, element('p', { class: 'facts' }, facts.join(' · ')), element('h1', {}, title)),
+    warningSection(warnings),
+    sections.map(section),
   );
 }
 

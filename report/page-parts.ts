@@ -40,6 +40,30 @@ export function table(
   );
 }
 
+/** What a person should know of the result, under an anchor of its own; nothing where there is nothing. */
+export function warningSection(warnings: readonly string[]): Content {
+  if (warnings.length === 0) return null;
+  return element(
+    'section',
+    { id: 'warnings' },
+    element('h2', {}, 'Warnings'),
+    element(
+      'ul',
+      {},
+      warnings.map((warning) => element('li', {}, warning)),
+    ),
+  );
+}
+
+/** Names with their values. */
+export function definitions(entries: readonly (readonly [string, string])[]): Markup {
+  return element(
+    'dl',
+    {},
+    entries.map(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]),
+  );
+}
+
 /** A remark in small print. */
 export function note(text: string): Markup {
   return element('p', { class: 'note' }, text);

@@ -71,8 +71,8 @@ export function paretoCsv(summary: StudySummary): string {
  * Accuracies are shares of the test and hold-out splits over the training seeds; the interval is
  * that of `interval_percentile`, at `interval_level`.
  */
-export function familyCsv(summary: StudySummary): string {
-  const rows = summary.targets.flatMap((target) =>
+export function familyCsv({ targets }: Pick<StudySummary, 'targets'>): string {
+  const rows = targets.flatMap((target) =>
     target.lines.flatMap((line) => memberRows(line).map((row) => ({ target, line, ...row }))),
   );
   return csv(familyColumns, rows);

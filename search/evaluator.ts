@@ -41,5 +41,7 @@ export interface Evaluator {
   readonly inFlight?: number;
   /** Hears that an answer is on disk: what it keeps so that the answer cannot be lost may go. */
   journalled?(id: string, attempt: number): void;
+  /** Hears that the study is over: what it keeps for evaluations to go on from may go. */
+  concluded?(): void;
   close(): Promise<void>;
 }

@@ -32,7 +32,8 @@ export class FolderArtefacts implements Artefacts {
     return join(this.#folder, digest.replace(':', '-'));
   }
 
-  async put(content: Readable | Uint8Array): Promise<string> {
+  /** @param before hears the digest while nothing is found under it yet. */
+  async put(content: Readable | Uint8Array, before?: (digest: string) => Promise<void>): Promise<string> {
     const temporary = join(this.#folder, `incoming-${randomUUID()}`);
     const hash = createHash('sha256');
     const tap = new Transform({
@@ -48,6 +49,7 @@ export class FolderArtefacts implements Artefacts {
         createWriteStream(temporary, { flush: true }),
       );
       const digest = `sha256:${hash.digest('hex')}`;
+      await before?.(digest);
       renameSync(temporary, this.path(digest));
       return digest;
     } finally {

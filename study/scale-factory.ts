@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Factory, type FactoryScaling, openFactory } from '../commands/factory.ts';
 import { writeTrainingData } from '../commands/training-data.ts';
@@ -18,18 +18,29 @@ import { identity, type Multipliers } from '../scaling/multipliers.ts';
 import { bandFloor, proposeScalings } from '../scaling/optimizer.ts';
 import { FolderArtefacts } from './artefacts.ts';
 import type { DataDescription, LatencyMeter, StudyProgress } from './context.ts';
-import { memberFolder, verificationTolerance, VerificationError } from './deliver/deliver-phase.ts';
-import { meetsLimit, patientMeter } from './evaluation/evaluate.ts';
+import { environmentOf } from './environment.ts';
+import { deliveredLatencyId, memberFolder, verificationTolerance, VerificationError } from './deliver/deliver-phase.ts';
+import { latencyId, meetsLimit, patientMeter } from './evaluation/evaluate.ts';
 import type { FactoryFile } from './factory-file.ts';
+import { writeFactoryResults } from './factory-results.ts';
+import {
+  factoryJournal,
+  type FactoryMember,
+  type FactorySummary,
+  type FactoryTargetFamily,
+  familyId,
+  journalled,
+  type TriedScaling,
+} from './factory-summary.ts';
 import { Journal } from './journal/journal.ts';
 import { takeLease } from './journal/lease.ts';
 import { openLatencyMeter } from './evaluation/meter.ts';
+import { openProfiles, rememberProfiles } from './evaluation/profiles.ts';
 import { overSeeds } from './deliver/over-seeds.ts';
 import { prepareData } from './prepare.ts';
 import { StudyRecord } from './journal/record.ts';
 import { type Score, scoreFile } from './evaluation/score.ts';
 import type { Size, StudyConfig, TargetConfig } from './study-file.ts';
-import type { OverSeeds } from './deliver/summary.ts';
 import { measureIfAble } from './evaluation/target-settings.ts';
 
 /** Scalings whose latency is measured before any is proposed, the base included. */
@@ -45,39 +56,12 @@ export interface ScaleFactoryOptions {
   readonly makeMeter?: () => LatencyMeter;
 }
 
-/** A network of a factory's that is delivered: what is known of it is what was asked for, and its file. */
-export interface FactoryMember {
-  readonly size: string;
-  readonly targetMs: number;
-  readonly multipliers: Multipliers;
-  readonly resolution: number;
-  /** Path below the folder. */
-  readonly file: string;
-  /** Of the file's weights, the best of the seeds on the hold-out. */
-  readonly seed: number;
-  readonly holdoutAccuracy: OverSeeds;
-  readonly testAccuracy: OverSeeds;
-  readonly latency: Latency;
-  readonly limitMet: boolean | null;
-  /** Scalings trained within this size before it was chosen; 0 for the base. */
-  readonly trained: number;
-}
-
-export interface FactoryFamily {
-  readonly schema: 1;
-  readonly name: string;
-  readonly target: string;
-  readonly baseMs: number;
-  readonly members: readonly FactoryMember[];
-  /** Sizes that no network was found for. */
-  readonly unserved: readonly string[];
-}
-
 /**
- * Latency-aware scaling of a base that a user's own programs write and train (docs/commands.md): for each size of the
+ * Latency-aware scaling of a base that a user's own programs write and train (docs/commands.md): for each size of each target's
  * family scalings are asked for, measured as files, trained where they fit; the best of each size is trained fully, over
- * seeds, and delivered as a file that was scored here. Killing the process loses nothing that `scaling.jsonl` holds.
- * @param config a study's settings of one target; `scale`, `final`, `family`, `data` and `seed` are what is used of it.
+ * seeds, and delivered as a file that was scored here. What is built and trained for one target serves the others. Killing the
+ * process loses nothing that `scaling.jsonl` holds; the report is written from that alone.
+ * @param config a study's settings; `targets`, `scale`, `final`, `family`, `data` and `seed` are what is used of it.
  * @throws {ConfigError} when the folder holds another scaling, or the networks do not fit the data.
  * @throws {UnreachableLimitError} when the base is above its size or the limit. @throws {CommandError} when a program fails.
  * @throws {VerificationError} when a file does not reach the accuracy that the trainer reported.
@@ -87,14 +71,16 @@ export async function scaleFactory(
   config: StudyConfig,
   declared: FactoryFile,
   { folder, clock = systemClock, signal = new AbortController().signal, onProgress, makeMeter }: ScaleFactoryOptions,
-): Promise<FactoryFamily> {
-  onlyTarget(config);
+): Promise<FactorySummary> {
+  const profiles = await openProfiles(config);
   const release = takeLease(folder);
-  const journal = new Journal(join(folder, 'scaling.jsonl'), clock);
+  const journal = new Journal(join(folder, factoryJournal), clock);
   const meter = patientMeter(makeMeter?.() ?? openLatencyMeter(config, signal, { clock }), signal, clock);
   try {
     const record = new StudyRecord(journal);
     expectSame(record, folder, { ...asked(config), base: declared.portable });
+    await open(record, config);
+    rememberProfiles(record, profiles);
     onProgress?.({ phase: 'prepare', text: 'preparing the data' });
     const data = await prepareData(config, folder, record, signal);
     const home = resolve(folder, 'trainings');
@@ -103,10 +89,14 @@ export async function scaleFactory(
     const { onThisHost } = await factory.describe(signal);
     const artefacts = new FolderArtefacts(resolve(folder, 'artefacts'));
     const context = { config, declared, folder, record, data, factory, onThisHost, artefacts, meter, clock, signal };
-    const family = await new FactoryScalings({ ...context, home, onProgress: onProgress ?? (() => {}) }).run();
-    writeFileSync(join(folder, 'family.json.part'), `${JSON.stringify(family, null, 2)}\n`);
-    renameSync(join(folder, 'family.json.part'), join(folder, 'family.json'));
-    return family;
+    const shared = { ...context, home, accuracies: new Map(), onProgress: onProgress ?? (() => {}) };
+    const scalings = Object.entries(config.targets).map((target) => new FactoryScalings(shared, target));
+    // A base that is above its limit on one target ends it before anything is trained for another.
+    for (const one of scalings) await one.begin();
+    for (const one of scalings) await one.run();
+    record.append({ type: 'study', id: config.study, action: 'closed' });
+    await journal.durable();
+    return writeFactoryResults(folder, [...record.events]);
   } catch (error) {
     if (signal.aborted && !(error instanceof InterruptedError))
       throw new InterruptedError('interrupted; everything finished so far is kept', { cause: error });
@@ -121,14 +111,6 @@ export async function scaleFactory(
 
 /** Proposals that measure above their size teach and are cheap; so many rounds may end so. */
 const roundsPerTrial = 9;
-
-function onlyTarget({ targets }: StudyConfig): readonly [name: string, TargetConfig] {
-  const [target, ...others] = Object.entries(targets);
-  if (target && others.length === 0) return target;
-  throw new ConfigError(
-    `expected one accelerator beside a base of your own programs, got ${Object.keys(targets).join(', ')}`,
-  );
-}
 
 /** What results depend on, as far as the study file says it. */
 function asked({ seed, data, targets, family, scale, final }: StudyConfig): Record<string, Json> {
@@ -145,6 +127,13 @@ function expectSame(record: StudyRecord, folder: string, request: Json): void {
   record.decideAgain('scaling', request, 'as asked for');
 }
 
+/** Says in the journal whose scaling it is and what it runs on, and that it is opened. */
+async function open(record: StudyRecord, { study: id }: StudyConfig): Promise<void> {
+  if (![...record.events].some((event) => event.type === 'study' && event.action === 'created'))
+    record.append({ type: 'study', id, action: 'created', environment: await environmentOf() });
+  record.append({ type: 'study', id, action: 'opened' });
+}
+
 interface FactoryContext {
   readonly config: StudyConfig;
   readonly declared: FactoryFile;
@@ -159,6 +148,8 @@ interface FactoryContext {
   readonly meter: LatencyMeter;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** Accuracies at the fidelity of scaling, by scaling: no target's own. */
+  readonly accuracies: Map<string, number>;
   readonly onProgress: (progress: StudyProgress) => void;
 }
 
@@ -183,6 +174,7 @@ interface SizeTarget {
   readonly targetMs: number;
 }
 
+/** The scalings of a factory's base for one target. */
 class FactoryScalings {
   readonly #context: FactoryContext;
   readonly #targetName: string;
@@ -192,13 +184,12 @@ class FactoryScalings {
   readonly #candidates = new Map<string, Candidate>();
   /** Networks that the factory or the target does not have. */
   readonly #refused: Multipliers[] = [];
-  /** Accuracies at the fidelity of scaling. */
-  readonly #accuracies = new Map<string, number>();
+  #begun: { readonly base: Candidate; readonly sizes: readonly SizeTarget[] } | undefined;
 
-  constructor(context: FactoryContext) {
-    const { config, declared, data } = context;
+  constructor(context: FactoryContext, target: readonly [name: string, TargetConfig]) {
+    const { declared, data } = context;
     this.#context = context;
-    [this.#targetName, this.#target] = onlyTarget(config);
+    [this.#targetName, this.#target] = target;
     this.#base = blankBase(declared.resolution);
     const native = Math.min(data.width, data.height);
     if (declared.resolution > native)
@@ -206,11 +197,18 @@ class FactoryScalings {
     this.#constraints = { maxResolution: native, resolutionMultiple: declared.resolutionMultiple };
   }
 
-  async run(): Promise<FactoryFamily> {
-    const { config } = this.#context;
+  /** Measures the base. @throws {UnreachableLimitError} when it is above its size or the limit. */
+  async begin(): Promise<{ readonly base: Candidate; readonly sizes: readonly SizeTarget[] }> {
+    if (this.#begun) return this.#begun;
     const base = await this.#candidate(identity);
     if (!base) throw new ConfigError('expected the factory to write its base, got a network that cannot be had');
-    const sizes = this.#sizes(base);
+    this.#begun = { base, sizes: this.#sizes(base) };
+    return this.#begun;
+  }
+
+  /** Scales, trains and delivers, and decides on the family. */
+  async run(): Promise<void> {
+    const { base, sizes } = await this.begin();
     await this.#learnLatency(base, sizes);
     await this.#trainProposals(sizes.filter((size) => !isBase(size)));
     const members: FactoryMember[] = [];
@@ -220,8 +218,32 @@ class FactoryScalings {
       if (chosen) members.push(await this.#deliver(size, chosen));
       else unserved.push(size.size.name);
     }
-    const [baseMs, name] = [base.latency.p50Ms, config.study];
-    return { schema: 1, name, target: this.#targetName, baseMs, members, unserved };
+    const { record } = this.#context;
+    const target = this.#targetName;
+    const baseMs = base.latency.p50Ms;
+    const family: FactoryTargetFamily = { target, baseMs, members, unserved, scalings: this.#tried() };
+    record.decideAgain(familyId(target), journalled(family), 'the most accurate within each size');
+  }
+
+  #tried(): readonly TriedScaling[] {
+    const { accuracies } = this.#context;
+    const measured = [...this.#candidates.values()].map(({ key, multipliers, scaling: { resolution }, latency }) => ({
+      multipliers,
+      resolution,
+      p50Ms: latency.p50Ms,
+      accuracy: accuracies.get(key) ?? null,
+    }));
+    const refused = this.#refused.map((multipliers) => ({
+      multipliers,
+      resolution: this.#resolutionOf(multipliers),
+      p50Ms: null,
+      accuracy: null,
+    }));
+    return [...measured, ...refused];
+  }
+
+  #resolutionOf({ resolution }: Multipliers): number {
+    return Math.round(this.#context.declared.resolution * resolution);
   }
 
   #sizes(base: Candidate): readonly SizeTarget[] {
@@ -273,7 +295,7 @@ class FactoryScalings {
           const candidate = await this.#candidate(realised);
           if (!candidate || !this.#fits(candidate, size.targetMs)) continue;
           const result = await this.#train(candidate, scale.examples, seed, `${size.name} scaling`);
-          if (result) this.#accuracies.set(candidate.key, result.accuracy);
+          if (result) this.#context.accuracies.set(candidate.key, result.accuracy);
           tried.get(size.name)?.add(candidate.key);
         }
       }
@@ -288,17 +310,25 @@ class FactoryScalings {
 
   #observations(): readonly ScalingObservation[] {
     return [...this.#candidates.values()].map(({ key, multipliers, latency }) => {
-      const accuracy = this.#accuracies.get(key);
+      const accuracy = this.#context.accuracies.get(key);
       return { multipliers, latencyMs: latency.p50Ms, ...(accuracy === undefined ? {} : { accuracy }) };
     });
   }
 
   /** The most accurate of those trained that use a size's latency; where none does, of those below. */
   #bestWithin(targetMs: number): Candidate | undefined {
-    const fitting = [...this.#candidates.values()]
-      .filter((candidate) => this.#accuracies.has(candidate.key) && this.#fits(candidate, targetMs))
-      .toSorted((a, b) => (this.#accuracies.get(b.key) ?? 0) - (this.#accuracies.get(a.key) ?? 0));
+    const { accuracies } = this.#context;
+    const fitting = this.#trainedWithin(targetMs).toSorted(
+      (a, b) => (accuracies.get(b.key) ?? 0) - (accuracies.get(a.key) ?? 0),
+    );
     return fitting.find(({ latency }) => latency.p50Ms >= bandFloor * targetMs) ?? fitting[0];
+  }
+
+  #trainedWithin(targetMs: number): readonly Candidate[] {
+    const { accuracies } = this.#context;
+    return [...this.#candidates.values()].filter(
+      (candidate) => accuracies.has(candidate.key) && this.#fits(candidate, targetMs),
+    );
   }
 
   #fits({ latency }: Candidate, targetMs: number): boolean {
@@ -308,11 +338,11 @@ class FactoryScalings {
 
   /** A scaling, written by the factory and measured; undefined where the factory or the target has none. */
   async #candidate(multipliers: Multipliers): Promise<Candidate | undefined> {
-    const { record, artefacts, config, declared, data, factory, signal } = this.#context;
+    const { record, artefacts, config, data, factory, signal } = this.#context;
     const key = realisedKey(multipliers);
     const known = this.#candidates.get(key);
     if (known) return known;
-    const resolution = Math.round(declared.resolution * multipliers.resolution);
+    const resolution = this.#resolutionOf(multipliers);
     const scaling = { multipliers, resolution, channels: data.channels, classes: data.classNames.length };
     this.#tell('scale', `${textOf(multipliers)}: building`);
     const built = await record.decideOnce<FileOrReason>(`network ${key}`, async () => {
@@ -329,7 +359,7 @@ class FactoryScalings {
     const isOfBase = key === realisedKey(identity);
     this.#tell('scale', `${textOf(multipliers)}: measuring`);
     try {
-      const latency = await measureIfAble(this.#context, `latency ${digest}`, this.#targetName, () =>
+      const latency = await measureIfAble(this.#context, latencyId(this.#targetName, digest), this.#targetName, () =>
         this.#measure(digest, isOfBase ? 'thorough' : config.latency),
       );
       const candidate = { key, multipliers, scaling, digest, latency };
@@ -414,30 +444,27 @@ class FactoryScalings {
     if (!first) throw new ConfigError(`${size.name}: expected a training that ends, got ${seeds} that diverged`);
     const best = runs.reduce((a, b) => (b.accuracy > a.accuracy ? b : a), first);
     this.#tell('deliver', `${size.name}: measuring`);
-    const latency = await record.measureOnce(`delivered ${best.digest}`, this.#targetName, () =>
-      this.#measure(best.digest, 'thorough'),
-    );
+    const id = deliveredLatencyId(this.#targetName, best.digest);
+    const latency = await record.measureOnce(id, this.#targetName, () => this.#measure(best.digest, 'thorough'));
     const file = join(memberFolder({ target: this.#targetName, size: size.name }), 'model.onnx');
     const path = join(folder, file);
     mkdirSync(join(path, '..'), { recursive: true });
     copyFileSync(artefacts.path(best.digest), `${path}.part`);
     renameSync(`${path}.part`, path);
     const { limit } = this.#target;
-    const fitting = [...this.#candidates.values()].filter(
-      (other) => this.#accuracies.has(other.key) && this.#fits(other, targetMs),
-    );
     return {
       size: size.name,
       targetMs,
       multipliers: candidate.multipliers,
       resolution: candidate.scaling.resolution,
       file,
+      digest: best.digest,
       seed: best.seed,
       holdoutAccuracy: overSeeds(runs.map(({ accuracy }) => accuracy)),
       testAccuracy: overSeeds(runs.map(({ test }) => test)),
       latency,
       limitMet: limit ? meetsLimit(latency, limit) : null,
-      trained: isBase({ size, targetMs }) ? 0 : fitting.length,
+      trained: isBase({ size, targetMs }) ? 0 : this.#trainedWithin(targetMs).length,
     };
   }
 

@@ -24,6 +24,7 @@ import { parseRule } from '../scaling/rules.ts';
 import { controllerNames } from '../search/controllers.ts';
 import { builtInSpaceNames } from '../search/spaces.ts';
 import { isTabularSpace, type TableConfig, tableSchema, tabularSpaceNames } from '../search/table.ts';
+import { isFactoryFile } from './factory-file.ts';
 import { loadSchedule, scheduleReferenceSchema } from './evaluation/training-schedule.ts';
 import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
 import { planStages } from '../training/stage-plan.ts';
@@ -363,6 +364,10 @@ export function resolveStudy(data: unknown, where: string, options: StudyFileOpt
   const { family, final, ...named } = nameCommands(parsed.data, where, options);
   const file = { ...named, final: withSchedule(final, named, where) };
   checkRules(file, where);
+  if (file.base !== undefined && isFactoryFile(resolve(dirname(resolve(where)), file.base)))
+    throw new ConfigError(
+      `${where}: base: expected a network, got a factory, whose networks are known by their files alone; "ridgepoint scale ${file.base}" scales them`,
+    );
   const targets = Object.keys(file.targets);
   if (targets.length === 0) throw new ConfigError(`${where}: targets: expected at least one target, got none`);
   for (const name of Object.keys(family ?? {}))

@@ -147,6 +147,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     await written.durable();
     // Those of trials that were given up: nothing will go on from them.
     forgetTrainings(record, join(folder, checkpointsFolder));
+    evaluator.concluded?.();
     const events = [...record.events];
     const summary = summarise(events);
     await writeResults(folder, config, events, summary);

@@ -11,7 +11,7 @@ import { Queue, QueueEvents } from 'bullmq';
 import { Redis } from 'ioredis';
 import { connect, leave, redisPlace } from '../../jobs/connection.ts';
 import { JobClient } from '../../jobs/client.ts';
-import { builtInTrainer, jobId, trainQueue } from '../../jobs/contract.ts';
+import { builtInTrainers, jobId, trainQueue } from '../../jobs/contract.ts';
 import { FleetEvaluator } from '../../jobs/evaluator.ts';
 import { folderStore } from '../../jobs/store.ts';
 import { runLongSearch } from './long-search.ts';
@@ -120,7 +120,7 @@ async function costOf(
 function bare(): Promise<Cost> {
   const url = `${redis.url}?namespace=bench${++runs}`;
   const place = redisPlace(url);
-  const name = trainQueue(builtInTrainer);
+  const name = trainQueue(builtInTrainers.onnx);
   return costOf('bare', url, async () => {
     const connection = new Redis(place.options);
     const queue = new Queue(name, { connection, prefix: place.prefix });
@@ -158,7 +158,7 @@ function ours(): Promise<Cost> {
   const place = redisPlace(url);
   return costOf('ours', url, async () => {
     const connection = connect(place, console.error);
-    const client = await JobClient.open(trainQueue(builtInTrainer), { redis: connection, place });
+    const client = await JobClient.open(trainQueue(builtInTrainers.onnx), { redis: connection, place });
     const evaluator = new FleetEvaluator({
       client,
       study: 'bench',
@@ -204,7 +204,7 @@ async function journalled(
     study,
     trials,
     async ({ artefacts, data }) => {
-      const client = await JobClient.open(trainQueue(builtInTrainer), { redis: connection, place });
+      const client = await JobClient.open(trainQueue(builtInTrainers.onnx), { redis: connection, place });
       [startMs, startCpuMs] = [performance.now(), ownCpuMs()];
       return new FleetEvaluator({
         client,

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'bullmq';
 import { redisPlace } from '../../jobs/connection.ts';
-import { builtInTrainer, trainQueue } from '../../jobs/contract.ts';
+import { builtInTrainers, trainQueue } from '../../jobs/contract.ts';
 import { trainService } from '../../jobs/services.ts';
 import { FleetWorker } from '../../jobs/worker.ts';
 import { folderStore } from '../../jobs/store.ts';
@@ -19,12 +19,12 @@ const answer = async () => ({ schema: 1, outcome: await evaluate(), worker: 'bar
 
 function startBare(): Worker {
   const { options: connection, prefix } = place;
-  return new Worker(trainQueue(builtInTrainer), answer, { connection, prefix, concurrency: Number(slots) });
+  return new Worker(trainQueue(builtInTrainers.onnx), answer, { connection, prefix, concurrency: Number(slots) });
 }
 
 function startOurs(): FleetWorker {
   const evaluator = { slots: Number(slots), evaluate, close: () => Promise.resolve() };
-  const service = trainService(builtInTrainer, {
+  const service = trainService(builtInTrainers.onnx, {
     slots: Number(slots),
     worker: 'ours',
     evaluatorOf: () => evaluator,

@@ -1,11 +1,10 @@
 // An isoFLOP sweep of small transformers on text of known entropy: does a fitted law find the loss that no model goes
 // below? `npx tsx bench/laws/iso-flop.ts`, again to go on; see bench/README.md.
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { parseCsv } from '../../core/csv.ts';
 import { loadText, textSourceSchema } from '../../data/text.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph } from '../../models/counts.ts';
@@ -15,6 +14,7 @@ import { parseRuns } from '../../scaling/fit-runs.ts';
 import { resolveRecipe } from '../../study/evaluation/recipe.ts';
 import { languageModelRecipe } from '../../study/train/train-language-model.ts';
 import { trainInChild } from '../../training/isolate.ts';
+import { RunTable } from './run-table.ts';
 
 const { values } = parseArgs({
   options: {
@@ -41,11 +41,11 @@ const shapes = [
   [5, 128, 4],
 ] as const;
 
+// Before anything takes time.
+const table = new RunTable(values.out, ['layers', 'width', 'params', 'tokens', 'flops', 'loss', 'seed', 'seconds']);
 const source = textSourceSchema.parse({ format: 'grammar', symbols, scored: 1024 });
 const text = await loadText(source, '');
 const { recipe } = resolveRecipe(languageModelRecipe);
-const columns = ['layers', 'width', 'params', 'tokens', 'flops', 'loss', 'seed', 'seconds'] as const;
-if (!existsSync(values.out)) appendFileSync(values.out, `${columns.join(',')}\n`);
 
 interface Planned {
   readonly spec: TransformerSpec;
@@ -70,12 +70,14 @@ function planned(budget: number): Planned[] {
 }
 
 function isDone({ params, sequences }: Planned): boolean {
-  return parseCsv(readFileSync(values.out, 'utf8'), values.out).rows.some(
-    ({ cells }) =>
-      Number(cells['params']) === params &&
-      Number(cells['tokens']) === sequences * context &&
-      Number(cells['seed']) === seed,
-  );
+  return table
+    .rows()
+    .some(
+      ({ cells }) =>
+        Number(cells['params']) === params &&
+        Number(cells['tokens']) === sequences * context &&
+        Number(cells['seed']) === seed,
+    );
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'ridgepoint-iso-flop-'));
@@ -94,15 +96,13 @@ for (const budget of budgets)
     });
     if (result.status === 'diverged') throw new Error(`${params} parameters: diverged after ${result.atExamples}`);
     const loss = result.metrics['crossEntropy'] as number;
-    const row = [spec.layers, spec.width, params, sequences * context, flops, loss, seed, result.cost.trainS];
-    appendFileSync(values.out, `${row.join(',')}\n`);
-    console.error(
-      `${budget.toExponential(0)} FLOPs: ${params} parameters, ${sequences * context} tokens: ${loss.toFixed(4)} nats`,
-    );
+    const [tokens, { layers, width }] = [sequences * context, spec];
+    table.add({ layers, width, params, tokens, flops, loss, seed, seconds: result.cost.trainS });
+    console.error(`${budget.toExponential(0)} FLOPs: ${params} parameters, ${tokens} tokens: ${loss.toFixed(4)} nats`);
   }
 
 // Approach 2 compares sizes of one budget: FLOPs as trained, attention's included, not 6·N·D.
-const runs = parseRuns(readFileSync(values.out, 'utf8'), values.out, {
+const runs = parseRuns(table.text(), values.out, {
   n: 'params',
   d: 'tokens',
   c: 'flops',

@@ -1,9 +1,8 @@
 // Times training steps of this machine, as data for the step-time models: `npx tsx bench/laws/own-steps.ts`, again to go on; see bench/README.md.
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { parseCsv } from '../../core/csv.ts';
 import { Random } from '../../core/random.ts';
 import { writeDatasetFile } from '../../data/cache.ts';
 import { loadDataset } from '../../data/load.ts';
@@ -20,6 +19,7 @@ import { builtInSpace, type SpaceScale } from '../../search/spaces.ts';
 import { resolveRecipe } from '../../study/evaluation/recipe.ts';
 import { languageModelRecipe } from '../../study/train/train-language-model.ts';
 import { trainInChild } from '../../training/isolate.ts';
+import { RunTable } from './run-table.ts';
 
 const { values } = parseArgs({
   options: {
@@ -103,26 +103,12 @@ function transformers(): readonly { readonly spec: TransformerSpec; readonly bat
   });
 }
 
-/** Appends rows to a table, skipping those it has. */
-class Table {
-  readonly #path: string;
-  readonly #columns: readonly string[];
-  readonly #known: ReadonlySet<string>;
-
-  constructor(path: string, columns: readonly string[]) {
-    this.#path = path;
-    this.#columns = columns;
-    if (!existsSync(path)) appendFileSync(path, `${columns.join(',')}\n`);
-    const { rows } = parseCsv(readFileSync(path, 'utf8'), path);
-    this.#known = new Set(rows.map(({ cells }) => `${cells['round']} ${cells['network']}`));
-  }
+/** Timed networks, each once a round. */
+class TimedSteps extends RunTable<string> {
+  readonly #known = new Set(this.rows().map(({ cells }) => `${cells['round']} ${cells['network']}`));
 
   has(round: number, network: string): boolean {
     return this.#known.has(`${round} ${network}`);
-  }
-
-  add(row: Readonly<Record<string, string | number>>): void {
-    appendFileSync(this.#path, `${this.#columns.map((name) => row[name]).join(',')}\n`);
   }
 }
 
@@ -135,7 +121,7 @@ async function stepMs(
   return result.cost.stepMs;
 }
 
-async function timeConvolutions(table: Table, round: number): Promise<void> {
+async function timeConvolutions(table: TimedSteps, round: number): Promise<void> {
   const data = { file: dataFile, augmentation: resolveRecipe({}).augmentation, scoredSplit: 'holdout' as const };
   for (const { name: network, spec, batch } of convolutions()) {
     if (table.has(round, network)) continue;
@@ -148,7 +134,7 @@ async function timeConvolutions(table: Table, round: number): Promise<void> {
   }
 }
 
-async function timeTransformers(table: Table, round: number): Promise<void> {
+async function timeTransformers(table: TimedSteps, round: number): Promise<void> {
   for (const { spec, batch } of transformers()) {
     const { layers, width, heads, vocabulary, context, feedForward: feedforward, gated } = spec;
     const network = `${layers}x${width}-${heads}-${context}-${vocabulary}-${gated ? 'gated' : 'plain'}`;
@@ -164,7 +150,7 @@ async function timeTransformers(table: Table, round: number): Promise<void> {
 
 try {
   mkdirSync(values.out, { recursive: true });
-  const convolutionTable = new Table(join(values.out, 'convolutions.csv'), [
+  const convolutionTable = new TimedSteps(join(values.out, 'convolutions.csv'), [
     'network',
     'params',
     'activations',
@@ -174,7 +160,7 @@ try {
     'round',
     'step_ms',
   ]);
-  const transformerTable = new Table(join(values.out, 'transformers.csv'), [
+  const transformerTable = new TimedSteps(join(values.out, 'transformers.csv'), [
     'network',
     'layers',
     'width',

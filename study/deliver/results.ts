@@ -1,6 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { digestBytes } from '../../core/digest.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { modelCard } from '../../report/card.ts';
 import { renderReport } from '../../report/html.ts';
@@ -11,6 +10,7 @@ import { preprocessingOf } from '../preprocessing.ts';
 import { memberFolder } from './deliver-phase.ts';
 import type { JournalEvent } from '../journal/events.ts';
 import { journalPath, readJournal } from '../journal/journal.ts';
+import { ResultFiles } from './result-files.ts';
 import { resolveRecipe } from '../evaluation/recipe.ts';
 import { sharedFolder } from './shared-family.ts';
 import type { StudyConfig } from '../study-file.ts';
@@ -47,18 +47,10 @@ export async function writeResults(
   events: readonly JournalEvent[],
   summary: StudySummary,
 ): Promise<void> {
-  // By path, with the digest the journal promises for it; without one, the digest of what is there.
-  const files = new Map<string, string | undefined>();
-  const write = (path: string, content: string) => {
-    const full = join(folder, path);
-    mkdirSync(join(full, '..'), { recursive: true });
-    writeFileSync(`${full}.part`, content);
-    renameSync(`${full}.part`, full);
-    files.set(path, undefined);
-  };
-  write('trials.csv', trialsCsv(summary));
-  write('pareto.csv', paretoCsv(summary));
-  write('family.csv', familyCsv(summary));
+  const files = new ResultFiles(folder);
+  files.write('trials.csv', trialsCsv(summary));
+  files.write('pareto.csv', paretoCsv(summary));
+  files.write('family.csv', familyCsv(summary));
   const data = events.flatMap((event) =>
     event.type === 'decision' && event.id === 'data' ? [event.value as DataDescription] : [],
   )[0];
@@ -85,8 +77,8 @@ export async function writeResults(
         count,
         ...(variants.length > 0 ? { variants } : {}),
       };
-      write(join(path, 'metrics.json'), `${JSON.stringify(metrics, null, 2)}\n`);
-      write(
+      files.write(join(path, 'metrics.json'), `${JSON.stringify(metrics, null, 2)}\n`);
+      files.write(
         join(path, 'card.md'),
         modelCard({
           summary,
@@ -102,17 +94,17 @@ export async function writeResults(
             : {}),
         }),
       );
-      files.set(join(path, 'model.onnx'), artefact.digest);
-      for (const variant of variants) if ('file' in variant) files.set(variant.file, variant.digest);
-      files.set(join(path, 'spec.yaml'), undefined);
+      files.add(join(path, 'model.onnx'), artefact.digest);
+      for (const variant of variants) if ('file' in variant) files.add(variant.file, variant.digest);
+      files.add(join(path, 'spec.yaml'));
     }
   if (summary.acrossTargets) {
     const { shared, ...across } = summary.acrossTargets;
-    write(
+    files.write(
       'across-targets.json',
       `${JSON.stringify({ schema: 1, ...across, shared: shared.map(withoutSpec) }, null, 2)}\n`,
     );
-    if (shared.length > 0) write('shared.csv', sharedCsv(summary.acrossTargets));
+    if (shared.length > 0) files.write('shared.csv', sharedCsv(summary.acrossTargets));
     for (const member of shared) {
       const artefacts = events.flatMap((event) =>
         event.type === 'artefact' && member.files.includes(event.path) ? [event] : [],
@@ -120,27 +112,15 @@ export async function writeResults(
       const path = sharedFolder(member.name);
       const digests = Object.fromEntries(artefacts.map((artefact) => [artefact.path, artefact.digest]));
       const metrics = { schema: 1, digests, ...withoutSpec(member) };
-      write(join(path, 'metrics.json'), `${JSON.stringify(metrics, null, 2)}\n`);
-      for (const artefact of artefacts) files.set(artefact.path, artefact.digest);
-      files.set(join(path, 'spec.yaml'), undefined);
+      files.write(join(path, 'metrics.json'), `${JSON.stringify(metrics, null, 2)}\n`);
+      for (const artefact of artefacts) files.add(artefact.path, artefact.digest);
+      files.add(join(path, 'spec.yaml'));
     }
   }
-  write('report.html', renderReport(summary));
-  const manifest = {
-    schema: 1,
-    study: summary.name,
-    finished: summary.finished,
-    seed: config.seed,
-    data: summary.data,
-    environment: summary.environment,
-    files: Object.fromEntries(
-      [...files, ['resolved.yaml', undefined] as const, ['journal.jsonl', undefined] as const]
-        .filter(([path]) => existsSync(join(folder, path)))
-        .toSorted(([a], [b]) => (a < b ? -1 : 1))
-        .map(([path, promised]) => [path, promised ?? digestBytes(readFileSync(join(folder, path)))]),
-    ),
-  };
-  write('manifest.json', `${JSON.stringify(manifest, null, 2)}\n`);
+  files.write('report.html', renderReport(summary));
+  files.add('resolved.yaml');
+  files.add('journal.jsonl');
+  files.writeManifest({ ...summary, study: summary.name, seed: config.seed });
 }
 
 /** A variant with what is known of its file beside it; where there is none, as it is. */

@@ -39,6 +39,18 @@ export function summarise(events: readonly JournalEvent[]): StudySummary {
   return new Summariser(events).summary();
 }
 
+/** What reports say of a data set. */
+export function dataSummary({
+  name,
+  classNames,
+  width,
+  height,
+  counts,
+  digest,
+}: DataDescription): StudySummary['data'] {
+  return { name, classes: classNames.length, native: `${width} × ${height}`, ...counts, digest };
+}
+
 interface MemberDecision {
   readonly targetMs: number;
   readonly multipliers: { readonly depth: number; readonly width: number; readonly resolution: number };
@@ -88,15 +100,9 @@ class Summariser {
         budget: this.#config.budget.deviceHours ?? null,
         byPhase: this.#record.spending.byPhase,
       },
-      data: {
-        name: data?.name ?? String(this.#config.data),
-        classes: data?.classNames.length ?? 0,
-        native: data ? `${data.width} × ${data.height}` : '',
-        train: data?.counts.train ?? 0,
-        holdout: data?.counts.holdout ?? 0,
-        test: data?.counts.test ?? 0,
-        digest: data?.digest ?? '',
-      },
+      data: data
+        ? dataSummary(data)
+        : { name: String(this.#config.data), classes: 0, native: '', train: 0, holdout: 0, test: 0, digest: '' },
       environment: this.#environment,
       base: baseTrial
         ? {

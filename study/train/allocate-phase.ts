@@ -16,7 +16,7 @@ import {
   lawTrials,
   type LossForecast,
 } from './family-law.ts';
-import { finalCount, finalMacsPerExample } from './final-training.ts';
+import { finalWork, finalMacsPerExample } from './final-training.ts';
 import { familyLine, type Scaling, type SizedScalings } from '../scale/scalings.ts';
 import { type StudyConfig, topExamples } from '../study-file.ts';
 import { type TrainingSpeed, trainingSpeed } from './training-speed.ts';
@@ -192,7 +192,7 @@ function budgetsLeft(
     const { slots } = context.evaluator;
     left.push({
       total: (timeMs / 1e3) * slots,
-      costOf: ({ spec }) => seeds * secondsPerExample(finalCount(config, spec)),
+      costOf: ({ spec }) => seeds * secondsPerExample(finalWork(config, spec)),
       because: `${(timeMs / 1e3).toFixed(0)} s are left on ${slots} training ${slots === 1 ? 'slot' : 'slots'}`,
     });
   }
@@ -200,7 +200,7 @@ function budgetsLeft(
   if (deviceHours !== undefined && deviceHoursPerExample)
     left.push({
       total: deviceHours,
-      costOf: ({ spec }) => seeds * deviceHoursPerExample(finalCount(config, spec)),
+      costOf: ({ spec }) => seeds * deviceHoursPerExample(finalWork(config, spec)),
       because: `${hoursText(deviceHours)} device hours are left`,
     });
   if (flops !== undefined)
@@ -309,14 +309,14 @@ function described(
   const sizes = groups.flatMap((group, k) => {
     const amount = examples[k] ?? 0;
     return likeliest(group.sizes).map(({ target, size, network }): SizeAllocation => {
-      const count = finalCount(config, network.spec);
+      const work = finalWork(config, network.spec);
       return {
         target,
         size: size.name,
         network: network.digest,
         examples: amount,
-        flops: trainingFlopsPerMac * count.macs * amount,
-        seconds: speed.secondsPerExample && speed.secondsPerExample(count) * amount,
+        flops: trainingFlopsPerMac * work.macs * amount,
+        seconds: speed.secondsPerExample && speed.secondsPerExample(work) * amount,
         forecast: law && forecast(law, asked(network), amount, luck),
       };
     });

@@ -1,22 +1,20 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { existsSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { ConfigError } from '../../core/errors.ts';
 import type { Cost, Fidelity, Metrics } from '../../core/trial.ts';
 import { loadText, type Text, type TextSource } from '../../data/text.ts';
-import { withHostLock } from '../../latency/host-lock.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph } from '../../models/counts.ts';
 import { exportOnnx } from '../../models/export.ts';
 import { readSafetensors } from '../../models/safetensors.ts';
 import type { TransformerSpec } from '../../models/transformer.ts';
-import { expectTrainer, trainInChild, type TrainingProgress } from '../../training/isolate.ts';
+import { expectTrainer, type TrainingProgress } from '../../training/isolate.ts';
 import { textTask } from '../../training/text-task.ts';
 import type { CurvePoint } from '../../training/trainer.ts';
 import type { TrainNetworkRequest } from './train-network.ts';
 import { resolveRecipe, type TrainerConfig } from '../evaluation/recipe.ts';
 import { whileLogged } from './run-logging.ts';
 import { scheduleName } from '../evaluation/training-schedule.ts';
+import { sequenceWords, trainTold } from './told-training.ts';
 import { expectFree, intoFolder, type WorkPlace } from './training-folder.ts';
 
 export interface TrainLanguageModelRequest extends Omit<TrainNetworkRequest, 'network' | 'data'> {
@@ -105,39 +103,22 @@ async function trainInto(
 ): Promise<TrainedLanguageModel> {
   const { trainer, recipe } = resolveRecipe({ ...languageModelRecipe, ...config });
   const weightsFile = join(work, 'weights.safetensors');
-  const result = await withHostLock(
-    'shared',
-    () =>
-      trainInChild({
-        spec: network,
-        data,
-        trainer,
-        recipe,
-        fidelity,
-        ...(schedule && { schedule }),
-        threads: Math.min(threads, availableParallelism()),
-        weightsFile,
-        checkpoint: { file: checkpointFile, dataDigest: text.digest, everyS: checkpointEveryS },
-        signal,
-        onProgress: (point) => {
-          const { examples, loss, imagesPerS, remainingS } = point;
-          onPoint(point);
-          onProgress?.({
-            phase: 'train',
-            text: `${examples}/${fidelity.examples} sequences, loss ${loss.toFixed(3)}, ${Math.round(imagesPerS * network.context)} tokens/s`,
-            etaMs: 1000 * remainingS,
-          });
-        },
-        onNotice,
-      }),
-    { signal },
-  );
-  if (result.status === 'diverged') {
-    rmSync(checkpointFile, { force: true });
-    throw new ConfigError(
-      `training diverged after ${result.atExamples} sequences; expected a lower learning rate than ${recipe.learningRate}`,
-    );
-  }
+  const result = await trainTold({
+    spec: network,
+    data,
+    trainer,
+    recipe,
+    fidelity,
+    ...(schedule && { schedule }),
+    threads,
+    weightsFile,
+    checkpoint: { file: checkpointFile, dataDigest: text.digest, everyS: checkpointEveryS },
+    words: sequenceWords(network.context),
+    signal,
+    onPoint,
+    onProgress,
+    onNotice,
+  });
   const { weights } = await readSafetensors(weightsFile);
   writeFileSync(join(work, 'model.onnx'), exportOnnx(network, weights, 'batch'));
   const trained = languageModelResult(network, text, result.metrics, result);

@@ -1,5 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { existsSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { shortDigest } from '../../core/digest.ts';
 import { ConfigError } from '../../core/errors.ts';
@@ -11,11 +10,10 @@ import type { DataSource } from '../../data/source.ts';
 import { exportOnnx } from '../../models/export.ts';
 import { readSafetensors } from '../../models/safetensors.ts';
 import { type NetworkSpec, specDigest } from '../../models/spec.ts';
-import { withHostLock } from '../../latency/host-lock.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
 import type { RunLog } from '../../report/run-log/run-log.ts';
 import type { ScheduleChoice } from '../../training/heuristic-schedules.ts';
-import { expectTrainer, trainInChild, type TrainingProgress } from '../../training/isolate.ts';
+import { expectTrainer, type TrainingProgress } from '../../training/isolate.ts';
 import type { CurvePoint } from '../../training/trainer.ts';
 import type { StudyProgress } from '../context.ts';
 import { differencesOf, schedulePair } from './found-schedules.ts';
@@ -25,6 +23,7 @@ import { resolveRecipe, type TrainerConfig } from '../evaluation/recipe.ts';
 import { type Score, scoreFile } from '../evaluation/score.ts';
 import { whileLogged } from './run-logging.ts';
 import { scheduleName } from '../evaluation/training-schedule.ts';
+import { pictureWords, trainTold } from './told-training.ts';
 import { expectFree, intoFolder, type WorkPlace } from './training-folder.ts';
 
 export interface TrainNetworkRequest {
@@ -130,44 +129,26 @@ async function trainInto(
   await writeDatasetFile(dataset, dataFile);
   const data = describeData(dataset, request.data);
   const { trainer, recipe, augmentation } = resolveRecipe(request.trainer);
-  const threads = Math.min(request.threads, availableParallelism());
   const doubts = doubtsAbout(schedule, spec);
   if (doubts.length > 0)
     onNotice?.(`the schedule was found for another pair of network and device (${doubts.join('; ')})`);
   const weightsFile = join(work, 'weights.safetensors');
-  const result = await withHostLock(
-    'shared',
-    () =>
-      trainInChild({
-        spec,
-        data: { file: dataFile, augmentation, scoredSplit: 'holdout' },
-        trainer,
-        recipe,
-        fidelity,
-        ...(schedule && { schedule }),
-        threads,
-        weightsFile,
-        checkpoint: { file: checkpointFile, dataDigest: data.digest, everyS: request.checkpointEveryS },
-        signal,
-        onProgress: (point) => {
-          const { examples, loss, imagesPerS, remainingS } = point;
-          onPoint(point);
-          onProgress?.({
-            phase: 'train',
-            text: `${examples}/${fidelity.examples} examples, loss ${loss.toFixed(3)}, ${Math.round(imagesPerS)} images/s`,
-            etaMs: 1000 * remainingS,
-          });
-        },
-        onNotice,
-      }),
-    { signal },
-  );
-  if (result.status === 'diverged') {
-    rmSync(checkpointFile, { force: true });
-    throw new ConfigError(
-      `training diverged after ${result.atExamples} examples; expected a lower learning rate than ${recipe.learningRate}`,
-    );
-  }
+  const result = await trainTold({
+    spec,
+    data: { file: dataFile, augmentation, scoredSplit: 'holdout' },
+    trainer,
+    recipe,
+    fidelity,
+    ...(schedule && { schedule }),
+    threads: request.threads,
+    weightsFile,
+    checkpoint: { file: checkpointFile, dataDigest: data.digest, everyS: request.checkpointEveryS },
+    words: pictureWords,
+    signal,
+    onPoint,
+    onProgress,
+    onNotice,
+  });
   const { weights } = await readSafetensors(weightsFile);
   const modelFile = join(work, 'model.onnx');
   writeFileSync(modelFile, exportOnnx(spec, weights, 'batch', preprocessingOf(data)));

@@ -1,7 +1,7 @@
-import type { NetworkCount } from '../../models/counts.ts';
 import { fitConvolutionTime } from '../../scaling/step-time.ts';
 import { countSpec } from '../evaluation/evaluate.ts';
 import type { StudyRecord } from '../journal/record.ts';
+import { plainWork, type TrainingWork } from './final-training.ts';
 
 /** How long this study's trainings take, learnt from those that are done; null where they took none. */
 export interface TrainingSpeed {
@@ -11,11 +11,11 @@ export interface TrainingSpeed {
   readonly deviceHoursPerExample: PerExample | null;
 }
 
-type PerExample = (count: NetworkCount) => number;
+type PerExample = (work: TrainingWork) => number;
 
 /**
  * The speed of a study's own trials by the step-time model: time grows with parameters, with what layers write and with
- * multiply-adds. Its batch is the same throughout, so an example stands for its share of a step.
+ * multiply-adds. Trials have one batch, the recipe's, and batches are counted in it: the parameters' part is of an update.
  */
 export function trainingSpeed(record: StudyRecord): TrainingSpeed {
   const trained = record.trials.flatMap(({ id, spec }) => {
@@ -23,13 +23,13 @@ export function trainingSpeed(record: StudyRecord): TrainingSpeed {
     if (outcome?.status !== 'ok' || outcome.cost.examples === 0) return [];
     const { trainS, waitS = 0, deviceHours = trainS / 3600, examples } = outcome.cost;
     // A host on which others measure makes trainings wait; the final ones will wait as long.
-    return [{ ...countSpec(spec), batch: 1, perExampleS: (trainS + waitS) / examples, hours: deviceHours / examples }];
+    return [{ ...plainWork(countSpec(spec)), perExampleS: (trainS + waitS) / examples, hours: deviceHours / examples }];
   });
   const fitted = (timesOf: (one: (typeof trained)[number]) => number): PerExample | null => {
     const timed = trained.map((one) => ({ ...one, seconds: timesOf(one) })).filter(({ seconds }) => seconds > 0);
     if (timed.length === 0) return null;
     const predict = fitConvolutionTime(timed);
-    return (count) => predict({ ...count, batch: 1 });
+    return (work) => predict(work) / work.batch;
   };
   return {
     secondsPerExample: fitted(({ perExampleS }) => perExampleS),

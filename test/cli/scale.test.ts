@@ -61,7 +61,7 @@ describe('ridgepoint scale of a factory', () => {
   it.each([
     ['a rule', ['--rule', 'dWr'], /--rule: expected none beside a factory/],
     ['a range', ['--members', '3'], /--members: expected none beside a factory/],
-    ['several accelerators', ['--on', 'cpu,webgpu'], /one accelerator beside a base of your own/],
+    ['a precision that a profile lacks', ['--on', 'cpu,tpu-v5e'], /targets\.tpu-v5e\.precision: expected one that/],
   ])('refuses %s', async (_, flags, message) => {
     const { code, stderr } = await ridgepoint(['scale', 'factory.yaml', ...flags], cwd);
     expect(code).toBe(2);

@@ -29,6 +29,19 @@ describe('a grammar', () => {
     expect(two).toBeLessThan(one);
   });
 
+  it('of many symbols has some that never follow another, where what is drawn for them is 0 as a number', () => {
+    // The fewest symbols for which one of the first hundred seeds draws a 0.
+    const many = new Grammar({ symbols: 100, seed: 88 });
+    const [none, one, two] = many.entropies;
+    expect(none).toBeLessThan(Math.log(100));
+    expect(one).toBeLessThan(none);
+    expect(two).toBeLessThan(one);
+    expect(two).toBeGreaterThan(0);
+    const symbols = new Set(many.text(new Random(7), 20_000));
+    expect(symbols.size).toBeGreaterThan(90);
+    expect(Math.max(...symbols)).toBeLessThan(100);
+  });
+
   it('has a least loss that tends to its entropy rate', () => {
     const [, one, two] = grammar.entropies;
     expect(grammar.irreducibleNats(1)).toBeCloseTo(one, 12);

@@ -8,6 +8,7 @@ import {
   JobContractError,
   measureQueue,
   received,
+  trainerNeeded,
   trainJobSchema,
   trainQueue,
   trainTaskSchema,
@@ -73,6 +74,19 @@ describe('what travels', () => {
     const arrived = sent.parse(JSON.parse(JSON.stringify(config.trainer)));
     if ('command' in arrived) throw new Error('unreachable');
     expect(resolveRecipe(arrived)).toEqual(resolveRecipe(config.trainer));
+  });
+
+  it('goes to those who have the trainer: the built-in one, TensorFlow.js, or a command', () => {
+    const needed = [{}, { kind: 'onnx' as const }, { kind: 'tfjs' as const }, { command: 'torch@3', params: {} }];
+    expect(needed.map((trainer) => trainQueue(trainerNeeded(trainer)))).toEqual([
+      'train.built-in',
+      'train.built-in',
+      'train.tfjs',
+      'train.torch@3',
+    ]);
+    expect(() => trainerNeeded({ command: 'tfjs', params: {} })).toThrow(
+      /^trainer\.command: expected another name than those of Ridgepoint's own trainers, got tfjs$/,
+    );
   });
 
   it('is refused with keys that this version does not know, and with anything to run', () => {

@@ -1,9 +1,11 @@
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { connect, leave } from '../../jobs/connection.ts';
 import { FleetEvaluator } from '../../jobs/evaluator.ts';
 import { fleetOver } from '../../jobs/fleet.ts';
 import { readOffer } from '../../jobs/offer.ts';
+import { overviewOf } from '../../jobs/overview.ts';
 import { servicesOf } from '../../jobs/services.ts';
 import { folderStore } from '../../jobs/store.ts';
 import { FolderArtefacts } from '../../study/artefacts.ts';
@@ -16,30 +18,55 @@ import { tableSpec as spec } from './chaos/table-evaluator.ts';
 import { FleetFixture, service, storeIn } from './fleet.ts';
 import { hasRedis } from './redis-server.ts';
 
+const { signal } = new AbortController();
 const answer = () => Promise.resolve({ done: false, text: 'nobody asks' });
 
 describe.skipIf(!hasRedis)('over a real Redis', () => {
   const fleet = new FleetFixture();
   let made = 0;
 
-  describeEvaluator('a fleet', async ({ trainer, withoutData, schedule }) => {
-    const folder = fileFolder();
-    const store = storeIn(folder);
-    fleet.worker(servicesOf(readOffer(undefined, { devices: [], slots: 2, store }), 'worker'));
+  /** The evaluator of a study of its own. @param dataFile instead of the file that there is. */
+  const evaluatorOf = async (folder: string, file: object, dataFile?: string) => {
     const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
-    const data = await smallData(folder);
-    const { signal } = new AbortController();
-    const file = { study: 'case', targets: { edge: { device: 'simulated' } }, trainer, final: { schedule } };
-    const config = resolveStudy(file, 'case.yaml');
-    const open = { key: `case-${++made}`, measured: () => 0, config, artefacts, signal, onNotice: fleet.say, answer };
-    const dataFile = withoutData ? join(folder, 'gone') : data.file;
+    const prepared = await smallData(folder);
+    const data = { ...prepared, file: dataFile ?? prepared.file };
+    const config = resolveStudy({ study: 'case', targets: { edge: { device: 'simulated' } }, ...file }, 'case.yaml');
+    const key = `case-${++made}`;
+    const open = { key, measured: () => 0, config, data, artefacts, signal, onNotice: fleet.say, answer };
     const meter = openLatencyMeter(config, signal);
-    const { evaluator } = await fleetOver(fleet.place, folderStore(store))(
-      { ...open, data: { ...data, file: dataFile } },
-      meter,
-    );
+    const { evaluator } = await fleetOver(fleet.place, folderStore(storeIn(folder)))(open, meter);
     fleet.closing(() => evaluator.close());
     return { evaluator, artefacts };
+  };
+
+  describeEvaluator('a fleet', async ({ trainer, withoutData, schedule }) => {
+    const folder = fileFolder();
+    fleet.worker(servicesOf(readOffer(undefined, { devices: [], slots: 2, store: storeIn(folder) }), 'worker'));
+    return evaluatorOf(folder, { trainer, final: { schedule } }, withoutData ? join(folder, 'gone') : undefined);
+  });
+
+  it('has trainings by TensorFlow.js done where that is installed, and says so while it is nowhere', async () => {
+    const folder = fileFolder();
+    const flags = { devices: [], slots: 1, store: storeIn(folder) };
+    fleet.worker(
+      servicesOf(
+        readOffer(undefined, flags, () => false),
+        'without',
+      ),
+      { id: 'without' },
+    );
+    const { evaluator } = await evaluatorOf(folder, { trainer: { kind: 'tfjs', batchSize: 8 } });
+    const outcome = evaluator.evaluate(
+      { id: 't0001', spec },
+      { fidelity: { examples: 16, seed: 1 }, keepWeights: false, signal },
+    );
+    const redis = connect(fleet.place, fleet.say);
+    fleet.closing(async () => leave(redis));
+    const why = async () => (await overviewOf(redis, fleet.place)).queues.flatMap((queue) => queue.why);
+    await vi.waitUntil(async () => (await why()).length > 0, { timeout: 30_000 });
+    expect(await why()).toEqual(['1 wait: nobody trains with tfjs; workers train with built-in']);
+    fleet.worker(servicesOf(readOffer(undefined, flags), 'with'), { id: 'with' });
+    expect(await outcome).toMatchObject({ status: 'ok', cost: { examples: 16 } });
   });
 
   /** An evaluator whose data is where it is told, and the ids of the jobs that its worker was given. */
@@ -63,7 +90,6 @@ describe.skipIf(!hasRedis)('over a real Redis', () => {
       evaluator: new FleetEvaluator({ ...at, client, data: { ...data, file: file(data.file) } }),
     };
   };
-  const { signal } = new AbortController();
   const request = { fidelity: { examples: 64, seed: 1 }, keepWeights: false, signal };
 
   it('takes no result of another network, fidelity or purpose for that of a trial of the same id', async () => {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SimulatedClock } from '../../core/clock.ts';
 import type { Outcome } from '../../core/trial.ts';
@@ -16,7 +17,7 @@ import { FolderArtefacts } from '../../study/artefacts.ts';
 import { smallData } from '../cases/evaluator-data.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { tableSpec as spec } from './chaos/table-evaluator.ts';
-import { FleetFixture } from './fleet.ts';
+import { FleetFixture, service } from './fleet.ts';
 import { ObjectServer } from './object-server.ts';
 import { hasRedis } from './redis-server.ts';
 
@@ -38,6 +39,7 @@ describe.skipIf(!hasRedis)('a training whose host dies', () => {
   const server = new ObjectServer();
   let env: NodeJS.ProcessEnv;
   beforeEach(async () => {
+    server.objects.clear();
     env = await server.start();
   });
   afterEach(() => server.stop());
@@ -119,10 +121,68 @@ describe.skipIf(!hasRedis)('a training whose host dies', () => {
       evaluator.journalled('t0001', 1);
       await evaluator.close();
       expect(await savedAt()).toBe('');
-      // The data and how to train on it; of the training at most what its dead worker had put there and not told.
-      expect(server.objects.size).toBeLessThanOrEqual(3);
+      // The data and how to train on it.
+      expect(server.objects.size).toBe(2);
     },
   );
+
+  /** What a worker does of a job until it dies: it says what it will save, has it in the store, and tells which is the last. */
+  const savedBy = (redis: Redis, folder: string) => {
+    const store = openStore(place, folder, env);
+    return async (job: string, text: string, until: 'there' | 'told'): Promise<void> => {
+      const trace = new JobTrace(redis, fleet.place.prefix, job);
+      const digest = await store.here.put(Buffer.from(text), (coming) => trace.announce(coming));
+      await store.publish(digest);
+      if (until === 'told') await trace.save(digest, 1);
+    };
+  };
+
+  it('leaves no file behind, at whatever moment it died: its job’s go with the result, all others with the study', async () => {
+    const folder = fileFolder();
+    const redis = connect(fleet.place, fleet.say);
+    fleet.closing(async () => leave(redis));
+    const dying = savedBy(redis, join(folder, 'dead'));
+    const outcome = { status: 'infeasible', reason: 'memory', detail: 'too large' };
+    const jobs: string[] = [];
+    fleet.worker([
+      service(async ({ id }) => {
+        jobs.push(id);
+        // Three workers before this one: two died before they could remove what theirs took the place of.
+        await dying(id, `${id} first`, 'told');
+        await dying(id, `${id} second`, 'told');
+        await dying(id, `${id} third`, 'there');
+        return { schema: 1, outcome, traced: true, worker: 'w' };
+      }),
+    ]);
+    const client = await fleet.client();
+    const evaluator = new FleetEvaluator({
+      client,
+      study: 's-1',
+      data: await smallData(folder),
+      trainer: {},
+      artefacts: new FolderArtefacts(join(folder, 'artefacts')),
+      store: openStore(place, join(folder, 'study'), env),
+      capacity: () => 1,
+      close: () => client.close(),
+    });
+    const { signal } = new AbortController();
+    const evaluate = (id: string) => evaluator.evaluate({ id, spec }, { fidelity, keepWeights: false, signal });
+    await Promise.all([evaluate('t0001'), evaluate('t0002')]);
+    // A job that nobody ended, one of an answer that an earlier process had, and one of another study.
+    await dying('s-1.t0003-abc.2', 'given up', 'told');
+    await dying('s-1.t0004-abc.1', 'journalled by a process that died', 'there');
+    await dying('s-2.t0001-abc.1', 'under way', 'told');
+    expect(server.objects.size).toBe(2 + 3 + 3 + 3);
+    evaluator.journalled('t0001', 1);
+    await vi.waitUntil(() => server.objects.size === 2 + 3 + 3, { timeout: 30_000 });
+    evaluator.concluded();
+    await vi.waitUntil(() => server.objects.size === 2 + 1, { timeout: 30_000 });
+    await evaluator.close();
+    expect([...server.objects.values()].filter(({ length }) => length < 100).map(String)).toEqual(['under way']);
+    const keys = await redis.keys(`${fleet.place.prefix}:*`);
+    const left = keys.flatMap((key) => /(?:trace|saved):.*/.exec(key) ?? []);
+    expect(left.toSorted()).toEqual(['saved:s-2', 'trace:s-2.t0001-abc']);
+  });
 
   it('leaves behind how long its host was busy, until it was heard of last', async () => {
     const redis = connect(fleet.place, fleet.say);
@@ -130,7 +190,7 @@ describe.skipIf(!hasRedis)('a training whose host dies', () => {
     const key = traceKey(fleet.place.prefix, 's-1.t0001-abc.1');
     expect(traceKey(fleet.place.prefix, 's-1.t0001-abc.2')).toBe(key);
     const clock = new SimulatedClock(1e12);
-    const host = (): JobTrace => new JobTrace(redis, key, clock);
+    const host = (): JobTrace => new JobTrace(redis, fleet.place.prefix, 's-1.t0001-abc.1', clock);
     const first = host();
     expect(await first.take()).toEqual({ digest: undefined, trainS: 0, busyS: 0 });
     // It waits for its host's lock.

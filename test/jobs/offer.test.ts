@@ -5,6 +5,8 @@ import { readOffer } from '../../jobs/offer.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 
 const noFlags = { devices: [] };
+const nothing = (): boolean => false;
+const node = (name: string): boolean => name === '@tensorflow/tfjs-node';
 
 function workerFile(content: object): string {
   const path = join(fileFolder(), 'worker.yaml');
@@ -14,7 +16,7 @@ function workerFile(content: object): string {
 
 describe('what a worker offers', () => {
   it('is the built-in trainer without a file, and the devices that flags name', () => {
-    expect(readOffer(undefined, { devices: ['cpu'], slots: 3 })).toMatchObject({
+    expect(readOffer(undefined, { devices: ['cpu'], slots: 3 }, nothing)).toMatchObject({
       devices: { cpu: 'cpu' },
       trainers: ['built-in'],
       slots: 3,
@@ -58,10 +60,23 @@ describe('what a worker offers', () => {
     });
   });
 
+  it('has TensorFlow.js where that is installed, unless its file names other trainers', () => {
+    expect(readOffer(undefined, noFlags, node).trainers).toEqual(['built-in', 'tfjs']);
+    expect(readOffer(workerFile({ trainers: ['built-in'] }), noFlags, node).trainers).toEqual(['built-in']);
+    expect(readOffer(workerFile({ trainers: ['tfjs'] }), noFlags, node).trainers).toEqual(['tfjs']);
+    expect(() => readOffer(workerFile({ trainers: ['tfjs'] }), noFlags, nothing)).toThrow(
+      /expected TensorFlow\.js beside Ridgepoint, got none; install it by/,
+    );
+  });
+
   it.each([
     [{ devices: { a: 'quantum' } }, /devices\.a: expected cpu, .* or command:<name>, got "quantum"/],
     [{ devices: { a: 'command:gone' } }, /devices\.a: expected a command among none, got "gone"/],
     [{ trainers: ['gone'] }, /trainers: expected a command among none, got "gone"/],
+    [
+      { trainers: ['tfjs'], commands: { tfjs: { command: ['train', '{request}'] } } },
+      /commands\.tfjs: expected another name than those of Ridgepoint's own trainers, got tfjs/,
+    ],
     [{ trainers: [] }, /expected a device or a trainer with slots to offer, got neither/],
     [{ slots: 0 }, /got neither/],
     [{ lock: '30' }, /lock/],

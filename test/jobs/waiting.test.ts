@@ -58,6 +58,9 @@ describe('why jobs wait', () => {
     expect(whyQueued(queue('train.torch@3'), [node9])).toEqual([
       '37 wait: nobody trains with torch@3; workers train with built-in',
     ]);
+    expect(whyQueued(queue('train.tfjs'), [node9])).toEqual([
+      '37 wait: nobody trains with tfjs; workers train with built-in',
+    ]);
     expect(whyQueued(queue('train.torch@3', { waiting: 0, delayed: 2 }), [node9])).toEqual([
       '2 put off: further attempts, after a pause',
     ]);

@@ -7,6 +7,7 @@ import { EnvironmentError, InterruptedError } from '../../core/errors.ts';
 import { jobId, received, trainJobSchema } from '../../jobs/contract.ts';
 import { present, whyWaiting } from '../../jobs/presence.ts';
 import type { Work } from '../../jobs/worker.ts';
+import { tensorFlowUnavailable } from '../../training/tfjs/load.ts';
 import { FleetFixture, service } from './fleet.ts';
 import { hasRedis } from './redis-server.ts';
 
@@ -233,8 +234,10 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
     expect(await Promise.all(asked)).toHaveLength(3);
   });
 
-  it('ends when it is to drain a queue that it turns out not to serve', async () => {
-    const broken = new CommandError('environmentBroken', 'no driver');
+  it.each([
+    ['its program', new CommandError('environmentBroken', 'no driver')],
+    ['TensorFlow.js', new EnvironmentError('no driver', { code: tensorFlowUnavailable })],
+  ])('ends when it is to drain a queue that it turns out not to serve, for %s does not work', async (_, broken) => {
     const { queue } = bare();
     const client = await fleet.client();
     const answer = client.ask(name, {}, { signal: never });

@@ -1,14 +1,13 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { familiesOf } from '../../bench/scaling/grids.ts';
 import { Random } from '../../core/random.ts';
 import { studentT } from '../../core/student-t.ts';
 import { type AccuracyObservation, fitAccuracy } from '../../scaling/surrogate.ts';
+import { publicTable } from '../cases/public-tables.ts';
 
-const file = fileURLToPath(new URL('../../../shared/data/scaling-grids.csv', import.meta.url));
-if (!existsSync(file)) console.warn('skipped: ../shared/data/scaling-grids.csv is not here');
-const families = existsSync(file) ? familiesOf(readFileSync(file, 'utf8'), file) : new Map();
+const file = 'scaling-grids.csv';
+const grids = publicTable(file);
+const families = grids === undefined ? new Map() : familiesOf(grids, file);
 const logit = (accuracy: number) => Math.log(accuracy / (1 - accuracy));
 
 /** Root mean square error, and share of 80 % intervals that hold, for what was not among the smallest and 4 more of a family; 100 draws. */
@@ -31,7 +30,7 @@ function judge(name: string, further: readonly AccuracyObservation[] = []) {
   return { error: Math.hypot(...errors) / Math.sqrt(errors.length), coverage: covered / errors.length };
 }
 
-describe.skipIf(!existsSync(file))('the accuracy surrogate on public families of networks', () => {
+describe.skipIf(grids === undefined)('the accuracy surrogate on public families of networks', () => {
   test('predicts a family from five of its networks within .06 logits, its 80 % intervals not too narrow', () => {
     for (const name of ['mobilenet_v1', 'mobilenet_v2', 'resnet_rs']) {
       const { error, coverage } = judge(name);

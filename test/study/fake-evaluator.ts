@@ -33,6 +33,7 @@ export interface FakeEvaluatorOptions {
   ) => Outcome | undefined;
   /** What it tells of a trial, each time that it is asked about one. */
   readonly notices?: (trial: string) => readonly string[];
+  readonly onConcluded?: () => void;
 }
 
 /** Scores of untrained networks, kept over evaluators: scoring a file takes a process. */
@@ -75,6 +76,10 @@ export class FakeEvaluator implements Evaluator {
     if (keepWeights) return this.#keep(spec, fidelity.seed, cost);
     const accuracy = 0.1 + 0.8 * (macs / (macs + 1e6)) + 0.01 * random.normal();
     return { status: 'ok', metrics: { accuracy, crossEntropy: -Math.log(Math.max(accuracy, 0.01)) }, cost };
+  }
+
+  concluded(): void {
+    this.#options.onConcluded?.();
   }
 
   close(): Promise<void> {

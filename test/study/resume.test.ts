@@ -113,6 +113,17 @@ describe('a study killed at any point and resumed', () => {
     }
   });
 
+  it('has told its evaluator that nothing goes on from what it keeps, but not where it stopped earlier', async () => {
+    let concluded = 0;
+    const onConcluded = (): void => void concluded++;
+    const stopped = AbortSignal.abort();
+    const copy = killedAfter(folder, whole.length);
+    await expect(runFake(timed, copy, { onConcluded, signal: stopped })).rejects.toThrow(InterruptedError);
+    expect(concluded).toBe(0);
+    await runFake(timed, copy, { onConcluded });
+    expect(concluded).toBe(1);
+  });
+
   it('has nothing left to do once it is finished', async () => {
     const copy = killedAfter(folder, whole.length);
     const before = readFileSync(join(copy, 'report.html'), 'utf8');

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -10,7 +10,9 @@ import { readOnnx } from '../../models/onnx.ts';
 import type { LatencyMeter } from '../../study/context.ts';
 import { VerificationError } from '../../study/deliver/deliver-phase.ts';
 import { isFactoryFile, readFactoryFile } from '../../study/factory-file.ts';
-import { type FactoryFamily, scaleFactory, type ScaleFactoryOptions } from '../../study/scale-factory.ts';
+import { rebuildFactoryResults } from '../../study/factory-results.ts';
+import type { FactoryTargetFamily } from '../../study/factory-summary.ts';
+import { scaleFactory, type ScaleFactoryOptions } from '../../study/scale-factory.ts';
 import { resolveStudy, type TargetConfig } from '../../study/study-file.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 
@@ -90,6 +92,11 @@ const scale = (path: string, options: Partial<ScaleFactoryOptions> = {}, changes
     makeMeter: () => new FileMeter(),
     ...options,
   });
+/** {@link scale} for its one target. */
+const scaleOne = async (...asked: Parameters<typeof scale>): Promise<FactoryTargetFamily> => {
+  const { families } = await scale(...asked);
+  return families[0] as FactoryTargetFamily;
+};
 
 interface Asked {
   readonly op: string;
@@ -110,10 +117,10 @@ describe('scaling a base of the user’s own programs', () => {
   const record = join(folder, 'requests.ndjson');
   const path = declared({ record }, { record });
   const options = { folder: newFolder() };
-  let family: FactoryFamily;
+  let family: FactoryTargetFamily;
 
   beforeAll(async () => {
-    family = await scale(path, options);
+    family = await scaleOne(path, options);
   }, 60_000);
 
   it('delivers a file for each size: the base, and a network within its latency that uses it', () => {
@@ -128,7 +135,8 @@ describe('scaling a base of the user’s own programs', () => {
       expect(inputs[0]?.shape.slice(1)).toEqual([3, resolution, resolution]);
       expect(testAccuracy.values).toHaveLength(2);
     }
-    expect(JSON.parse(readFileSync(join(options.folder, 'family.json'), 'utf8'))).toEqual(family);
+    const written: unknown = JSON.parse(readFileSync(join(options.folder, 'family.json'), 'utf8'));
+    expect(written).toEqual({ schema: 1, name: 'factory', targets: [family] });
   });
 
   it('asks for networks of the data’s classes, none above its resolution, and each once', () => {
@@ -150,7 +158,7 @@ describe('scaling a base of the user’s own programs', () => {
   it('begun again, asks for nothing and measures nothing', async () => {
     const before = requestsIn(record).length;
     const meter = new FileMeter();
-    expect(await scale(path, { ...options, makeMeter: () => meter })).toEqual(family);
+    expect(await scaleOne(path, { ...options, makeMeter: () => meter })).toEqual(family);
     const after = requestsIn(record).slice(before);
     expect(after.every(({ op }) => op === 'describe')).toBe(true);
     expect(meter.measured).toBe(0);
@@ -162,8 +170,33 @@ describe('scaling a base of the user’s own programs', () => {
     const journal = join(copy, 'scaling.jsonl');
     const lines = readFileSync(journal, 'utf8').split('\n');
     writeFileSync(journal, `${lines.slice(0, Math.floor(0.6 * lines.length)).join('\n')}\n`);
-    expect(await scale(path, { folder: copy })).toEqual(family);
+    expect(() => rebuildFactoryResults(copy)).toThrow(/expected a scaling that is finished; the command that began it/);
+    expect(await scaleOne(path, { folder: copy })).toEqual(family);
   }, 60_000);
+
+  it('says in its report and its tables what there is, from the journal alone', () => {
+    const at = (name: string): string => readFileSync(join(options.folder, name), 'utf8');
+    const [page, manifest] = [at('report.html'), at('manifest.json')];
+    for (const name of ['report.html', 'manifest.json', 'family.json', 'family.csv'])
+      rmSync(join(options.folder, name));
+    const summary = rebuildFactoryResults(options.folder);
+    expect(at('report.html')).toBe(page);
+    expect(at('manifest.json')).toBe(manifest);
+    expect(summary.warnings).toEqual([]);
+    expect(page).toContain('Test accuracy against latency of one run on cpu');
+    expect(page).toContain('Hold-out accuracy against latency of the scalings trained for cpu');
+    expect(page).toContain('href="./family/cpu/2x/model.onnx"');
+    for (const { digest } of family.members) {
+      expect(page).toContain(digest.replace('sha256:', ''));
+      expect(manifest).toContain(digest);
+    }
+    // Of networks that are known by their files alone.
+    expect(page).not.toMatch(/params<\/th>|NaN|undefined|<script/);
+    expect(at('family.csv').split('\n')[1]).toMatch(/^cpu,family,ridgepoint,1x,/);
+    const tried = family.scalings.filter(({ accuracy }) => accuracy !== null);
+    expect(tried).toHaveLength(2);
+    expect(page.split('not trained').length - 1).toBe(family.scalings.length - tried.length);
+  });
 
   it('refuses to go on as another one', async () => {
     const call = scale(path, options, { seed: 1 });
@@ -184,10 +217,46 @@ const small = {
   final: { examples: 60, seeds: 1, baselines: [] },
 };
 
+describe('scaling it for several targets', () => {
+  const two = {
+    targets: { near: { device: 'cpu' }, far: { device: 'webgpu', limit: 'p50 < 100ms' } },
+    family: { near: ['1x', '2x'], far: ['2x'] },
+    scale: { trials: 1, examples: 60 },
+    final: { examples: 60, seeds: 1, baselines: [] },
+  };
+
+  it('gives each a family of its own; what was built or trained for one is not built or trained again', async () => {
+    const record = join(folder, 'several.ndjson');
+    const at = newFolder();
+    const { families } = await scale(declared({ record }, { record }), { folder: at }, two);
+    expect(families.map(({ target, members }) => [target, members.map(({ size }) => size)])).toEqual([
+      ['near', ['1x', '2x']],
+      ['far', ['2x']],
+    ]);
+    expect(families.map(({ members }) => members.map(({ limitMet }) => limitMet))).toEqual([[null, null], [true]]);
+    for (const { target, members } of families)
+      for (const { size } of members) expect(existsSync(join(at, 'family', target, size, 'model.onnx'))).toBe(true);
+    // They take as long on both.
+    expect(families[1]?.members[0]?.digest).toBe(families[0]?.members[1]?.digest);
+    const work = requestsIn(record)
+      .filter(({ op }) => op !== 'describe')
+      .map(({ op, multipliers, fidelity, seed }) => JSON.stringify([op, multipliers, fidelity?.examples, seed]));
+    expect(new Set(work).size).toBe(work.length);
+    expect(readFileSync(join(at, 'report.html'), 'utf8')).toContain('href="./family/far/2x/model.onnx"');
+  }, 60_000);
+
+  it('ends before anything is trained when the base is above the limit of one', async () => {
+    const record = join(folder, 'above.ndjson');
+    const above = { ...two, targets: { ...two.targets, far: { device: 'webgpu', limit: 'p50 < 0.1ms' } } };
+    await expect(scale(declared({ record }, { record }), {}, above)).rejects.toThrow(UnreachableLimitError);
+    expect(requestsIn(record).filter(({ op }) => op === 'train-model')).toEqual([]);
+  }, 60_000);
+});
+
 describe('what programs answer is judged:', () => {
   it('networks that cannot be had are left out, and nothing larger is asked for again', async () => {
     const record = join(folder, 'refused.ndjson');
-    const family = await scale(declared({ widest: 1, record }), {}, small);
+    const family = await scaleOne(declared({ widest: 1, record }), {}, small);
     expect(family.members.map(({ multipliers }) => multipliers.width <= 1)).toEqual([true]);
     const wide = requestsIn(record).flatMap(({ multipliers }) =>
       multipliers && multipliers.width > 1 ? [multipliers] : [],
@@ -232,6 +301,14 @@ describe('what programs answer is judged:', () => {
 });
 
 describe('the declaration of a factory', () => {
+  it('is refused as the base of a study, which is told what takes it', () => {
+    const path = declared();
+    expect(() => study({ base: path })).toThrow(ConfigError);
+    expect(() => study({ base: path })).toThrow(
+      /base: expected a network, got a factory, .*; "ridgepoint scale .*" scales them/,
+    );
+  });
+
   it('is told from a network’s by its key', () => {
     expect(isFactoryFile(declared())).toBe(true);
     expect(isFactoryFile('efficientnet-b0')).toBe(false);

@@ -39,6 +39,17 @@ export interface LoadedTensorFlow {
 
 const resolver = createRequire(import.meta.url);
 
+/** Code of the errors that say that this host cannot train with TensorFlow.js; another may. */
+export const tensorFlowUnavailable = 'tensorflow-unavailable';
+
+/**
+ * Whether there is a package to train with.
+ * @param isInstalled whether a package can be resolved from here.
+ */
+export function hasTensorFlow(isInstalled: (name: string) => boolean = isResolvable): boolean {
+  return installed(isInstalled).length > 0;
+}
+
 /**
  * Packages that are installed, the fastest first.
  * @param isInstalled whether a package can be resolved from here.
@@ -47,12 +58,17 @@ const resolver = createRequire(import.meta.url);
 export function installedTensorFlow(
   isInstalled: (name: string) => boolean = isResolvable,
 ): readonly TensorFlowPackage[] {
-  const found = packages.filter(({ name, beside }) => [name, ...beside].every(isInstalled));
+  const found = installed(isInstalled);
   if (found.length > 0) return found;
   throw new EnvironmentError(
     `trainer tfjs: expected TensorFlow.js beside Ridgepoint, got none; install it by ` +
       `npm install ${packages[0]?.name} (with CUDA), ${packages[1]?.name} (fast) or ${packages[2]?.name} (anywhere, but slow)`,
+    { code: tensorFlowUnavailable },
   );
+}
+
+function installed(isInstalled: (name: string) => boolean): readonly TensorFlowPackage[] {
+  return packages.filter(({ name, beside }) => [name, ...beside].every(isInstalled));
 }
 
 let loaded: Promise<LoadedTensorFlow> | undefined;
@@ -83,7 +99,7 @@ async function loadFirst(threads: number): Promise<LoadedTensorFlow> {
       failures.push(`${name} could not be used: ${firstLine(error)}`);
     }
   }
-  throw new EnvironmentError(`trainer tfjs: ${failures.join('; ')}`);
+  throw new EnvironmentError(`trainer tfjs: ${failures.join('; ')}`, { code: tensorFlowUnavailable });
 }
 
 async function start({ name, beside, backend }: TensorFlowPackage): Promise<TensorFlow> {

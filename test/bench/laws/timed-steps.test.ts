@@ -1,17 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { llamaSteps, mosaicSteps, type TableStep } from '../../../bench/laws/timed-steps.ts';
 import { fitStepTime, meanRelativeError, relativeRates, stepTimeS, stepWork } from '../../../scaling/step-time.ts';
 import { transformerParams } from '../../../scaling/transformer-shape.ts';
-
-const folder = fileURLToPath(new URL('../../../../shared/data/', import.meta.url));
-
-function table(file: string): string | undefined {
-  if (existsSync(folder + file)) return readFileSync(folder + file, 'utf8');
-  console.warn(`skipped: ../shared/data/${file} is not here`);
-  return undefined;
-}
+import { publicTable } from '../../cases/public-tables.ts';
 
 function flopsOf(step: TableStep): number {
   return stepWork({ ...step, recomputes: false }).matrixFlops;
@@ -41,7 +32,7 @@ function heldOut(steps: readonly TableStep[]): { readonly ours: number; readonly
 }
 
 describe('step times extrapolated to the largest third of public trainings', () => {
-  const llama = table('llama-runs-small.csv');
+  const llama = publicTable('llama-runs-small.csv');
   it.skipIf(!llama)('have less than half the error that FLOPs alone leave: Llama-style runs', () => {
     const steps = llamaSteps(llama ?? '');
     expect(steps).toHaveLength(153);
@@ -50,7 +41,7 @@ describe('step times extrapolated to the largest third of public trainings', () 
     expect(ours).toBeLessThan(flops / 2);
   });
 
-  const mosaic = table('llm-foundry-a100.csv');
+  const mosaic = publicTable('llm-foundry-a100.csv');
   it.skipIf(!mosaic)('have less than half the error that FLOPs alone leave: MPT on A100s', () => {
     const steps = mosaicSteps(mosaic ?? '');
     expect(steps).toHaveLength(139);

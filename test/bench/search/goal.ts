@@ -1,16 +1,13 @@
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { hasTables, nasBench201Tasks, objectives, type Task } from '../../../bench/search/tables.ts';
 import { absoluteReward, runSearch, volumeAfter } from '../../../bench/search/run.ts';
+import { tableMissing, tablesFolder } from '../../cases/public-tables.ts';
 import { controllerNames, openController } from '../../../search/controllers.ts';
 
-/** Public tables beside the checkout; they have licences of their own and are not part of it. */
-const folder = process.env['RIDGEPOINT_TABLES'] ?? fileURLToPath(new URL('../../../../shared/data', import.meta.url));
-
 /** NAS-Bench-201 by device, or why it is not compared. */
-export const tables: { readonly tasks: readonly Task[] } | { readonly missing: string } = hasTables(folder)
-  ? { tasks: nasBench201Tasks(folder) }
-  : { missing: `no tables in ${folder}; RIDGEPOINT_TABLES names another folder` };
+export const tables: { readonly tasks: readonly Task[] } | { readonly missing: string } = hasTables(tablesFolder)
+  ? { tasks: nasBench201Tasks(tablesFolder) }
+  : { missing: tableMissing('NAS-Bench-201') };
 
 type Volumes = Readonly<Record<string, readonly number[]>>;
 

@@ -2,7 +2,7 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { redisPlace } from '../../../jobs/connection.ts';
-import { builtInTrainer } from '../../../jobs/contract.ts';
+import { builtInTrainers } from '../../../jobs/contract.ts';
 import { trainService } from '../../../jobs/services.ts';
 import { FleetWorker } from '../../../jobs/worker.ts';
 import { folderStore } from '../../../jobs/store.ts';
@@ -11,7 +11,7 @@ import { TableEvaluator } from './table-evaluator.ts';
 const [url = '', folder = '', slots = '', ms = '', lockMs = ''] = process.argv.slice(2);
 const evaluator = new TableEvaluator({ slots: Number(slots), ms: Number(ms) });
 const worker = `worker-${process.pid}`;
-const service = trainService(builtInTrainer, {
+const service = trainService(builtInTrainers.onnx, {
   slots: Number(slots),
   store: folderStore(folder),
   worker,

@@ -1,18 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { Run } from '../../../scaling/fit-runs.ts';
+import { publicTable } from '../../cases/public-tables.ts';
 
-const folder = fileURLToPath(new URL('../../../../shared/data/', import.meta.url));
-
-/** Rows of a public table that lies beside the repository where it is developed; undefined, said aloud, elsewhere. */
+/** Rows of a public table; undefined, said aloud, where it is not. */
 export function sharedTable(file: string): readonly Readonly<Record<string, string>>[] | undefined {
-  if (!existsSync(folder + file)) {
-    console.warn(`skipped: ../shared/data/${file} is not here`);
-    return undefined;
-  }
-  const [head = '', ...lines] = readFileSync(folder + file, 'utf8')
-    .trim()
-    .split(/\r?\n/);
+  const [head = '', ...lines] = publicTable(file)?.trim().split(/\r?\n/) ?? [];
+  if (head === '') return undefined;
   const names = head.split(',');
   return lines.map((line) => Object.fromEntries(line.split(',').map((cell, i) => [names[i] ?? '', cell])));
 }

@@ -5,7 +5,7 @@ import { ConfigError } from '../../../core/errors.ts';
 import { renderReport } from '../../../report/html.ts';
 import { remainingWorkMs } from '../../../study/estimate.ts';
 import { countSpec } from '../../../study/evaluation/evaluate.ts';
-import { finalCount, finalMacsPerExample } from '../../../study/train/final-training.ts';
+import { finalWork, finalMacsPerExample } from '../../../study/train/final-training.ts';
 import { planStudy } from '../../../study/plan.ts';
 import { resolveStudy, type StudyConfig } from '../../../study/study-file.ts';
 import { describeSchedule, loadSchedule, scheduleName } from '../../../study/evaluation/training-schedule.ts';
@@ -132,7 +132,7 @@ describe('final.schedule of a study', () => {
     expect(ratio).toBeGreaterThan(0.6);
     expect(ratio).toBeLessThan(0.75);
     // Where writing takes the time, a smaller picture is as much faster.
-    const written = finalCount(staged, tableSpec).activations / countSpec(tableSpec).activations;
+    const written = finalWork(staged, tableSpec).activations / countSpec(tableSpec).activations;
     expect(written).toBeGreaterThan(0.6);
     expect(written).toBeLessThan(0.75);
     const workload = { done: 1e9, open: 0, issued: {}, base: tableSpec };
