@@ -1,116 +1,121 @@
 import { Random } from '../core/random.ts';
 
-/** A source of symbols in which each depends on the two before it. */
+/** An endless text made of words. */
 export interface GrammarOptions {
   /** Distinct symbols. */
   readonly symbols: number;
-  /** Draws the probabilities. */
+  /** Draws the words. */
   readonly seed: number;
 }
 
-/** How closely the distribution after one symbol follows the general one, and that after two the one after the last. */
-const concentrations = { pair: 8, triple: 4 };
-/** Largest change of a probability by one step of the power iteration at its end. */
-const settled = 1e-15;
+/** Words of the lexicon: more than a small model can hold, or a short text show. */
+const words = 2 ** 18;
+/** Of Zipf's law: the word of rank k has a share ∝ k^−zipf. */
+const zipf = 1.4;
+/** Spellings of a word's length, at least, for each word: what an unknown word continues with cannot be guessed. */
+const sparsity = 16;
 
 /**
- * An endless text of known entropy: a second-order Markov source. Symbols have Zipf's frequencies (1 ÷ rank); what
- * follows a symbol is drawn from a Dirichlet distribution around them, and what follows a pair from one around what
- * follows its last symbol, so that contexts are common and rare, and rare ones resemble what they extend. Its
- * entropy rate, the loss that no model can go below, is computed, not estimated. Ours.
+ * An endless text of known entropy: words drawn one by one, by Zipf's law, from a lexicon whose spellings are random and all of
+ * one length. There is always a rarer word to learn, so that what a model lacks falls as a power of its size and of its data,
+ * as with natural text; the loss that no model can go below is computed, not estimated. Ours, after the toy model of
+ * Hutter (2021, arXiv:2102.04074) and Michaud et al. (2023, arXiv:2303.13506), which foretell the powers: zipf − 1 = .4 of the words that a
+ * model can hold, and 1 − 1 ÷ zipf = .29 of the words it has seen.
  */
 export class Grammar {
   readonly symbols: number;
-  /** `[first · symbols + second, third]`: probabilities up to and including the third. */
+  /** Symbols of a word. */
+  readonly wordLength: number;
+  /** `[word, place]`: spellings. */
+  readonly #spellings: Uint8Array;
+  /** Shares of the words up to and including each. */
   readonly #cumulative: Float64Array;
-  /** The same of pairs as they occur. */
-  readonly #pairs: Float64Array;
   /**
-   * Entropy of the next symbol in nats when none, one, or at least two before it are known.
+   * Entropy in nats of a word's symbol at each place, when those before it are known; their sum is the entropy of a word.
    * @see Shannon (1951), Prediction and entropy of printed English, eq. 1.
    */
-  readonly entropies: readonly [number, number, number];
+  readonly entropies: readonly number[];
 
+  /** @param options `symbols` from 2 to 256. */
   constructor({ symbols, seed }: GrammarOptions) {
     this.symbols = symbols;
-    const random = new Random(seed).child('grammar');
-    const ranks = Float64Array.from({ length: symbols }, (_, rank) => 1 / (rank + 1));
-    const general = normalised(ranks);
-    const afterOne = Array.from({ length: symbols }, (_, last) =>
-      dirichlet(general, concentrations.pair, random.child('after', last)),
-    );
-    const rows = Array.from({ length: symbols ** 2 }, (_, pair) =>
-      dirichlet(afterOne[pair % symbols] as Float64Array, concentrations.triple, random.child('after pair', pair)),
-    );
-    const pairs = stationaryPairs(rows, symbols);
-    this.entropies = entropiesOf(rows, pairs, symbols);
-    this.#pairs = cumulative(pairs);
-    this.#cumulative = Float64Array.from({ length: symbols ** 3 });
-    rows.forEach((row, pair) => this.#cumulative.set(cumulative(row), pair * symbols));
+    this.wordLength = Math.ceil(Math.log(sparsity * words) / Math.log(symbols) - 1e-9);
+    const spelt = distinctSpellings(symbols ** this.wordLength, new Random(seed).child('grammar'));
+    this.#spellings = digitsOf(spelt, symbols, this.wordLength);
+    const shares = normalised(Float64Array.from({ length: words }, (_, word) => (word + 1) ** -zipf));
+    this.#cumulative = cumulative(shares);
+    this.entropies = conditionalEntropies(spelt, shares, symbols, this.wordLength);
   }
 
-  /** Symbols of one text, 0 … symbols − 1. @param length at least 2. */
+  /** Symbols of one text, 0 … symbols − 1, from the first of a word on. */
   text(random: Random, length: number): Uint16Array {
-    const { symbols } = this;
     const text = new Uint16Array(length);
-    let pair = drawn(this.#pairs, random);
-    text.set([Math.floor(pair / symbols), pair % symbols].slice(0, length));
-    for (let place = 2; place < length; place++) {
-      const next = drawn(this.#cumulative.subarray(pair * symbols, (pair + 1) * symbols), random);
-      text[place] = next;
-      pair = (pair % symbols) * symbols + next;
+    for (let start = 0; start < length; start += this.wordLength) {
+      const word = drawn(this.#cumulative, random) * this.wordLength;
+      const rest = Math.min(this.wordLength, length - start);
+      text.set(this.#spellings.subarray(word, word + rest), start);
     }
     return text;
   }
 
   /**
-   * Least mean loss in nats of predicting, at every one of `context` positions, the symbol that follows it, having
-   * seen the positions up to there: the first knows one symbol, all others two or more.
+   * Least mean loss in nats of predicting, at every one of `context` positions of a text, the symbol that follows it, having
+   * seen all up to there.
    */
   irreducibleNats(context: number): number {
-    const [, one, two] = this.entropies;
-    return (one + (context - 1) * two) / context;
+    let sum = 0;
+    for (let place = 1; place <= context; place++) sum += this.entropies[place % this.wordLength] as number;
+    return sum / context;
   }
 }
 
-/** Of many symbols some have shares so small that what is drawn for them is 0 as a number; so are all that are drawn around it. */
-function dirichlet(mean: Float64Array, concentration: number, random: Random): Float64Array {
-  return normalised(mean.map((share) => (share > 0 ? random.gamma(concentration * share) : 0)));
+/** One for each word, as a number with a digit a symbol. @param count of the spellings that there are. */
+function distinctSpellings(count: number, random: Random): Uint32Array {
+  const taken = new Set<number>();
+  while (taken.size < words) taken.add(random.integer(count));
+  return Uint32Array.from(taken);
+}
+
+/** `[word, place]`, the first symbol being the highest digit. */
+function digitsOf(spelt: Uint32Array, symbols: number, wordLength: number): Uint8Array {
+  const digits = new Uint8Array(spelt.length * wordLength);
+  for (let word = 0; word < spelt.length; word++)
+    for (let rest = spelt[word] as number, place = wordLength - 1; place >= 0; place--) {
+      digits[word * wordLength + place] = rest % symbols;
+      rest = Math.floor(rest / symbols);
+    }
+  return digits;
+}
+
+/** By the chain rule: the entropy of a word's beginning of n + 1 symbols less that of its beginning of n. */
+function conditionalEntropies(
+  spelt: Uint32Array,
+  shares: Float64Array,
+  symbols: number,
+  wordLength: number,
+): readonly number[] {
+  const entropies: number[] = [];
+  let whole = entropy(shares);
+  let beginnings = new Float64Array(symbols ** (wordLength - 1));
+  for (const [word, share] of shares.entries()) add(beginnings, Math.floor((spelt[word] as number) / symbols), share);
+  for (let known = wordLength - 1; known >= 0; known--) {
+    const beginning = entropy(beginnings);
+    entropies.unshift(whole - beginning);
+    whole = beginning;
+    const shorter = new Float64Array(beginnings.length / symbols);
+    if (known > 0) for (const [index, share] of beginnings.entries()) add(shorter, Math.floor(index / symbols), share);
+    beginnings = shorter;
+  }
+  return entropies;
+}
+
+function add(sums: Float64Array, index: number, share: number): void {
+  sums[index] = (sums[index] as number) + share;
 }
 
 function normalised(weights: Float64Array): Float64Array {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return weights.map((weight) => weight / total);
-}
-
-/** Shares of pairs in the long run, by power iteration. */
-function stationaryPairs(rows: readonly Float64Array[], symbols: number): Float64Array {
-  let shares = new Float64Array(symbols ** 2).fill(1 / symbols ** 2);
-  for (;;) {
-    const next = new Float64Array(symbols ** 2);
-    rows.forEach((row, pair) => {
-      const from = (pair % symbols) * symbols;
-      const share = shares[pair] as number;
-      for (let third = 0; third < symbols; third++)
-        next[from + third] = (next[from + third] as number) + share * (row[third] as number);
-    });
-    const change = next.reduce((most, share, pair) => Math.max(most, Math.abs(share - (shares[pair] as number))), 0);
-    shares = next;
-    if (change < settled) return shares;
-  }
-}
-
-function entropiesOf(
-  rows: readonly Float64Array[],
-  pairs: Float64Array,
-  symbols: number,
-): readonly [number, number, number] {
-  const singles = Float64Array.from({ length: symbols }, (_, first) =>
-    pairs.subarray(first * symbols, (first + 1) * symbols).reduce((sum, share) => sum + share, 0),
-  );
-  const none = entropy(singles);
-  const rate = rows.reduce((sum, row, pair) => sum + (pairs[pair] as number) * entropy(row), 0);
-  return [none, entropy(pairs) - none, rate];
 }
 
 function entropy(shares: Float64Array): number {
