@@ -57,6 +57,30 @@ export function applyMultipliers(base: NetworkSpec, multipliers: Multipliers, op
   return { spec: parseNetworkSpec(scaled, where), realised: realisedMultipliers(base, scaled) };
 }
 
+/** Shares of a network, above 0 up to 1, as multipliers of its repeats and its channels. */
+export type Shares = Pick<Multipliers, 'depth' | 'width'>;
+
+/** A part of a network, on the same input: scaled as by {@link applyMultipliers}, though rounding makes nothing larger than the whole has it. */
+export function partOf(whole: NetworkSpec, { depth, width }: Shares): NetworkSpec {
+  if (depth === 1 && width === 1) return whole;
+  const { resolution } = whole.input;
+  const { spec } = applyMultipliers(whole, { depth, width, resolution: 1 }, { maxResolution: resolution });
+  const { stem, stages, head } = whole;
+  return {
+    ...spec,
+    stem: { ...spec.stem, width: Math.min(spec.stem.width, stem.width) },
+    stages: spec.stages.map((stage, index) => ({
+      ...stage,
+      width: Math.min(stage.width, stages[index]?.width ?? stage.width),
+    })),
+    head: {
+      ...spec.head,
+      width: Math.min(spec.head.width, head.width),
+      hidden: head.hidden && Math.min(spec.head.hidden ?? head.hidden, head.hidden),
+    },
+  };
+}
+
 /** Multiples of 8 of which every multiple leaves the groups of a bottleneck whole. */
 function widthDivisor(stage: Stage): number {
   if (stage.operator !== 'bottleneck' || stage.groupWidth === undefined) return 8;
