@@ -48,19 +48,24 @@ export function smallRequest(recipe: Partial<Recipe> = {}, overrides: Partial<Tr
 /** Of each of two stages. */
 const growingUpdates = 6;
 
+/** The small network with so many times its channels and blocks. */
+function multiple(factor: number): NetworkSpec {
+  const { stem, stages } = smallSpec;
+  return {
+    ...smallSpec,
+    stem: { ...stem, width: factor * stem.width },
+    stages: stages.map((stage) => ({ ...stage, width: factor * stage.width, repeats: factor * stage.repeats })),
+  };
+}
+
 /** A training whose second stage has twice the channels and blocks of the first. */
 function growingRequest(): TrainingRequest & { readonly stages: readonly TrainingStage[] } {
-  const grown = (factor: number): NetworkSpec => ({
-    ...smallSpec,
-    stem: { ...smallSpec.stem, width: factor * smallSpec.stem.width },
-    stages: smallSpec.stages.map((stage) => ({ ...stage, width: factor * stage.width, repeats: factor })),
-  });
   const request = smallRequest({ optimizer: 'adamw', emaDecay: 0.9 }, { examples: 2 * growingUpdates * batchSize });
   const { task, recipe, threads } = request;
   const stages = [1, 2].map((factor) => {
-    return { graph: buildNetwork(grown(factor), batchSize), task, recipe, threads, updates: growingUpdates };
+    return { graph: buildNetwork(multiple(factor), batchSize), task, recipe, threads, updates: growingUpdates };
   });
-  return { ...request, graph: buildNetwork(grown(2), batchSize), stages };
+  return { ...request, graph: buildNetwork(multiple(2), batchSize), stages };
 }
 
 /** A training that must not have diverged. */
