@@ -260,8 +260,24 @@ class Growing {
       case 'causal-attention':
         this.#expectWholeHeads(node, theirs as NodeOf<'causal-attention'>);
         return this.#same(node, inputs);
-      default:
+      case 'add':
+      case 'multiply':
+      case 'gate':
+      case 'relu':
+      case 'relu6':
+      case 'silu':
+      case 'gelu':
+      case 'hard-swish':
+      case 'sigmoid':
+      case 'hard-sigmoid':
+      case 'max-pool':
+      case 'average-pool':
+      case 'global-average-pool':
+      case 'flatten':
+      case 'drop':
         return this.#same(node, inputs);
+      default:
+        return node satisfies never;
     }
   }
 
