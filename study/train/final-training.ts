@@ -4,6 +4,7 @@ import type { ScheduleChoice } from '../../training/heuristic-schedules.ts';
 import { planStages, type StagePlan } from '../../training/stage-plan.ts';
 import { countSpec } from '../evaluation/evaluate.ts';
 import { resolveRecipe } from '../evaluation/recipe.ts';
+import { growthRefusal } from '../evaluation/training-schedule.ts';
 import type { StudyConfig } from '../study-file.ts';
 
 /** Multiply-adds of one example, forward, as the final trainings see it: the mean over the stages of their schedule. */
@@ -11,7 +12,10 @@ export function finalMacsPerExample(config: Pick<StudyConfig, 'final' | 'trainer
   return finalCount(config, spec).macs;
 }
 
-/** What a network counts, with the multiply-adds and activations of an example as the final trainings see it. */
+/**
+ * What a network counts, with the multiply-adds and activations of an example as the final trainings see it; as it is, of one
+ * that they cannot grow and will not train.
+ */
 export function finalCount(
   { final, trainer }: Pick<StudyConfig, 'final' | 'trainer'>,
   spec: NetworkSpec,
@@ -20,8 +24,9 @@ export function finalCount(
   if (schedule === undefined) return countSpec(spec);
   const known = scheduled.get(spec);
   if (known?.schedule === schedule) return known.count;
-  const plans = planStages(schedule, { spec, ...resolveRecipe(trainer), examples, threads: 1 });
-  const count = { ...countSpec(spec), ...meanWork(plans) };
+  const isTrained = growthRefusal({ final, trainer }, spec) === undefined;
+  const plansOf = () => planStages(schedule, { spec, ...resolveRecipe(trainer), examples, threads: 1 });
+  const count = { ...countSpec(spec), ...(isTrained && meanWork(plansOf())) };
   scheduled.set(spec, { schedule, count });
   return count;
 }

@@ -176,6 +176,20 @@ describe('a study whose final trainings grow their networks', () => {
       /^final\.schedule: stages\[0\]: the network cannot grow from here: .* got none around stage0\.block3\.project\.norm$/,
     );
     expect(growthRefusal(smallStudy(), stuck)).toBeUndefined();
+    // Estimates go on, of what will not be trained.
+    expect(finalMacsPerExample(study(), stuck)).toBe(countSpec(stuck).macs);
+  });
+
+  it('says before it runs that none of its networks can', async () => {
+    const { path: space } = scheduleFile(`
+      input: {resolution: 16}
+      stem: {kernel: 3, stride: 2, width: {oneOf: [8, 16, 24], tag: stem}}
+      stages: [{operator: basic, activation: silu, kernel: 3, stride: 1, width: 16, repeats: 2}]
+      head: {width: 0}`);
+    const search = { ...smallStudyFile.search, scale: undefined, space };
+    await expect(planStudy(study({ search }))).rejects.toThrow(
+      /^none of 64 networks drawn at random can be trained: final\.schedule: stages\[0\]: .*stage0\.block1\.activation$/,
+    );
   });
 
   it('refuses such a base before it is trained', async () => {
