@@ -1,11 +1,8 @@
 import { ConfigError } from '../core/errors.ts';
-import type { Random } from '../core/random.ts';
-import { elements, type Graph, type GraphNode, type Parameter, type Shape, type Weights } from './graph.ts';
+import type { Graph, GraphNode, Shape } from './graph.ts';
 import {
   copiesOf,
-  inheritedGradients,
   type InheritedParameter,
-  inheritedValues,
   type Origins,
   type ParameterLayout,
   widened,
@@ -42,75 +39,6 @@ export function growthBetween(small: Graph, large: Graph): Growth {
   return { parameters: growing.parameters };
 }
 
-/** Deviation of the noise on copied weights, relative to each: enough for copies to part, little for the function. */
-export const copyNoiseDeviation = 0.02;
-
-interface GrownWeightsOptions {
-  /** Values of the parameters that are drawn, at least. */
-  readonly drawn: Weights;
-  /** Of the noise that tells copies of weights apart, by parameter; without it the function stays exactly. */
-  readonly noise?: { readonly random: Random; readonly deviation: number };
-}
-
-/**
- * Weights by which the larger network computes what the smaller one does, to rounding and noise.
- * @param parameters of the larger network, those wanted; `weights` has their origins.
- */
-export function grownWeights(
-  growth: Growth,
-  parameters: readonly Parameter[],
-  weights: Weights,
-  { drawn, noise }: GrownWeightsOptions,
-): Weights {
-  return grown(growth, parameters, {
-    inherited: (inherited, { name, role }) => {
-      const isNoisy = noise !== undefined && (role === 'weight' || role === 'embedding');
-      const copyNoise = isNoisy ? { deviation: noise.deviation, random: noise.random.child(name) } : undefined;
-      return inheritedValues(inherited, valuesOf(weights, name), copyNoise);
-    },
-    added: ({ name, shape }, origin) =>
-      origin === 'zero' ? new Float32Array(elements(shape)) : valuesOf(drawn, name).slice(),
-  });
-}
-
-/**
- * What an optimizer remembers of gradients, as the larger network's gradients would have made it.
- * @param power of the gradient that is remembered: 1 of a mean, 2 of a mean square, 0 of steps that no longer have its size.
- * @param initial of parameters that the smaller network does not have.
- */
-export function grownMoments(
-  growth: Growth,
-  parameters: readonly Parameter[],
-  moments: Weights,
-  { power, initial }: { readonly power: number; readonly initial: number },
-): Weights {
-  return grown(growth, parameters, {
-    inherited: (inherited, { name }) => inheritedGradients(inherited, valuesOf(moments, name), power),
-    added: ({ shape }) => new Float32Array(elements(shape)).fill(initial),
-  });
-}
-
-interface Makers {
-  readonly inherited: (inherited: InheritedParameter, parameter: Parameter) => Float32Array;
-  readonly added: (parameter: Parameter, origin: 'drawn' | 'zero') => Float32Array;
-}
-
-function grown(growth: Growth, parameters: readonly Parameter[], { inherited, added }: Makers): Weights {
-  return new Map(
-    parameters.map((parameter) => {
-      const origin = growth.parameters.get(parameter.name);
-      if (origin === undefined) throw new RangeError(`no parameter named ${parameter.name} in the larger network`);
-      return [parameter.name, typeof origin === 'string' ? added(parameter, origin) : inherited(origin, parameter)];
-    }),
-  );
-}
-
-function valuesOf(weights: Weights, name: string): Float32Array {
-  const values = weights.get(name);
-  if (!values) throw new RangeError(`expected values of ${name}, got none`);
-  return values;
-}
-
 /** What a tensor of the larger network equals: a tensor of the smaller one, channel by channel. */
 interface Equal {
   /** Before dropping. */
@@ -122,6 +50,9 @@ type NodeOf<Op extends GraphNode['op']> = Extract<GraphNode, { op: Op }>;
 
 /** Activations f with f(f(x)) = f(x): a new one does nothing to what has been through another. */
 const idempotent: ReadonlySet<GraphNode['op']> = new Set(['relu', 'relu6']);
+
+/** Attributes that go with the channels or with the side of the pictures, in which stages of a schedule differ, too. */
+const ofTheSize: ReadonlySet<string> = new Set(['pads', 'kernel', 'groups', 'heads']);
 
 /** A walk over the larger network, operator by operator. */
 class Growing {
@@ -164,6 +95,10 @@ class Growing {
   /** An operator that both networks have. */
   #inherit(node: GraphNode, theirs: GraphNode): Equal {
     if (node.op !== theirs.op) this.#refuse(node.name, `${theirs.op} as in the smaller network`, node.op);
+    for (const [key, value] of Object.entries(theirs.attributes)) {
+      const own = Object.entries(node.attributes).find(([name]) => name === key)?.[1];
+      if (!ofTheSize.has(key) && own !== value) this.#refuse(node.name, `${key} ${value}`, String(own));
+    }
     const inputs = this.#large.data(node).map((tensor, index): Equal => {
       const equal = this.#equals.get(tensor);
       const taken = this.#small.root(this.#small.data(theirs)[index] as string);

@@ -1,6 +1,7 @@
 import { Random } from '../core/random.ts';
 import type { Parameter, Weights } from '../models/graph.ts';
-import { copyNoiseDeviation, type Growth, grownMoments, grownWeights } from '../models/growth.ts';
+import type { Growth } from '../models/growth.ts';
+import { copyNoiseDeviation, grownMoments, grownWeights } from '../models/grown-weights.ts';
 import { initialWeights } from '../models/initialise.ts';
 import type { TrainingState } from './checkpoint.ts';
 import { optimizerSlots } from './optimizer.ts';

@@ -5,7 +5,8 @@ import { Random } from '../../core/random.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { exportOnnx } from '../../models/export.ts';
 import { elements, type Graph, type Weights } from '../../models/graph.ts';
-import { type Growth, grownMoments, growthBetween, grownWeights, haveSameParameters } from '../../models/growth.ts';
+import { type Growth, growthBetween, haveSameParameters } from '../../models/growth.ts';
+import { grownMoments, grownWeights } from '../../models/grown-weights.ts';
 import { initialWeights } from '../../models/initialise.ts';
 import { type NetworkSpec, parseNetworkSpec } from '../../models/spec.ts';
 import { type ModelSpec, parseTransformerSpec } from '../../models/transformer.ts';
@@ -360,6 +361,12 @@ describe('a network that cannot grow so is refused where it', () => {
       specOf({ operator: 'basic' }),
       specOf({ operator: 'basic', kernel: 5 }),
       'stage0.block0.first.conv: expected kernels of 9 taps, got 25',
+    ],
+    [
+      'has other strides',
+      specOf({ operator: 'basic', stride: 1 }),
+      specOf({ operator: 'basic', stride: 2 }),
+      'stage0.block0.first.conv: expected stride 1, got 2',
     ],
     [
       'has other classes',
