@@ -7,22 +7,23 @@ import { Random } from '../../core/random.ts';
 import { openMeter } from '../../latency/isolate.ts';
 import { candidateModel } from '../../latency/model-file.ts';
 import { protocols } from '../../latency/protocol.ts';
-import type { NetworkSpec } from '../../models/spec.ts';
 import { xyChart } from '../../report/xy-chart.ts';
 import { runStudy } from '../../study/study.ts';
-import type { StudySummary } from '../../study/deliver/summary.ts';
-import { mean, type Point, pooledDeviation, speedUpAtEqualAccuracy } from './speed-up.ts';
-import { headlineStudies, publishedRule, type Scale } from './studies.ts';
+import { type Delivered, deliveredBy, type DeliveredMember, keep, kept } from './delivered.ts';
+import { mean, pooledDeviation, speedUpAtEqualAccuracy } from './speed-up.ts';
+import { headlineStudy, publishedRule, type Scale, type StudyName, studyNames } from './studies.ts';
 
 // At equal accuracy, how much faster is a searched base scaled by measured latency than EfficientNet's own base and rule?
-// See bench/README.md. Interrupted, the same command goes on.
+// See bench/README.md. Interrupted, the same command goes on; what a study delivered is kept beside this file.
 
 const { values } = parseArgs({
   options: {
-    /** Folder of CIFAR-10 records. */
+    /** Folder of CIFAR-10 records; not needed for what is kept. */
     data: { type: 'string' },
+    /** Some of the studies; all by default. */
+    only: { type: 'string' },
     runs: { type: 'string', default: 'runs' },
-    examples: { type: 'string', default: '160000' },
+    examples: { type: 'string', default: '128000' },
     proxy: { type: 'string', default: '48000' },
     trials: { type: 'string', default: '60' },
     seeds: { type: 'string', default: '3' },
@@ -30,7 +31,6 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
   },
 });
-if (values.data === undefined) throw new Error('--data: expected a folder of CIFAR-10 records, got none');
 const scale: Scale = {
   finalExamples: Number(values.examples),
   proxyExamples: Number(values.proxy),
@@ -39,19 +39,32 @@ const scale: Scale = {
 };
 
 /** A network of a line, with its latency measured together with all others. */
-interface Member extends Point {
-  readonly size: string;
-  readonly spec: NetworkSpec;
-  readonly macs: number;
-  readonly params: number;
-  readonly multipliers: string;
+interface Member extends DeliveredMember {
+  readonly latencyMs: number;
+  /** Rounds whose latency was not stable. */
   readonly unstable: number;
 }
 
-async function runToEnd(config: ReturnType<typeof headlineStudies>['searched']): Promise<StudySummary> {
-  const say = (text: string): void => console.error(`${config.study}: ${text}`);
+function studiesAsked(only: string | undefined): readonly StudyName[] {
+  if (only === undefined) return studyNames;
+  return only.split(',').map((asked) => {
+    const name = studyNames.find((each) => each === asked);
+    if (!name) throw new Error(`--only: expected some of ${studyNames.join(', ')}, got ${asked}`);
+    return name;
+  });
+}
+
+async function runToEnd(name: StudyName): Promise<Delivered> {
+  const say = (text: string): void => console.error(`${name}: ${text}`);
+  const before = kept(name, scale);
+  if (before) {
+    say('as kept in delivered/; to run it again, remove the file');
+    return before;
+  }
+  if (values.data === undefined) throw new Error('--data: expected a folder of CIFAR-10 records, got none');
+  const config = headlineStudy(name, resolve(values.data), fileURLToPath(new URL('.', import.meta.url)), scale);
   let toldMs = 0;
-  return runStudy(config, {
+  const summary = await runStudy(config, {
     folder: join(values.runs, config.study),
     onNotice: say,
     onProgress: ({ phase, text }) => {
@@ -60,27 +73,24 @@ async function runToEnd(config: ReturnType<typeof headlineStudies>['searched']):
       say(`${phase}: ${text}`);
     },
   });
+  const delivered = deliveredBy(summary, scale);
+  keep(name, delivered);
+  return delivered;
 }
 
-function lineOf({ targets }: StudySummary, kind: 'family' | 'rule'): Omit<Member, 'latencyMs' | 'unstable'>[] {
-  const members = targets[0]?.lines.find((line) => line.kind === kind)?.members ?? [];
-  return members.flatMap(({ size, spec, count, testAccuracy, multipliers }) => {
-    if (!spec || !count) return [];
-    const { depth = 1, width = 1, resolution = 1 } = multipliers ?? {};
-    const text = [depth, width, resolution].map((multiplier) => multiplier.toFixed(2)).join(' · ');
-    const { macs, params } = count;
-    return [{ size, spec, macs, params, accuracies: testAccuracy.values, multipliers: text }];
-  });
-}
-
-const studies = headlineStudies(resolve(values.data), fileURLToPath(new URL('.', import.meta.url)), scale);
-const searched = await runToEnd(studies.searched);
-const published = await runToEnd(studies.published);
+const delivered = new Map<StudyName, Delivered>();
+for (const name of studiesAsked(values.only)) delivered.set(name, await runToEnd(name));
+const familyOf = (...names: readonly StudyName[]): readonly DeliveredMember[] =>
+  names.flatMap((name) => delivered.get(name)?.lines.family ?? []);
 const lines = [
-  { id: 'a', name: 'searched base, scaled by latency', members: lineOf(searched, 'family') },
-  { id: 'b', name: `EfficientNet-B0's stages, ${publishedRule}`, members: lineOf(published, 'family') },
-  { id: 'c', name: "EfficientNet-B0's stages, dWr", members: lineOf(published, 'rule') },
-  { id: 'd', name: `searched base, ${publishedRule}`, members: lineOf(searched, 'rule') },
+  { id: 'a', name: 'searched base, scaled by latency', members: familyOf('searched') },
+  {
+    id: 'b',
+    name: `EfficientNet-B0's stages, ${publishedRule}`,
+    members: familyOf('published-1x', 'published-2x', 'published-4x'),
+  },
+  { id: 'c', name: "EfficientNet-B0's stages, dWr", members: familyOf('dwr-2x', 'dwr-4x') },
+  { id: 'd', name: `searched base, ${publishedRule}`, members: delivered.get('searched')?.lines.rule ?? [] },
 ];
 
 const meter = openMeter();
@@ -107,11 +117,14 @@ const measured = timed.map(({ members, ...line }) => ({
   members: members.map((member): Member => ({ ...member, latencyMs: median(member.rounds) })),
 }));
 
-const { train, holdout, test } = searched.data;
+for (const [name, { data, activeS, environment }] of delivered)
+  console.log(
+    `${name}: ${(activeS / 60).toFixed(0)} min on ${environment['cpu']}, ridgepoint ${environment['ridgepoint']}; ` +
+      `${data.train} to train, ${data.holdout} hold-out, ${data.test} test`,
+  );
 console.log(
-  `${train} to train, ${holdout} hold-out, ${test} test; ${scale.finalExamples} examples a final training, ${scale.seeds} seeds; ` +
-    `${scale.trials} bases tried; search and everything that follows it ${(searched.activeS / 60).toFixed(0)} min, the published base ` +
-    `${(published.activeS / 60).toFixed(0)} min; seeds' deviation ${(100 * pooledDeviation(measured.flatMap(({ members }) => members))).toFixed(2)} points\n`,
+  `${scale.finalExamples} examples a final training, ${scale.seeds} seeds; ${scale.trials} bases tried; seeds' deviation ` +
+    `${(100 * pooledDeviation(measured.flatMap(({ members }) => members))).toFixed(2)} points\n`,
 );
 console.log(
   '| | size | depth · width · resolution | params | MMACs | p50 ms | test top-1 % | against (b) at equal accuracy |',
@@ -120,14 +133,18 @@ console.log('|---|---|---|---|---|---|---|---|');
 const reference = measured.find(({ id }) => id === 'b')?.members ?? [];
 for (const { id, name, members } of measured)
   for (const member of members) {
-    const { ratio, interval, beyond } = speedUpAtEqualAccuracy(member, reference, new Random(`${id} ${member.size}`));
-    const sign = beyond === 'above' ? '≥ ' : beyond === 'below' ? '≤ ' : '';
-    const against = id === 'b' ? '' : `${sign}${ratio.toFixed(2)} (${interval.map((end) => end.toFixed(2)).join('–')})`;
+    const against = id === 'b' || reference.length === 0 ? '' : speedUpText(member, id);
     const latency = `${member.latencyMs.toPrecision(3)}${member.unstable > 0 ? ` (${member.unstable} of ${values.rounds} unstable)` : ''}`;
     console.log(
       `| (${id}) ${name} | ${member.size} | ${member.multipliers} | ${(member.params / 1e3).toFixed(0)} k | ${(member.macs / 1e6).toFixed(2)} | ${latency} | ${(100 * mean(member.accuracies)).toFixed(1)} | ${against} |`,
     );
   }
+
+function speedUpText(member: Member, id: string): string {
+  const { ratio, interval, beyond } = speedUpAtEqualAccuracy(member, reference, new Random(`${id} ${member.size}`));
+  const sign = beyond === 'above' ? '≥ ' : beyond === 'below' ? '≤ ' : '';
+  return `${sign}${ratio.toFixed(2)} (${interval.map((end) => end.toFixed(2)).join('–')})`;
+}
 
 const plot = xyChart(
   'Test accuracy against latency, measured together',

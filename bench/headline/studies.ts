@@ -14,22 +14,48 @@ export interface Scale {
   readonly seeds: number;
 }
 
+/** A study a size where the sizes do not depend on one another: each takes an hour or less, and can be run in another one. */
+const ruled = {
+  'published-1x': { size: '1x', rule: publishedRule },
+  'published-2x': { size: '2x', rule: publishedRule },
+  'published-4x': { size: '4x', rule: publishedRule },
+  'dwr-2x': { size: '2x', rule: 'dWr' },
+  'dwr-4x': { size: '4x', rule: 'dWr' },
+} as const;
+
+export type StudyName = 'searched' | keyof typeof ruled;
+export const studyNames: readonly StudyName[] = ['searched', ...(Object.keys(ruled) as (keyof typeof ruled)[])];
+
 /**
- * The two studies whose lines are compared: one searches a base and scales it by measured latency; the other takes
- * EfficientNet-B0's stages as they are and scales them by the published rule. Each carries further lines beside its own.
+ * The studies whose networks are compared: `searched` finds a base and scales it by measured latency, and beside that by the
+ * published rule; `published-…` take EfficientNet-B0's stages as they are and scale them by that rule; `dwr-…` scale the same
+ * stages by dWr, without 1x, which is the base itself.
  * @param dataPath folder of CIFAR-10 records. @param here folder of the base's file.
  */
-export function headlineStudies(dataPath: string, here: string, scale: Scale): Readonly<Record<Line, StudyConfig>> {
+export function headlineStudy(name: StudyName, dataPath: string, here: string, scale: Scale): StudyConfig {
   const { finalExamples, proxyExamples, trials, seeds } = scale;
   const shared = {
     data: { format: 'cifar10', path: dataPath, holdout: 2000, testShare: 2000 },
     targets: { cpu: { device: 'cpu' } },
-    family: { cpu: ['1x', '2x', '4x'] },
     latency: 'quick',
+    study: `headline-${name}`,
   };
-  const searched = {
+  const place = `${here}/headline`;
+  if (name !== 'searched') {
+    const { size, rule } = ruled[name];
+    const study = {
+      ...shared,
+      base: 'efficientnet-b0.yaml',
+      family: { cpu: [size] },
+      search: { examples: proxyExamples },
+      scale: { rule, examples: proxyExamples, finalists: 1 },
+      final: { examples: finalExamples, seeds, baselines: [] },
+    };
+    return resolveStudy(study, place);
+  }
+  const study = {
     ...shared,
-    study: 'headline-searched',
+    family: { cpu: ['1x', '2x', '4x'] },
     search: {
       space: 'efficientnet-x',
       scale: 'small',
@@ -42,17 +68,5 @@ export function headlineStudies(dataPath: string, here: string, scale: Scale): R
     scale: { trials: 6, round: 2, examples: proxyExamples, finalists: 2, seeds: 2 },
     final: { examples: finalExamples, seeds, baselines: [{ rule: publishedRule }] },
   };
-  const published = {
-    ...shared,
-    study: 'headline-published',
-    base: 'efficientnet-b0.yaml',
-    search: { examples: proxyExamples },
-    scale: { rule: publishedRule, examples: proxyExamples, finalists: 1 },
-    final: { examples: finalExamples, seeds, baselines: [{ rule: 'dWr' }] },
-  };
-  const place = `${here}/headline`;
-  return { searched: resolveStudy(searched, place), published: resolveStudy(published, place) };
+  return resolveStudy(study, place);
 }
-
-/** Which study a line comes from. */
-export type Line = 'searched' | 'published';

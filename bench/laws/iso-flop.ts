@@ -1,8 +1,9 @@
 // An isoFLOP sweep of small transformers on text of known entropy: does a fitted law find the loss that no model goes
-// below? `npx tsx bench/laws/iso-flop.ts --out runs.csv`, again to go on; see bench/README.md.
+// below? `npx tsx bench/laws/iso-flop.ts`, again to go on; see bench/README.md.
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { parseCsv } from '../../core/csv.ts';
 import { loadText, textSourceSchema } from '../../data/text.ts';
@@ -17,7 +18,7 @@ import { trainInChild } from '../../training/isolate.ts';
 
 const { values } = parseArgs({
   options: {
-    out: { type: 'string', default: 'iso-flop.csv' },
+    out: { type: 'string', default: fileURLToPath(new URL('iso-flop.csv', import.meta.url)) },
     budgets: { type: 'string', default: '3e11,1e12,3e12,1e13' },
     seed: { type: 'string', default: '0' },
     threads: { type: 'string', default: '1' },
