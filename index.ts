@@ -20,6 +20,8 @@ export { buildNetwork } from './models/build.ts';
 export { type Count, countGraph, type NetworkCount } from './models/counts.ts';
 export { exportOnnx, type Preprocessing } from './models/export.ts';
 export type { Graph, Weights } from './models/graph.ts';
+export { type Growth, growthBetween } from './models/growth.ts';
+export { grownWeights } from './models/grown-weights.ts';
 export { initialWeights } from './models/initialise.ts';
 export { type Kernel, type KernelProgram, onnxGraphOf, readKernels } from './models/kernels.ts';
 export { type OnnxGraph, readOnnx } from './models/onnx.ts';
@@ -74,7 +76,7 @@ export {
 } from './search/successive-halving.ts';
 export { readTable, type ResultTable, type TableConfig } from './search/table.ts';
 
-export { applyMultipliers } from './scaling/apply.ts';
+export { applyMultipliers, partOf } from './scaling/apply.ts';
 export { builtInNetwork, builtInNetworkNames, loadNetwork } from './scaling/built-in-networks.ts';
 export { activationsRatio, compose, macsRatio, type Multipliers, paramsRatio } from './scaling/multipliers.ts';
 export { type Elasticity, fitElasticity } from './scaling/elasticity.ts';

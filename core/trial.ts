@@ -42,7 +42,7 @@ export type Cost = z.infer<typeof costSchema>;
 export const metricsSchema = z.record(z.string(), z.number());
 export type Metrics = z.infer<typeof metricsSchema>;
 
-/** What makes a candidate impossible; `unsupported` is an operator that a target lacks. */
+/** What makes a candidate impossible; `unsupported` is an operator that a target lacks, or growth that a training schedule asks for. */
 export const infeasibleReasonSchema = z.enum([
   'latency',
   'memory',

@@ -6,7 +6,7 @@ import { elements, type Graph, type Parameter, type Weights } from './graph.ts';
  * dense layers' 1 ÷ fan-in, embeddings' .02² (Radford et al. 2018, section 4.1); scales and variances 1, the rest 0.
  * Each parameter has its own stream, named by the parameter: adding a layer moves no other's values.
  */
-export function initialWeights(graph: Graph, random: Random): Weights {
+export function initialWeights(graph: Pick<Graph, 'parameters'>, random: Random): Weights {
   return new Map(graph.parameters.map((parameter) => [parameter.name, initialValues(parameter, random)]));
 }
 

@@ -57,6 +57,59 @@ export function applyMultipliers(base: NetworkSpec, multipliers: Multipliers, op
   return { spec: parseNetworkSpec(scaled, where), realised: realisedMultipliers(base, scaled) };
 }
 
+/** Shares of a network, above 0 up to 1, as multipliers of its repeats and its channels. */
+export type Shares = Pick<Multipliers, 'depth' | 'width'>;
+
+/**
+ * A part of a network, on the same input: scaled as by {@link applyMultipliers}, though rounding makes nothing larger than the
+ * whole has it, and a stage of stride 1 changes the width where it does in the whole, so that both have the same
+ * residual connections. Of larger shares no part is smaller.
+ */
+export function partOf(whole: NetworkSpec, { depth, width }: Shares): NetworkSpec {
+  if (depth === 1 && width === 1) return whole;
+  const { resolution } = whole.input;
+  const { spec } = applyMultipliers(whole, { depth, width, resolution: 1 }, { maxResolution: resolution });
+  const [stem, ...widths] = partWidths(spec, whole);
+  const { head } = whole;
+  return {
+    ...spec,
+    stem: { ...spec.stem, width: stem as number },
+    stages: spec.stages.map((stage, index) => ({ ...stage, width: widths[index] as number })),
+    head: {
+      ...spec.head,
+      width: Math.min(spec.head.width, head.width),
+      hidden: head.hidden && Math.min(spec.head.hidden ?? head.hidden, head.hidden),
+    },
+  };
+}
+
+/** Widths of stem and stages; where the stride is 1, one is below, equal to or above the next as in the whole. */
+function partWidths(scaled: NetworkSpec, whole: NetworkSpec): readonly number[] {
+  const most = [whole.stem.width, ...whole.stages.map((stage) => stage.width)];
+  const divisors = [8, ...whole.stages.map(widthDivisor)];
+  const widths = [scaled.stem.width, ...scaled.stages.map((stage) => stage.width)].map((width, index) => {
+    return Math.min(width, most[index] as number);
+  });
+  const raise = (index: number, least: number): boolean => {
+    if ((widths[index] as number) >= least) return false;
+    const divisor = divisors[index] as number;
+    widths[index] = Math.min(divisor * Math.ceil(least / divisor), most[index] as number);
+    return true;
+  };
+  const order = (lower: number, higher: number): boolean => {
+    const isLower = (most[lower] as number) < (most[higher] as number);
+    return raise(higher, (widths[lower] as number) + Number(isLower));
+  };
+  // Widths only rise, to those of the whole at most.
+  for (let isRaised = true; isRaised;)
+    isRaised = whole.stages.some(({ stride }, index) => {
+      if (stride !== 1) return false;
+      const [before, after] = [most[index] as number, most[index + 1] as number];
+      return (before <= after && order(index, index + 1)) || (before >= after && order(index + 1, index));
+    });
+  return widths;
+}
+
 /** Multiples of 8 of which every multiple leaves the groups of a bottleneck whole. */
 function widthDivisor(stage: Stage): number {
   if (stage.operator !== 'bottleneck' || stage.groupWidth === undefined) return 8;

@@ -1,3 +1,4 @@
+import type { Shares } from './apply.ts';
 import { parseTransformerSpec, type TransformerSpec } from '../models/transformer.ts';
 
 /**
@@ -25,4 +26,11 @@ export function scaleTransformer(
     },
     spec.name ?? 'transformer',
   );
+}
+
+/** A part of a transformer, of the same context; as `partOf` a convolution network. */
+export function partOfTransformer(whole: TransformerSpec, { depth, width }: Shares): TransformerSpec {
+  if (depth === 1 && width === 1) return whole;
+  const part = scaleTransformer(whole, { depth, width, context: 1 });
+  return { ...part, feedForward: Math.min(part.feedForward, whole.feedForward) };
 }

@@ -1,13 +1,16 @@
 import { stringify as toYaml } from 'yaml';
+import { ConfigError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import { loadDataset } from '../data/load.ts';
 import { trainingFlopsPerMac } from '../models/counts.ts';
+import type { NetworkSpec } from '../models/spec.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
 import { divisionOutlook } from './train/allocate-phase.ts';
 import { hoursText } from './budget.ts';
 import { countSpec } from './evaluation/evaluate.ts';
 import { finalMacsPerExample } from './train/final-training.ts';
 import { describeData } from './prepare.ts';
+import { growthRefusal } from './evaluation/training-schedule.ts';
 import { openProfiles } from './evaluation/profiles.ts';
 import { studySpace } from './search/search-phase.ts';
 import { isBase, trainingsOfSize } from './scale/scalings.ts';
@@ -45,7 +48,6 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
     decode(space, sampleChoices(space, new Random(config.seed).child('plan', index))),
   );
   const counts = networks.map(countSpec);
-  const median = (values: number[]) => values.toSorted((a, b) => a - b)[drawn / 2] ?? 0;
   const candidate = {
     params: median(counts.map(({ params }) => params)),
     macs: median(counts.map(({ macs }) => macs)),
@@ -71,7 +73,8 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
     train: part(
       (sizes.length + grown.length * (scale.finalists - 1 + rules)) * final.seeds,
       final.examples,
-      meanMultiple(sizes) * median(networks.map((spec) => finalMacsPerExample(config, spec) / countSpec(spec).macs)),
+      meanMultiple(sizes) *
+        median(growable(config, networks).map((spec) => finalMacsPerExample(config, spec) / countSpec(spec).macs)),
     ),
   };
   return {
@@ -82,6 +85,18 @@ export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
     flops: Object.values(trainings).reduce((sum, { flops }) => sum + flops, 0),
     division: divisionOutlook(config),
   };
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
+
+/** Those that the final trainings can grow; the others are infeasible. @throws {ConfigError} when there are none. */
+function growable(config: StudyConfig, networks: readonly NetworkSpec[]): readonly NetworkSpec[] {
+  const refusals = networks.map((spec) => growthRefusal(config, spec));
+  if (refusals.every((refusal) => refusal !== undefined))
+    throw new ConfigError(`none of ${drawn} networks drawn at random can be trained: ${refusals[0]}`);
+  return networks.filter((_, index) => refusals[index] === undefined);
 }
 
 /** {@link planStudy} as text, or as JSON. */

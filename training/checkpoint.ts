@@ -12,6 +12,8 @@ const progressSchema = z.strictObject({
   /** Wall time of the run so far, in seconds. */
   trainS: z.number().nonnegative(),
   curve: curveStateSchema,
+  /** Index of the stage whose network the values are of: any will do where nothing grows, as nothing did at first. */
+  stage: z.int().nonnegative().default(0),
 });
 
 /**
@@ -64,8 +66,8 @@ const metadataSchema = z.strictObject({
 /** What a {@link Checkpoint} saves and whom it tells. */
 export interface CheckpointRun {
   readonly identity: RunIdentity;
-  /** Those that train. */
-  readonly parameters: readonly Parameter[];
+  /** Those that train, of the network of a stage by its index. */
+  readonly parametersOf: (stage: number) => readonly Parameter[];
   readonly onNotice?: ((text: string) => void) | undefined;
 }
 
@@ -107,7 +109,7 @@ export class Checkpoint {
     const weights = new Map<string, Float32Array>([[updateTimes, Float32Array.from(updatesMs)]]);
     const shapes = new Map<string, readonly number[]>([[updateTimes, [updatesMs.length]]]);
     for (const [vector, values] of Object.entries(vectors))
-      for (const { name, shape } of this.#run.parameters) {
+      for (const { name, shape } of this.#run.parametersOf(progress.stage)) {
         weights.set(`${vector}/${name}`, values.get(name) as Float32Array);
         shapes.set(`${vector}/${name}`, shape as readonly number[]);
       }

@@ -38,7 +38,7 @@ async function train(
   const timeline = new Timeline(request);
   const engine = await open(request);
   if (engine.notice !== undefined) request.onNotice?.(engine.notice);
-  const checkpoint = openCheckpoint(request, engine);
+  const checkpoint = openCheckpoint(request, timeline, engine);
   const saved = await continued(checkpoint, { request, timeline });
   const run = new TrainingRun(request, timeline, startMs, saved);
   const work: Work = { engine, request, timeline, run, checkpoint };
@@ -92,7 +92,7 @@ async function runStage(stage: TimedStage, work: Work): Promise<void> {
   const batches = task.trainingBatches(microBatchSize(recipe), request.seed, timeline.examplesAfter(run.updates));
   const updater = await engine.openUpdater(graph, training, { recipe, threads, optimization });
   try {
-    run.enter(updater.flat);
+    run.enter(stage, updater.flat);
     await runUpdates(stage, { ...work, training, batches, updater });
   } finally {
     await updater.close();
@@ -124,11 +124,11 @@ async function runUpdates({ recipe, endUpdate }: TimedStage, work: StageWork): P
   }
 }
 
-function openCheckpoint(request: TrainingRequest, { means }: Engine): Checkpoint | undefined {
-  const { checkpoint, graph, onNotice } = request;
+function openCheckpoint(request: TrainingRequest, { stages }: Timeline, { means }: Engine): Checkpoint | undefined {
+  const { checkpoint, onNotice } = request;
   if (!checkpoint) return undefined;
-  const parameters = graph.parameters.filter(trains);
-  return new Checkpoint(checkpoint, { identity: identityOf(request, means), parameters, onNotice });
+  const parametersOf = (stage: number) => (stages[stage] as TimedStage).graph.parameters.filter(trains);
+  return new Checkpoint(checkpoint, { identity: identityOf(request, means), parametersOf, onNotice });
 }
 
 /** Where the run stood when it was saved, telling so; undefined for one that begins. */

@@ -11,18 +11,20 @@ interface Slot {
   readonly name: string;
   /** Value of every element before the first update. */
   readonly initial: number;
+  /** Of the gradient that it remembers: a mean has 1, a mean square 2, steps without the gradient's size 0. */
+  readonly gradientPower: number;
 }
 
 /** State of each optimizer. */
 export const optimizerSlots = {
-  'sgd-momentum': [{ name: 'velocity', initial: 0 }],
+  'sgd-momentum': [{ name: 'velocity', initial: 0, gradientPower: 1 }],
   rmsprop: [
-    { name: 'mean-square', initial: 1 },
-    { name: 'velocity', initial: 0 },
+    { name: 'mean-square', initial: 1, gradientPower: 2 },
+    { name: 'velocity', initial: 0, gradientPower: 0 },
   ],
   adamw: [
-    { name: 'first-moment', initial: 0 },
-    { name: 'second-moment', initial: 0 },
+    { name: 'first-moment', initial: 0, gradientPower: 1 },
+    { name: 'second-moment', initial: 0, gradientPower: 2 },
   ],
 } as const satisfies Record<Recipe['optimizer'], readonly Slot[]>;
 

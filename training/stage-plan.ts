@@ -3,12 +3,15 @@ import { ConfigError } from '../core/errors.ts';
 import { type Augmentation, changedAugmentation } from '../data/augment.ts';
 import { buildNetwork } from '../models/build.ts';
 import { countGraph } from '../models/counts.ts';
+import { growthBetween } from '../models/growth.ts';
 import { hasLearnedSpaceToDepth, type NetworkSpec } from '../models/spec.ts';
 import { isTransformer, type ModelSpec } from '../models/transformer.ts';
+import { partOf } from '../scaling/apply.ts';
+import { partOfTransformer } from '../scaling/scale-transformer.ts';
 import { type ScheduleChoice, scheduleFor } from './heuristic-schedules.ts';
 import { microBatchSize } from './recipe.ts';
 import type { GraphOptimization, Recipe } from './trainer.ts';
-import { pictureKeys, type ScheduleStage, type TrainingSchedule } from './training-schedule.ts';
+import { growthKeys, pictureKeys, type ScheduleStage, type TrainingSchedule } from './training-schedule.ts';
 
 /** The settings of a run, which stages change and which hold at its end. */
 export interface RunSettings<Spec extends ModelSpec = ModelSpec> {
@@ -30,8 +33,8 @@ export interface StagePlan<Spec extends ModelSpec = ModelSpec> extends Omit<RunS
 /**
  * The stages of a run: whole updates, as near to each stage's share as its batch allows; of a very short run stages without
  * an update are left out, never the last. Resolutions given as shares become the nearest number of pixels that the network's
- * space-to-depth divides.
- * @throws {ConfigError} naming the stage and the key that the network or the recipe cannot have.
+ * space-to-depth divides, those of depth and width what scaling makes of such multipliers.
+ * @throws {ConfigError} naming the stage and the key that the network or the recipe cannot have, or where it cannot grow.
  */
 export function planStages<Spec extends ModelSpec>(
   choice: ScheduleChoice,
@@ -39,6 +42,7 @@ export function planStages<Spec extends ModelSpec>(
 ): readonly StagePlan<Spec>[] {
   const { stages } = scheduleOf(choice, run);
   const settings = stages.map((stage, index) => settingsOf(stage, run, `stages[${index}]`));
+  expectGrowth(stages, settings);
   const updates = updatesOfStages(
     stages.map(({ share }, index) => ({ share, batchSize: settings[index]?.recipe.batchSize ?? 1 })),
     run.examples,
@@ -79,12 +83,24 @@ function settingsOf<Spec extends ModelSpec>(
   if ((augmentation.mixup ?? 0) + (augmentation.cutmix ?? 0) > 0 && microBatchSize(recipe) < 2)
     throw new ConfigError(`${place}: expected at least 2 examples in a batch that is mixed, got 1`);
   return {
-    spec: isTransformer(run.spec) ? run.spec : (specAt(stage, run.spec, place) as Spec),
+    spec: specAt(stage, run.spec, place) as Spec,
     recipe,
     augmentation,
     threads,
     ...(graphOptimization && { optimization: graphOptimization }),
   };
+}
+
+/** Every stage's network computes at first what the one before did. */
+function expectGrowth(stages: readonly ScheduleStage[], settings: readonly { readonly spec: ModelSpec }[]): void {
+  for (const [index, { spec }] of settings.entries()) {
+    const before = settings[index - 1];
+    const grows = growthKeys.some((key) => (stages[index - 1]?.[key] ?? 1) < (stages[index]?.[key] ?? 1));
+    if (!before || !grows) continue;
+    within(`stages[${index - 1}]: the network cannot grow from here`, () =>
+      growthBetween(buildNetwork(before.spec, 1), buildNetwork(spec, 1)),
+    );
+  }
 }
 
 function recipeAt(stage: ScheduleStage, recipe: Recipe, place: string): Recipe {
@@ -106,11 +122,14 @@ function augmentationAt({ augmentation: change }: ScheduleStage, augmentation: A
   return change ? within(`${place}.augmentation`, () => changedAugmentation(augmentation, change)) : augmentation;
 }
 
-function specAt({ resolution = 1, survival, dropout }: ScheduleStage, spec: NetworkSpec, place: string): NetworkSpec {
+function specAt(stage: ScheduleStage, spec: ModelSpec, place: string): ModelSpec {
+  const { depth = 1, width = 1, resolution = 1, survival, dropout } = stage;
+  if (isTransformer(spec)) return partOfTransformer(spec, { depth, width });
+  const part = partOf(spec, { depth, width });
   return {
-    ...spec,
+    ...part,
     input: { ...spec.input, resolution: sideOf(resolution, spec, place) },
-    head: { ...spec.head, dropout: dropout ?? spec.head.dropout },
+    head: { ...part.head, dropout: dropout ?? spec.head.dropout },
     survival: survival ?? spec.survival,
   };
 }

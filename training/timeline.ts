@@ -1,10 +1,13 @@
 import { countGraph } from '../models/counts.ts';
+import { haveSameParameters } from '../models/growth.ts';
 import { microBatchSize, updatesOf } from './recipe.ts';
 import { learningRateAt } from './schedule.ts';
 import type { TrainingRequest, TrainingStage } from './trainer.ts';
 
 /** A stage with its place in the run. */
 export interface TimedStage extends TrainingStage {
+  /** From 0. */
+  readonly index: number;
   /** Updates, examples and micro-batches of the stages before it. */
   readonly start: { readonly updates: number; readonly examples: number; readonly microBatches: number };
   /** Updates made when it ends. */
@@ -21,11 +24,17 @@ export class Timeline {
   readonly stages: readonly TimedStage[];
   readonly #recipe: TrainingRequest['recipe'];
 
-  /** @throws {RangeError} when stages share no optimizer, or a graph is of another batch than its recipe runs at once. */
+  /**
+   * @throws {RangeError} when stages share no optimizer, a graph is of another batch than its recipe runs at once, or the last
+   * stage's network has not the parameters of the run's.
+   */
   constructor(request: TrainingRequest) {
     this.#recipe = request.recipe;
     this.stages = timed(request.stages ?? [onlyStage(request)]);
     for (const { graph, recipe } of this.stages) expectSettings(request, { graph, recipe });
+    const last = this.stages.at(-1);
+    if (last && !haveSameParameters(last.graph, request.graph))
+      throw new RangeError('expected a last stage of the parameters of the run’s network, got others');
   }
 
   /** Updates of the whole run. */
@@ -80,9 +89,9 @@ function onlyStage({ graph, task, recipe, threads, examples }: TrainingRequest):
 
 function timed(stages: readonly TrainingStage[]): TimedStage[] {
   let start = { updates: 0, examples: 0, microBatches: 0 };
-  return stages.map((stage) => {
+  return stages.map((stage, index) => {
     const { recipe, updates, graph } = stage;
-    const own = { start, endUpdate: start.updates + updates, macs: countGraph(graph).macs };
+    const own = { index, start, endUpdate: start.updates + updates, macs: countGraph(graph).macs };
     start = {
       updates: own.endUpdate,
       examples: start.examples + updates * recipe.batchSize,

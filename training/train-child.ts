@@ -36,7 +36,7 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
     examples: fidelity.examples,
     ...(stages && { stages }),
     seed: fidelity.seed,
-    ...(start === undefined ? {} : { weights: await readWeights(start, graph) }),
+    ...(start === undefined ? {} : { weights: await readWeights(start, stages?.[0]?.graph ?? graph) }),
     threads: assignment.threads,
     ...(assignment.checkpoint && {
       checkpoint: {

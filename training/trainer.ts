@@ -69,7 +69,8 @@ export interface Recipe {
 
 /**
  * A stretch of a run at settings of its own: what is trained on what, how, and for how many updates. Parameters and the
- * optimizer's state go on from one stage to the next, so all have the same optimizer and networks of the same parameters.
+ * optimizer's state go on from one stage to the next, so all have the same optimizer. Where a network has other parameters
+ * than the one before it grew out of that (`models/growth.ts`).
  */
 export interface TrainingStage {
   /** Built with a fixed batch equal to {@link microBatchSize} of this stage's recipe. Its first output is the logits. */
@@ -102,7 +103,7 @@ export interface TrainingRequest {
    */
   readonly stages?: readonly TrainingStage[];
   readonly seed: number;
-  /** Starting weights; drawn from `seed` when absent. */
+  /** Starting weights, of the first stage's network; drawn from `seed` when absent. */
   readonly weights?: Weights;
   readonly threads: number;
   /** Where the run is saved as it goes, and continued from; nowhere when absent. */
@@ -170,7 +171,8 @@ export interface Trainer {
   /**
    * @throws {InterruptedError} between two batches, when the signal aborts; a checkpoint asked for is written then, or
    * the reason that it could not be is the error's cause.
-   * @throws {ConfigError} when the checkpoint is of another run and such are refused. @throws {InvalidFileError} when it
+   * @throws {ConfigError} when the checkpoint is of another run and such are refused, or a stage's network cannot grow out of
+   * the one before. @throws {InvalidFileError} when it
    * is damaged, likewise.
    */
   train(request: TrainingRequest): Promise<TrainingResult>;

@@ -1,40 +1,45 @@
 import { Random } from '../core/random.ts';
-import type { Weights } from '../models/graph.ts';
+import type { Graph, Weights } from '../models/graph.ts';
+import { growthBetween, haveSameParameters } from '../models/growth.ts';
 import { initialWeights } from '../models/initialise.ts';
 import { averageInto, averagingShare } from './averaging.ts';
 import type { TrainingState } from './checkpoint.ts';
 import { TrainingCurve } from './curve.ts';
+import { averageName, grownState } from './grown-state.ts';
 import { type FlatParameters, flatParameters, packParameters, unpackParameters } from './flat-parameters.ts';
 import { stepNames } from './step-names.ts';
-import type { Timeline } from './timeline.ts';
-import type { CurvePoint, TrainingRequest } from './trainer.ts';
+import type { TimedStage, Timeline } from './timeline.ts';
+import type { CurvePoint, Recipe, TrainingRequest } from './trainer.ts';
 import { trains } from './training-graph.ts';
 import { initialVectors, type StateVectors, type Updated } from './updater.ts';
-
-/** State vector of the moving average, which no step reads. */
-const averageName = 'average';
 
 /** A run between two updates: what the next one starts from and what was seen so far. */
 export class TrainingRun {
   readonly curve: TrainingCurve;
   /** Wall time of every update. */
   readonly updatesMs: number[];
-  readonly #emaDecay: number | undefined;
+  readonly #recipe: Recipe;
+  readonly #seed: number;
   /** When the run began, had it never been interrupted; by `performance.now`. */
   readonly #startMs: number;
+  /** Whose network the vectors are of. */
+  #stage: TimedStage;
   #flat: FlatParameters;
   #vectors: StateVectors;
   #average: Float32Array | undefined;
 
   /** @param startMs when this part of the run began. @param saved where the part before it ended. */
   constructor(request: TrainingRequest, timeline: Timeline, startMs: number, saved?: TrainingState) {
-    const { recipe, graph } = request;
+    const { recipe, seed } = request;
+    this.#recipe = recipe;
+    this.#seed = seed;
+    this.#stage = timeline.stages[saved?.stage ?? 0] as TimedStage;
+    const { graph } = this.#stage;
     // In the network's own order, until a stage says how its step keeps them.
     this.#flat = flatParameters(graph.parameters.filter(trains));
-    const start = saved ? packedVectors(this.#flat, saved.vectors) : freshVectors(request, this.#flat);
+    const start = saved ? packedVectors(this.#flat, saved.vectors) : freshVectors(request, graph, this.#flat);
     const { [averageName]: average, ...vectors } = start;
     this.#vectors = vectors;
-    this.#emaDecay = recipe.emaDecay;
     if (recipe.emaDecay !== undefined)
       this.#average = average ?? (vectors[stepNames.parameters] as Float32Array).slice();
     this.#startMs = startMs - 1000 * (saved?.trainS ?? 0);
@@ -43,7 +48,7 @@ export class TrainingRun {
       timeline.updates,
       {
         examplesAfter: (updates) => timeline.examplesAfter(updates),
-        rowsPerExample: rowsPerExample(graph),
+        rowsPerExample: rowsPerExample(request.graph),
       },
       this.#progressReport(request, timeline, startMs),
       saved?.curve,
@@ -60,9 +65,14 @@ export class TrainingRun {
     return (performance.now() - this.#startMs) / 1000;
   }
 
-  /** Lays the state out as a stage's step keeps it. */
-  enter(flat: FlatParameters): void {
-    const { [averageName]: average, ...vectors } = packedVectors(flat, this.state.vectors);
+  /**
+   * Makes the state that of a stage's network, grown where that has other parameters, and lays it out as the stage's step
+   * keeps it.
+   * @throws {ConfigError} when the network cannot grow so.
+   */
+  enter(stage: TimedStage, flat: FlatParameters): void {
+    const { [averageName]: average, ...vectors } = packedVectors(flat, this.#stateIn(stage));
+    this.#stage = stage;
     this.#flat = flat;
     this.#vectors = vectors;
     this.#average = average;
@@ -73,8 +83,9 @@ export class TrainingRun {
     const startMs = performance.now();
     const { vectors, loss, correct, gradientNorm } = await update(this.#vectors);
     this.#vectors = vectors;
-    if (this.#average && this.#emaDecay !== undefined) {
-      const share = averagingShare(this.#emaDecay, this.updates + 1);
+    const { emaDecay } = this.#recipe;
+    if (this.#average && emaDecay !== undefined) {
+      const share = averagingShare(emaDecay, this.updates + 1);
       averageInto(this.#average, vectors[stepNames.parameters] as Float32Array, share);
     }
     this.curve.observe(loss, correct, gradientNorm);
@@ -91,7 +102,20 @@ export class TrainingRun {
     const flat = { ...this.#vectors, ...(this.#average && { [averageName]: this.#average }) };
     const vectors = Object.entries(flat).map(([name, vector]) => [name, unpackParameters(this.#flat, vector)]);
     const { updatesMs, trainS, curve } = this;
-    return { vectors: Object.fromEntries(vectors), updatesMs, trainS, curve: curve.state };
+    const { index: stage } = this.#stage;
+    return { vectors: Object.fromEntries(vectors), updatesMs, trainS, curve: curve.state, stage };
+  }
+
+  #stateIn({ graph, index }: TimedStage): TrainingState['vectors'] {
+    const { vectors } = this.state;
+    if (haveSameParameters(this.#stage.graph, graph)) return vectors;
+    const growth = growthBetween(this.#stage.graph, graph);
+    return grownState(vectors, growth, {
+      parameters: graph.parameters.filter(trains),
+      optimizer: this.#recipe.optimizer,
+      seed: this.#seed,
+      stage: index,
+    });
   }
 
   /** Adds the pace of this part of the run to what the curve reports. */
@@ -116,7 +140,7 @@ function rowsPerExample({ outputs, tensors }: TrainingRequest['graph']): number 
   return extents.slice(0, -1).reduce<number>((product, extent) => product * Number(extent), 1);
 }
 
-function freshVectors({ recipe, graph, seed, weights }: TrainingRequest, flat: FlatParameters): StateVectors {
+function freshVectors({ recipe, seed, weights }: TrainingRequest, graph: Graph, flat: FlatParameters): StateVectors {
   return initialVectors(recipe, flat, weights ?? initialWeights(graph, new Random(seed).child('weights')));
 }
 

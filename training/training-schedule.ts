@@ -5,6 +5,8 @@ import { augmentationChangeSchema } from '../data/augment.ts';
 const precisionRefusal =
   'expected fp32: the trainer’s steps run on onnxruntime’s CPU kernels, which have no convolution in 16 bits';
 
+const share = z.number().gt(0).max(1);
+
 /**
  * A stage of a training schedule: its share of the examples, and what differs from the run's own settings while it lasts.
  * Left out means as in the run.
@@ -20,6 +22,10 @@ export const scheduleStageSchema = z.strictObject({
       error: 'expected a share of the network’s resolution, above 0 up to 1, or whole pixels, from 4 to 4096',
     })
     .optional(),
+  /** Share of the network's repeats, or of a transformer's layers, above 0 up to 1: it grows from stage to stage. */
+  depth: share.optional(),
+  /** Share of its channels, or of a transformer's heads, likewise. */
+  width: share.optional(),
   /** Survival probability of the last residual branch (stochastic depth). */
   survival: z.number().gt(0).max(1).optional(),
   /** Before the classifier. */
@@ -67,12 +73,27 @@ export type FoundSchedule = z.output<typeof foundScheduleSchema>;
  * curve of the learning rate within the recipe is the *learning-rate schedule*.)
  * @see WO2023059439A1 for hardware-level and model-level settings that change together, stage by stage.
  */
-export const trainingScheduleSchema = z.strictObject({
-  stages: z.array(scheduleStageSchema).min(1).max(64),
-  /** Of one that was searched for. */
-  found: foundScheduleSchema.optional(),
-});
+export const trainingScheduleSchema = z
+  .strictObject({
+    stages: z.array(scheduleStageSchema).min(1).max(64),
+    /** Of one that was searched for. */
+    found: foundScheduleSchema.optional(),
+  })
+  .check(({ value: { stages }, issues }) => {
+    for (const key of growthKeys)
+      stages.forEach(({ [key]: share = 1 }, index) => {
+        const complain = (message: string) =>
+          issues.push({ code: 'custom', path: ['stages', index, key], message, input: share });
+        const before = stages[index - 1]?.[key] ?? (index === 0 ? share : 1);
+        if (share < before) complain(`expected at least the ${before} of the stage before, got ${share}`);
+        else if (index === stages.length - 1 && share < 1)
+          complain(`expected the whole network in the last stage, 1, got ${share}`);
+      });
+  });
 export type TrainingSchedule = z.output<typeof trainingScheduleSchema>;
+
+/** Keys of a stage by which the network grows. */
+export const growthKeys = ['depth', 'width'] as const satisfies readonly (keyof ScheduleStage)[];
 
 /** Keys of a stage that only pictures have. */
 export const pictureKeys = [

@@ -20,6 +20,7 @@ const { values: options } = parseArgs({
   options: {
     cifar: { type: 'string' },
     signs: { type: 'string' },
+    rendered: { type: 'boolean', default: false },
     schedules: { type: 'string', default: 'efficientnetv2,progressive-resize,multigrid' },
     examples: { type: 'string', default: '16000' },
     seeds: { type: 'string', default: '3' },
@@ -29,7 +30,7 @@ const { values: options } = parseArgs({
 
 const stage = { operator: 'mbconv', kernel: 3, expansion: 4 };
 
-/** One trunk for both tasks, about 7 M multiply-adds at 32 pixels. */
+/** One trunk for all tasks, about 7 M multiply-adds at 32 pixels. */
 function networkOf(resolution: number): NetworkSpec {
   return parseNetworkSpec(
     {
@@ -74,9 +75,19 @@ const tasks = [
           spec: networkOf(48),
         },
       ]),
+  ...(options.rendered
+    ? [
+        {
+          task: 'rendered',
+          source: { format: 'rendered', classes: 10, train: 1200, test: 1200, resolution: 24 },
+          trainer: {},
+          spec: networkOf(24),
+        },
+      ]
+    : []),
 ];
 if (tasks.length === 0) {
-  console.log('SKIPPED bench/progressive: expected --cifar or --signs, got neither');
+  console.log('SKIPPED bench/progressive: expected --cifar, --signs or --rendered, got none');
   process.exit(0);
 }
 

@@ -13,6 +13,7 @@ import { overBudget } from '../budget.ts';
 import type { LatencyMeter, StudyContext } from '../context.ts';
 import type { Proposal, Trial } from '../journal/record.ts';
 import { predictionOf, refusedBy } from './screening.ts';
+import { growthRefusal } from './training-schedule.ts';
 import { isProfile, type Limit, type TargetConfig } from '../study-file.ts';
 import { comparable, measureAtSettings, measureIfAble, settledTarget } from './target-settings.ts';
 
@@ -161,8 +162,8 @@ export interface Bounds {
 }
 
 /**
- * Issues proposals and answers at once those that cannot meet a hard limit or run on a target: memory from
- * counts, then latency, predicted and measured. Latencies are measured one after the other, nothing training beside them.
+ * Issues proposals and answers at once those that the final trainings could not grow, and those that cannot meet a hard limit
+ * or run on a target: memory from counts, then latency, predicted and measured. Latencies are measured one after the other, nothing training beside them.
  * @returns the trials, in order, without duplicates; feasible ones have no outcome yet.
  */
 export async function admit(
@@ -196,6 +197,8 @@ async function firstBrokenBound(
   bounds: readonly Bounds[],
 ): Promise<Outcome | undefined> {
   const { targets } = context.config;
+  const refusal = growthRefusal(context.config, trial.spec);
+  if (refusal !== undefined) return { status: 'infeasible', reason: 'unsupported', detail: refusal };
   const count = countSpec(trial.spec);
   for (const { target } of bounds) {
     const config = targets[target] as TargetConfig;

@@ -4,8 +4,11 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { ConfigError } from '../../core/errors.ts';
 import { digestJson, shortDigest } from '../../core/digest.ts';
+import type { NetworkSpec } from '../../models/spec.ts';
 import { heuristicNames, type HeuristicName, type ScheduleChoice } from '../../training/heuristic-schedules.ts';
-import { type TrainingSchedule, trainingScheduleSchema } from '../../training/training-schedule.ts';
+import { planStages } from '../../training/stage-plan.ts';
+import { growthKeys, type TrainingSchedule, trainingScheduleSchema } from '../../training/training-schedule.ts';
+import { resolveRecipe, type TrainerConfig } from './recipe.ts';
 
 /** A training schedule as people name it: a heuristic, the path of a file, or stages. */
 export const scheduleReferenceSchema = z.union([
@@ -51,6 +54,27 @@ export function describeSchedule(choice: ScheduleChoice): string {
     return `${Math.round((100 * share) / whole)} %${changes.length > 0 ? ` with ${changes.join(', ')}` : ''}`;
   });
   return `stages of ${stages.join('; ')}`;
+}
+
+/** How final networks are trained, as a study says it. */
+interface FinalTraining {
+  readonly final: { readonly schedule?: ScheduleChoice | undefined; readonly examples: number };
+  readonly trainer: TrainerConfig;
+}
+
+/** Why a network cannot grow as the schedule of the final trainings has it; undefined where it can, or nothing grows. */
+export function growthRefusal({ final, trainer }: FinalTraining, spec: NetworkSpec): string | undefined {
+  const { schedule, examples } = final;
+  const stages = schedule === undefined || typeof schedule === 'string' ? [] : schedule.stages;
+  if (schedule === undefined || !stages.some((stage) => growthKeys.some((key) => (stage[key] ?? 1) < 1)))
+    return undefined;
+  try {
+    planStages(schedule, { spec, ...resolveRecipe(trainer), examples, threads: 1 });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return `final.schedule: ${error.message}`;
+  }
 }
 
 /** @throws {ConfigError} naming the file and each offending key. */

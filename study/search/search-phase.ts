@@ -17,6 +17,7 @@ import { baseBounds, rankBases, reasonText, rewardFor, rewardsByTarget, targetRe
 import type { StudyContext } from '../context.ts';
 import { seedTimeLeft } from '../budget.ts';
 import { admit, type Bounds, evaluateAll, knownMetrics } from '../evaluation/evaluate.ts';
+import { growthRefusal } from '../evaluation/training-schedule.ts';
 import type { Trial } from '../journal/record.ts';
 import { searchNetworks } from './search-loop.ts';
 import { type StudyConfig, topExamples } from '../study-file.ts';
@@ -145,6 +146,8 @@ async function givenBase(context: StudyContext, source: string): Promise<Base> {
     throw new ConfigError(
       `${source}: expected ${classes} classes, ${channels} channels and at most ${nativeResolution} px as in ${data.name}, got ${given.classes}, ${input.channels} and ${input.resolution}`,
     );
+  const refusal = growthRefusal(config, given);
+  if (refusal !== undefined) throw new ConfigError(`${source}: ${refusal}`);
   const bounds = baseBounds(config);
   const fidelity = { examples: topExamples(config.search), seed: config.seed };
   const origin = { by: 'user', because: `the base given in ${source}` };

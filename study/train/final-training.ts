@@ -4,6 +4,7 @@ import type { ScheduleChoice } from '../../training/heuristic-schedules.ts';
 import { planStages, type StagePlan } from '../../training/stage-plan.ts';
 import { countSpec } from '../evaluation/evaluate.ts';
 import { resolveRecipe } from '../evaluation/recipe.ts';
+import { growthRefusal } from '../evaluation/training-schedule.ts';
 import type { StudyConfig } from '../study-file.ts';
 
 /** Multiply-adds of one example, forward, as the final trainings see it: the mean over the stages of their schedule. */
@@ -22,14 +23,19 @@ export function plainWork({ params, activations, macs }: NetworkCount): Training
   return { params, activations, macs, batch: 1 };
 }
 
-/** A network's work as the final trainings see it: stages may have smaller pictures, and larger batches, so fewer updates. */
+/**
+ * A network's work as the final trainings see it: stages may have smaller pictures or networks, and larger batches, so fewer
+ * updates. As it is, of a network that they cannot grow and will not train.
+ */
 export function finalWork({ final, trainer }: Pick<StudyConfig, 'final' | 'trainer'>, spec: NetworkSpec): TrainingWork {
   const { schedule, examples } = final;
   if (schedule === undefined) return plainWork(countSpec(spec));
   const known = scheduled.get(spec);
   if (known?.schedule === schedule) return known.work;
   const run = { spec, ...resolveRecipe(trainer), examples, threads: 1 };
-  const work = { ...plainWork(countSpec(spec)), ...meanWork(planStages(schedule, run), run.recipe.batchSize) };
+  const isTrained = growthRefusal({ final, trainer }, spec) === undefined;
+  const means = isTrained && meanWork(planStages(schedule, run), run.recipe.batchSize);
+  const work = { ...plainWork(countSpec(spec)), ...means };
   scheduled.set(spec, { schedule, work });
   return work;
 }

@@ -8,7 +8,14 @@ import type { Graph, Weights } from '../../models/graph.ts';
 import { initialWeights } from '../../models/initialise.ts';
 import { type NetworkSpec, parseNetworkSpec } from '../../models/spec.ts';
 import { defaultRecipe, microBatchSize } from '../../training/recipe.ts';
-import type { CurvePoint, Recipe, Trainer, TrainingRequest, TrainingResult } from '../../training/trainer.ts';
+import type {
+  CurvePoint,
+  Recipe,
+  Trainer,
+  TrainingRequest,
+  TrainingResult,
+  TrainingStage,
+} from '../../training/trainer.ts';
 import { trains } from '../../training/training-graph.ts';
 import { TestGraph } from '../training/graphs.ts';
 import { beforeBatch, exampleByExample, stripesTask, syntheticClasses } from '../training/synthetic-task.ts';
@@ -36,6 +43,29 @@ export function smallRequest(recipe: Partial<Recipe> = {}, overrides: Partial<Tr
   const graph = buildNetwork(smallSpec, microBatchSize(full));
   const examples = batchSize * updates;
   return { graph, task: stripesTask(24), recipe: full, examples, seed: 3, threads: 1, ...overrides };
+}
+
+/** Of each of two stages. */
+const growingUpdates = 6;
+
+/** The small network with so many times its channels and blocks. */
+function multiple(factor: number): NetworkSpec {
+  const { stem, stages } = smallSpec;
+  return {
+    ...smallSpec,
+    stem: { ...stem, width: factor * stem.width },
+    stages: stages.map((stage) => ({ ...stage, width: factor * stage.width, repeats: factor * stage.repeats })),
+  };
+}
+
+/** A training whose second stage has twice the channels and blocks of the first. */
+function growingRequest(): TrainingRequest & { readonly stages: readonly TrainingStage[] } {
+  const request = smallRequest({ optimizer: 'adamw', emaDecay: 0.9 }, { examples: 2 * growingUpdates * batchSize });
+  const { task, recipe, threads } = request;
+  const stages = [1, 2].map((factor) => {
+    return { graph: buildNetwork(multiple(factor), batchSize), task, recipe, threads, updates: growingUpdates };
+  });
+  return { ...request, graph: buildNetwork(multiple(2), batchSize), stages };
 }
 
 /** A training that must not have diverged. */
@@ -176,6 +206,28 @@ export function describeTrainer(name: string, trainer: Trainer): void {
       const task = beforeBatch(stripesTask(24), 1, () => setImmediate(() => controller.abort()));
       const endless = smallRequest({}, { task, examples: batchSize * 1e6, signal: controller.signal });
       await expect(trainer.train(endless)).rejects.toThrow(InterruptedError);
+    });
+
+    test('grows a network between two stages, resumed bit for bit on either side', async () => {
+      const request = growingRequest();
+      const uninterrupted = trained(await trainer.train(request));
+      expect([...uninterrupted.weights.keys()].toSorted()).toEqual(
+        request.graph.parameters.map(({ name }) => name).toSorted(),
+      );
+      const { curve, cost } = uninterrupted;
+      const [before, after] = [curve[growingUpdates - 1]?.loss as number, curve[growingUpdates]?.loss as number];
+      expect(Math.abs(after - before)).toBeLessThan(0.3 * before);
+      const [small, large] = request.stages.map(({ graph }) => countGraph(graph).macs) as [number, number];
+      expect(cost.flops).toBe(6 * (small + large) * batchSize * growingUpdates);
+      const checkpoint = { file: join(fileFolder(), 'checkpoint'), task: { data: 'stripes' } };
+      for (const stop of [growingUpdates - 2, growingUpdates, growingUpdates + 2]) {
+        const controller = new AbortController();
+        const task = beforeBatch(request.task, stop, () => controller.abort());
+        const stages = request.stages.map((stage) => ({ ...stage, task }));
+        const running = trainer.train({ ...request, stages, checkpoint, signal: controller.signal });
+        await expect(running).rejects.toThrow(InterruptedError);
+      }
+      expect(content(await trainer.train({ ...request, checkpoint }))).toEqual(content(uninterrupted));
     });
 
     test.each([

@@ -10,6 +10,7 @@ import { ridgepoint } from './ridgepoint.ts';
 const cwd = fileFolder();
 writeFileSync(join(cwd, 'base.yaml'), stringify(smallBase()));
 writeFileSync(join(cwd, 'bad.yaml'), 'stages: [{share: 1, precision: fp16}]');
+writeFileSync(join(cwd, 'shrinking.yaml'), 'stages: [{share: 1}, {share: 1, width: 0.5}]');
 
 describe('ridgepoint schedule and train --schedule', () => {
   it.each([
@@ -20,6 +21,7 @@ describe('ridgepoint schedule and train --schedule', () => {
     [['schedule', 'search', 'base.yaml', '--memory', '2'], '--memory: expected a size such as 80GB'],
     [['train', 'base.yaml', '--schedule', 'best'], '--schedule: expected fixed, efficientnetv2'],
     [['train', 'base.yaml', '--schedule', 'bad.yaml'], 'expected fp32'],
+    [['train', 'base.yaml', '--schedule', 'shrinking.yaml'], 'expected at least the 1 of the stage before, got 0.5'],
   ])('says what is wrong with %j', async (args, said) => {
     const { code, stderr } = await ridgepoint(args, cwd);
     expect(stderr).toContain(said);

@@ -1,7 +1,15 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseNetworkSpec, specDigest } from '../../models/spec.ts';
-import { applyMultipliers, realisedKey } from '../../scaling/apply.ts';
+import {
+  hasLearnedSpaceToDepth,
+  type NetworkSpec,
+  parseNetworkSpec,
+  specDigest,
+  type Stage,
+} from '../../models/spec.ts';
+import { buildNetwork } from '../../models/build.ts';
+import { growthBetween } from '../../models/growth.ts';
+import { applyMultipliers, partOf, realisedKey } from '../../scaling/apply.ts';
 import { identity } from '../../scaling/multipliers.ts';
 import { arbitrarySpec } from '../models/arbitrary-spec.ts';
 import { smallBase } from './base.ts';
@@ -109,6 +117,43 @@ describe('applying multipliers', () => {
         const sameNetwork = specDigest(a.spec) === specDigest(b.spec);
         expect(realisedKey(a.realised) === realisedKey(b.realised)).toBe(sameNetwork);
       }),
+    );
+  });
+});
+
+const share = fc.double({ min: 0.05, max: 1, noNaN: true });
+
+describe('a part of a network', () => {
+  test('is what scaling makes of its shares', () => {
+    const part = partOf(base, { depth: 0.5, width: 0.5 });
+    expect(part).toEqual(applyMultipliers(base, { depth: 0.5, width: 0.5, resolution: 1 }, limits).spec);
+    expect(part.stages.map(({ width, repeats }) => [width, repeats])).toEqual([
+      [8, 1],
+      [16, 1],
+      [24, 2],
+    ]);
+    expect(partOf(base, { depth: 1, width: 1 })).toBe(base);
+  });
+
+  test('has no residual connection that the whole has not', () => {
+    const [first, second, third] = base.stages as [Stage, Stage, Stage];
+    // At half the width 24 and 32 are 16 both.
+    const stages = [first, { ...second, width: 24 }, { ...third, stride: 1, width: 32 }];
+    const part = partOf({ ...base, stages }, { depth: 1, width: 0.5 });
+    expect(part.stages.map(({ width }) => width)).toEqual([8, 16, 24]);
+  });
+
+  test('grows into every larger part, of any network without a learned space-to-depth', () => {
+    fc.assert(
+      fc.property(arbitrarySpec, fc.tuple(share, share), (input, shares) => {
+        const spec = parseNetworkSpec(input, 'arbitrary');
+        // The block that ends a region has a quarter of the channels that come in, and may by chance have as many.
+        fc.pre(!spec.stages.some(hasLearnedSpaceToDepth));
+        const [small, large] = shares.toSorted((a, b) => a - b).map((width) => partOf(spec, { depth: 1, width }));
+        growthBetween(buildNetwork(small as NetworkSpec, 1), buildNetwork(large as NetworkSpec, 1));
+        growthBetween(buildNetwork(large as NetworkSpec, 1), buildNetwork(spec, 1));
+      }),
+      { seed: 1, numRuns: 300 },
     );
   });
 });

@@ -175,10 +175,10 @@ describe('a checkpoint', () => {
 
   it('of another recipe and version is refused, naming both', async () => {
     const file = join(fileFolder(), 'checkpoint');
-    const of = (identity: RunIdentity) => new Checkpoint({ file, task: {} }, { identity, parameters: [] });
+    const of = (identity: RunIdentity) => new Checkpoint({ file, task: {} }, { identity, parametersOf: () => [] });
     const earlier = of({ work: { 'recipe.learningRate': '0.1' }, means: { threads: '1', ridgepoint: '0.0.1' } });
     const curve = new TrainingCurve(2, { examplesAfter: (step) => 8 * step }, () => {}).state;
-    await earlier.write({ vectors: {}, updatesMs: [1], trainS: 1, curve });
+    await earlier.write({ vectors: {}, updatesMs: [1], trainS: 1, curve, stage: 0 });
     const later = of({ work: { 'recipe.learningRate': '0.2' }, means: { threads: '2', ridgepoint: '0.0.2' } });
     const reading = later.read();
     await expect(reading).rejects.toThrow(

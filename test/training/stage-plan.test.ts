@@ -125,6 +125,39 @@ describe('the plan of a schedule', () => {
   });
 });
 
+describe('the plan of a schedule that grows the network', () => {
+  const grown = { ...spec, stages: spec.stages.map((stage) => ({ ...stage, width: 24, repeats: 3 })) };
+  const shapes = (plans: readonly { readonly spec: typeof spec }[]) =>
+    plans.map(({ spec: { stem, stages, head } }) => [stem.width, stages[0]?.width, stages[0]?.repeats, head.width]);
+
+  it('has stages of parts of it, as scaling rounds', () => {
+    const stages = [
+      { share: 1, depth: 0.3, width: 0.5, resolution: 0.5 },
+      { share: 1, depth: 0.4, width: 0.75 },
+      { share: 1 },
+    ];
+    const plans = plan(stages, { spec: grown });
+    expect(shapes(plans)).toEqual([
+      [8, 16, 1, 8],
+      [8, 24, 2, 16],
+      [8, 24, 3, 16],
+    ]);
+    expect(plans[0]?.spec.input.resolution).toBe(16);
+    expect(plans[2]?.spec).toEqual(grown);
+    const macsOf = plans.map((each) => each.updates * 32 * countGraph(buildNetwork(each.spec, 1)).macs);
+    expect(plannedMacs(plans)).toBe(macsOf.reduce((a, b) => a + b));
+  });
+
+  it('is refused where the network cannot grow so, naming stage and place', () => {
+    const plain = { ...grown, stages: grown.stages.map((stage) => ({ ...stage, skip: false })) };
+    expect(() => plan([{ share: 1, depth: 0.5 }, { share: 1 }], { spec: plain })).toThrow(ConfigError);
+    expect(() => plan([{ share: 1, depth: 0.5 }, { share: 1 }], { spec: plain })).toThrow(
+      /^stages\[0\]: the network cannot grow from here: head\.conv: expected a residual connection around every new layer/,
+    );
+    expect(plan([{ share: 1, width: 0.5 }, { share: 1 }], { spec: plain })).toHaveLength(2);
+  });
+});
+
 describe('a schedule that cannot be', () => {
   it.each([
     [[], /expected array to have >=1 items/],
@@ -132,7 +165,13 @@ describe('a schedule that cannot be', () => {
     [[{}], /share/],
     [[{ share: 1, resolution: 2.5 }], /a share of the network’s resolution, above 0 up to 1, or whole pixels, from 4/],
     [[{ share: 1, precision: 'fp16' }], /expected fp32: the trainer’s steps run on .* no convolution in 16 bits/],
-    [[{ share: 1, depth: 0.5 }], /Unrecognized key.*depth/],
+    [[{ share: 1, depth: 0.5 }], /expected the whole network in the last stage, 1, got 0.5/],
+    [[{ share: 1, width: 1.5 }, { share: 1 }], /expected number to be <=1/],
+    [[{ share: 1 }, { share: 1, width: 0.5 }, { share: 1 }], /expected at least the 1 of the stage before, got 0.5/],
+    [
+      [{ share: 1, depth: 0.5 }, { share: 1, depth: 0.4 }, { share: 1 }],
+      /at least the 0.5 of the stage before, got 0.4/,
+    ],
     [[{ share: 1, augmentation: { mixUp: 1 } }], /Unrecognized key.*mixUp/],
   ])('is refused when it is read: %j', (stages, message) => {
     expect(() => trainingScheduleSchema.parse({ stages })).toThrow(message);
@@ -166,6 +205,25 @@ describe('the plan of a transformer’s training', () => {
       [32, 0, 50],
     ]);
     expect(planStages('fixed', text)).toHaveLength(1);
+  });
+
+  it('has stages of fewer layers and, with a head of its own, of fewer heads', () => {
+    const deep = parseTransformerSpec(
+      { kind: 'transformer', vocabulary: 8, context: 4, layers: 4, width: 16, heads: 4, tiedHead: false },
+      'test model',
+    );
+    const stages = [{ share: 1, depth: 0.5, width: 0.25 }, { share: 1, depth: 0.5 }, { share: 1 }];
+    const plans = planStages({ stages }, { ...text, spec: deep });
+    expect(plans.map(({ spec: { layers, width, heads, feedForward } }) => [layers, width, heads, feedForward])).toEqual(
+      [
+        [2, 4, 1, 16],
+        [2, 16, 4, 64],
+        [4, 16, 4, 64],
+      ],
+    );
+    expect(() => planStages({ stages }, { ...text, spec: { ...deep, tiedHead: true } })).toThrow(
+      /^stages\[0\]: the network cannot grow from here: logits: expected weights of its own/,
+    );
   });
 
   it('refuses pictures’ settings, naming them', () => {

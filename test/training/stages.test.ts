@@ -1,24 +1,17 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InterruptedError } from '../../core/errors.ts';
-import { defaultAugmentation } from '../../data/augment.ts';
-import { loadDataset } from '../../data/load.ts';
-import { dataSourceSchema } from '../../data/source.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph } from '../../models/counts.ts';
-import { type NetworkSpec, parseNetworkSpec } from '../../models/spec.ts';
-import { imageTask, targetInput } from '../../training/image-task.ts';
+import { parseNetworkSpec } from '../../models/spec.ts';
+import { targetInput } from '../../training/image-task.ts';
 import { onnxTrainer } from '../../training/onnx-trainer.ts';
-import { defaultRecipe, microBatchSize } from '../../training/recipe.ts';
-import { planStages } from '../../training/stage-plan.ts';
 import { Timeline } from '../../training/timeline.ts';
-import type { Batch, CurvePoint, Pace, Recipe, TrainingRequest, TrainingResult } from '../../training/trainer.ts';
+import type { Batch, CurvePoint, Pace, Recipe, TrainingRequest } from '../../training/trainer.ts';
 import type { ScheduleStage } from '../../training/training-schedule.ts';
 import { fileFolder } from '../cases/file-folder.ts';
-import { beforeBatch } from './synthetic-task.ts';
+import { abortedAfter, augmentation, content, dataset, stagedRequest, taskOf } from './staged-training.ts';
 
-const source = dataSourceSchema.parse({ format: 'rendered', classes: 3, train: 96, test: 24, resolution: 16 });
-const dataset = await loadDataset(source, { baseDirectory: '' });
 const spec = parseNetworkSpec(
   {
     input: { channels: dataset.channels, resolution: 16 },
@@ -30,66 +23,19 @@ const spec = parseNetworkSpec(
   },
   'test network',
 );
-const augmentation = { ...defaultAugmentation, mixup: 0.2 };
-const taskOf = (at: NetworkSpec, own = augmentation) =>
-  imageTask(dataset, { resolution: at.input.resolution, augmentation: own, scoredSplit: 'holdout' });
-
 /** Three stages that change everything that can change: 4 + 3 + 5 updates, of 8, 16 and 8 examples. */
 const threeStages: readonly ScheduleStage[] = [
   { share: 32, resolution: 0.5, survival: 1, dropout: 0, augmentation: { mixup: 0 }, labelSmoothing: 0 },
   { share: 48, resolution: 11, batchSize: 16, weightDecay: 0, threads: 2 },
   { share: 40 },
 ];
-const examples = 120;
 const updates = 12;
 
-function requestOf(
+const requestOf = (
   stages: readonly ScheduleStage[] | undefined,
-  recipe: Partial<Recipe> = {},
-  overrides: Partial<TrainingRequest> = {},
-): TrainingRequest {
-  const full = defaultRecipe({ batchSize: 8, ...recipe });
-  const settings = { spec, recipe: full, augmentation, examples, threads: 1 };
-  const plans = stages && planStages({ stages: [...stages] }, settings);
-  return {
-    graph: buildNetwork(spec, microBatchSize(full)),
-    task: taskOf(spec),
-    recipe: full,
-    examples,
-    seed: 3,
-    threads: 1,
-    ...(plans && {
-      stages: plans.map((plan) => {
-        const { recipe: own, updates: count, threads, optimization } = plan;
-        const graph = buildNetwork(plan.spec, microBatchSize(own));
-        const shown = taskOf(plan.spec, plan.augmentation as typeof augmentation);
-        return { graph, task: shown, recipe: own, threads, updates: count, ...(optimization && { optimization }) };
-      }),
-    }),
-    ...overrides,
-  };
-}
-
-/** What a run is, without how long it took. */
-function content(result: TrainingResult): object {
-  const { cost, ...rest } = result;
-  return { ...rest, examples: cost.examples, flops: cost.flops };
-}
-
-/** The request with its run aborted before the update that would follow so many. */
-function abortedAfter(request: TrainingRequest, count: number): TrainingRequest {
-  const controller = new AbortController();
-  const timeline = new Timeline(request);
-  const stages = timeline.stages.map((stage) => {
-    const { start, recipe, endUpdate } = stage;
-    if (count < start.updates || count >= endUpdate) return stage;
-    const perBatch = microBatchSize(recipe);
-    // Batches of this stage's size from the start of the data.
-    const at = timeline.examplesAfter(count) / perBatch;
-    return { ...stage, task: beforeBatch(stage.task, at, () => controller.abort()) };
-  });
-  return { ...request, stages, signal: controller.signal };
-}
+  recipe?: Partial<Recipe>,
+  overrides?: Partial<TrainingRequest>,
+) => stagedRequest(spec, stages, recipe, overrides);
 
 const recipes: readonly [string, Partial<Recipe>][] = [
   ['SGD with momentum, averaged', { emaDecay: 0.9 }],

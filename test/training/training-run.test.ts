@@ -38,7 +38,7 @@ it('keeps its state in no lowering’s order, so that another goes on from it', 
   const timeline = new Timeline(request);
   const stateIn = (flat: typeof plain, saved?: TrainingState) => {
     const run = new TrainingRun(request, timeline, 0, saved);
-    run.enter(flat);
+    run.enter(timeline.stageAt(0), flat);
     return run.state;
   };
 

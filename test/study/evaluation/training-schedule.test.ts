@@ -1,14 +1,22 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ConfigError } from '../../../core/errors.ts';
+import { stringify } from 'yaml';
+import { ConfigError, InterruptedError } from '../../../core/errors.ts';
+import type { NetworkSpec, Stage } from '../../../models/spec.ts';
 import { renderReport } from '../../../report/html.ts';
+import { partOf } from '../../../scaling/apply.ts';
 import { remainingWorkMs } from '../../../study/estimate.ts';
 import { countSpec } from '../../../study/evaluation/evaluate.ts';
 import { finalWork, finalMacsPerExample } from '../../../study/train/final-training.ts';
 import { planStudy } from '../../../study/plan.ts';
 import { resolveStudy, type StudyConfig } from '../../../study/study-file.ts';
-import { describeSchedule, loadSchedule, scheduleName } from '../../../study/evaluation/training-schedule.ts';
+import {
+  describeSchedule,
+  growthRefusal,
+  loadSchedule,
+  scheduleName,
+} from '../../../study/evaluation/training-schedule.ts';
 import { trainNetwork } from '../../../study/train/train-network.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 import { tableSpec } from '../../jobs/chaos/table-evaluator.ts';
@@ -138,5 +146,93 @@ describe('final.schedule of a study', () => {
     const workload = { done: 1e9, open: 0, issued: {}, base: tableSpec };
     const etaOf = (config: StudyConfig) => remainingWorkMs(config, workload, 1000, () => false) ?? 0;
     expect(etaOf(staged)).toBeLessThan(etaOf(plain));
+  });
+});
+
+describe('a study whose final trainings grow their networks', () => {
+  const growing = { stages: [{ share: 1, depth: 0.5, width: 0.5 }, { share: 1 }] };
+  const study = (changes: object = {}) =>
+    smallStudy({ final: { ...smallStudyFile.final, schedule: growing }, ...changes });
+  const [first, ...others] = tableSpec.stages as [Stage, ...Stage[]];
+  const stuck: NetworkSpec = {
+    ...tableSpec,
+    stages: [{ ...first, operator: 'mbconv', expansion: 2, squeezeExcite: 0, skip: false, repeats: 4 }, ...others],
+  };
+
+  it('counts the smaller networks of their stages', () => {
+    const deep = { ...tableSpec, stages: tableSpec.stages.map((stage) => ({ ...stage, repeats: 4, width: 32 })) };
+    const [part, whole] = [partOf(deep, { depth: 0.5, width: 0.5 }), deep].map((spec) => countSpec(spec).macs) as [
+      number,
+      number,
+    ];
+    // 200 examples in batches of 32: 3 updates of the part, 4 of the whole.
+    expect(finalMacsPerExample(study(), deep)).toBeCloseTo((3 * part + 4 * whole) / 7, 3);
+    expect(part / whole).toBeLessThan(0.2);
+  });
+
+  it('says which networks cannot grow so, and why', () => {
+    expect(growthRefusal(study(), tableSpec)).toBeUndefined();
+    expect(growthRefusal(study(), stuck)).toMatch(
+      /^final\.schedule: stages\[0\]: the network cannot grow from here: .* got none around stage0\.block3\.project\.norm$/,
+    );
+    expect(growthRefusal(smallStudy(), stuck)).toBeUndefined();
+    // Estimates go on, of what will not be trained.
+    expect(finalMacsPerExample(study(), stuck)).toBe(countSpec(stuck).macs);
+  });
+
+  it('says before it runs that none of its networks can', async () => {
+    const { path: space } = scheduleFile(`
+      input: {resolution: 16}
+      stem: {kernel: 3, stride: 2, width: {oneOf: [8, 16, 24], tag: stem}}
+      stages: [{operator: basic, activation: silu, kernel: 3, stride: 1, width: 16, repeats: 2}]
+      head: {width: 0}`);
+    const search = { ...smallStudyFile.search, scale: undefined, space };
+    await expect(planStudy(study({ search }))).rejects.toThrow(
+      /^none of 64 networks drawn at random can be trained: final\.schedule: stages\[0\]: .*stage0\.block1\.activation$/,
+    );
+  });
+
+  it('refuses such a base before it is trained', async () => {
+    const { path } = scheduleFile(stringify({ ...stuck, classes: 4, input: { channels: 3, resolution: 16 } }));
+    const calls: string[] = [];
+    const answer = (_call: number, { id }: { readonly id: string }) => {
+      calls.push(id);
+      return undefined;
+    };
+    const run = runFake(study({ base: path }), newFolder(), { answer });
+    await expect(run).rejects.toThrow(ConfigError);
+    await expect(run).rejects.toThrow(/mine\.yaml: final\.schedule: stages\[0\]: the network cannot grow from here/);
+    expect(calls).toEqual([]);
+  });
+
+  it('calls such candidates infeasible, trains none of them and goes on', async () => {
+    const { path: space } = scheduleFile(`
+      input: {resolution: 16}
+      stem: {kernel: 3, stride: 2, width: {oneOf: [8, 16, 24], tag: stem}}
+      stages:
+        - {operator: mbconv, kernel: {oneOf: [3, 5], tag: kernel}, stride: 1, expansion: 2, width: 16, repeats: 2, skip: {oneOf: [true, false], tag: skip}}
+      head: {width: 0}`);
+    const folder = newFolder();
+    const search = { ...smallStudyFile.search, scale: undefined, space, trials: 12, controller: 'random' };
+    const controller = new AbortController();
+    const onEvent = ({ type, id }: { type: string; id: string }) => {
+      if (type === 'decision' && id === 'base') controller.abort();
+    };
+    const run = runFake(study({ search }), folder, { signal: controller.signal, onEvent });
+    await expect(run).rejects.toThrow(InterruptedError);
+    const events = eventsOf(folder);
+    const skips = new Map(
+      events.flatMap((event) => {
+        if (event.type !== 'issued') return [];
+        const [stage] = event.spec.stages;
+        return [[event.id, stage?.operator === 'mbconv' && stage.skip] as const];
+      }),
+    );
+    expect(new Set(skips.values())).toEqual(new Set([true, false]));
+    for (const event of events) {
+      if (event.type !== 'outcome') continue;
+      const expected = skips.get(event.id) ? { status: 'ok' } : { status: 'infeasible', reason: 'unsupported' };
+      expect(event.outcome).toMatchObject(expected);
+    }
   });
 });

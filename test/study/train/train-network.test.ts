@@ -4,6 +4,8 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, InterruptedError } from '../../../core/errors.ts';
+import type { NetworkSpec } from '../../../models/spec.ts';
+import { readSafetensors } from '../../../models/safetensors.ts';
 import { trainNetwork, type TrainNetworkRequest } from '../../../study/train/train-network.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 import { networkRequest } from '../small-training.ts';
@@ -45,6 +47,20 @@ describe('training one network', () => {
     expect(filesOf(dirname(folder))).toEqual(['trained']);
     expect(exported(folder)).toEqual(exported(whole));
     expect(filesOf(folder)).toEqual(filesOf(whole));
+  });
+
+  it('grows it on the way, interrupted or not, and delivers the whole', async () => {
+    const small = networkRequest('').network as NetworkSpec;
+    const network = { ...small, stages: small.stages.map((stage) => ({ ...stage, width: 16, repeats: 2 })) };
+    const schedule = { stages: [{ share: 1, depth: 0.5, width: 0.5 }, { share: 1 }] };
+    const request = (folder: string) => networkRequest(folder, { network, schedule });
+    const [whole, folder] = [join(fileFolder(), 'trained'), join(fileFolder(), 'trained')];
+    await trainNetwork(request(whole));
+    const { weights } = await readSafetensors(join(whole, 'weights.safetensors'));
+    expect(weights.get('stage0.block1.project.norm.scale')).toHaveLength(16);
+    await interrupted(request(folder));
+    await trainNetwork(request(folder));
+    expect(exported(folder)).toEqual(exported(whole));
   });
 
   it('refuses to go on by another recipe, and keeps what is there', async () => {
