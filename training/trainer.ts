@@ -66,7 +66,7 @@ export interface Recipe {
   readonly microBatches?: number;
   /**
    * Whether a step keeps less of its forward pass and computes the rest again on the way back, where it is too large for
-   * memory: the same gradients in every bit, for about a quarter more time.
+   * memory: the same gradients in every bit, for up to a quarter more time.
    */
   readonly rematerialise?: boolean;
   /** Execution provider that steps run on, and at the run's end statistics and scores; that of the trainer when absent. */

@@ -62,4 +62,19 @@ describe.skipIf(absent)('a training on WebGPU', () => {
     );
     expect(gpu.metrics['crossEntropy']).toBeCloseTo(cpu.metrics['crossEntropy'] as number, 3);
   });
+
+  it('hands its weights and slots on to a stage on the CPU', async () => {
+    const request = smallRequest({}, { examples: 8 * 4 });
+    const { graph, task, recipe, threads } = request;
+    const stages = (['webgpu', 'cpu'] as const).map((provider) => {
+      return { graph, task, recipe: { ...recipe, provider }, threads, updates: 2 };
+    });
+    const [cpu, both] = [
+      trained(await onnxTrainer.train(request)),
+      trained(await onnxTrainer.train({ ...request, stages })),
+    ];
+    both.curve.forEach(({ loss: mine }, point) =>
+      expect(Math.abs(mine / (cpu.curve[point]?.loss as number) - 1)).toBeLessThan(1e-4),
+    );
+  });
 });
