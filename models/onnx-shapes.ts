@@ -1,5 +1,12 @@
 import { ConfigError, InvalidFileError, RidgepointError } from '../core/errors.ts';
-import { keptValues, type OnnxAttribute, type OnnxGraph, type OnnxNode, type OnnxValue } from './onnx.ts';
+import {
+  keptValues,
+  type OnnxAttribute,
+  type OnnxGraph,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxValue,
+} from './onnx.ts';
 import { samePadding } from './shapes.ts';
 
 /** An operator whose shapes and cost are not known here; another tool may well run it. */
@@ -50,6 +57,18 @@ export function inferShapes(
   return tensors;
 }
 
+/** {@link inferShapes} of a model at hand, whose inputs have fixed extents. */
+export function shapesOf(
+  { inputs, initializers, nodes }: Pick<OnnxModel, 'inputs' | 'initializers' | 'nodes'>,
+  where: string,
+): ReadonlyMap<string, ShapedTensor> {
+  const constants = initializers.map(({ name, dims, data }) => {
+    const values = data instanceof BigInt64Array ? { values: Array.from(data, Number) } : {};
+    return [name, { dtype: 'float32' as const, dims, ...values }] as const;
+  });
+  return inferShapes({ name: where, inputs, outputs: [], nodes, constants: new Map(constants) }, {}, where);
+}
+
 function bindInput(input: OnnxValue, bindings: ShapeBindings, where: string): readonly number[] {
   const declared = input.shape;
   const place = `${where}: input '${input.name}'`;
@@ -89,9 +108,9 @@ function inferNode(
   where: string,
 ): [string, ShapedTensor][] {
   const place = `${where}: node '${node.name}' (${node.opType})`;
-  const rule = node.domain === '' || node.domain === undefined ? rules[node.opType] : undefined;
+  const operator = node.domain ? `${node.domain}.${node.opType}` : node.opType;
+  const rule = rules[operator];
   if (!rule) {
-    const operator = node.domain ? `${node.domain}.${node.opType}` : node.opType;
     throw new UnsupportedOperatorError(
       `${where}: node '${node.name}': expected an operator whose shapes are known here, got ${operator}`,
     );
@@ -271,8 +290,10 @@ const gemm: Rule = (view) => {
   return [{ dims: [a[0] ?? 0, b[1] ?? 0] }];
 };
 
-const matMul: Rule = (view) => {
-  const [first, second] = [view.dims(0), view.dims(1)];
+const matMul: Rule = (view) => [{ dims: productDims(view, view.dims(0), view.dims(1)) }];
+
+/** Extents of a matrix product over the last two axes, the others broadcast. */
+function productDims(view: NodeView, first: readonly number[], second: readonly number[]): readonly number[] {
   const a = first.length === 1 ? [1, ...first] : first;
   const b = second.length === 1 ? [...second, 1] : second;
   if (a.at(-1) !== b.at(-2)) view.fail('matrices that multiply', `${first.join(' × ')} and ${second.join(' × ')}`);
@@ -282,7 +303,16 @@ const matMul: Rule = (view) => {
   );
   const rows = first.length === 1 ? [] : [a.at(-2) ?? 0];
   const columns = second.length === 1 ? [] : [b.at(-1) ?? 0];
-  return [{ dims: [...batch, ...rows, ...columns] }];
+  return [...batch, ...rows, ...columns];
+}
+
+/** `com.microsoft.FusedMatMul`: either operand's last two axes may be swapped. */
+const fusedMatMul: Rule = (view) => {
+  const oriented = (index: number, flag: string) => {
+    const dims = view.dims(index);
+    return view.int(flag, 0) === 1 ? [...dims.slice(0, -2), dims.at(-1) ?? 0, dims.at(-2) ?? 0] : dims;
+  };
+  return [{ dims: productDims(view, oriented(0, 'transA'), oriented(1, 'transB')) }];
 };
 
 const reduce: Rule = (view) => {
@@ -484,10 +514,23 @@ const spaceToDepth: Rule = (view) => {
   return [{ dims: [n, c * block ** 2, h / block, w / block] }];
 };
 
+const oneHot: Rule = (view) => {
+  const [depth = 0] = view.numbers(1, 'depth') ?? [];
+  const dims = [...view.dims(0)];
+  dims.splice(view.axis(view.int('axis', -1), dims.length + 1), 0, depth);
+  return [{ dims }];
+};
+
+/** Out of blocks, without the padding of the channels. */
+const reorderOutput: Rule = (view) => {
+  const [n = 0, c = 0, ...plane] = view.dims(0);
+  return [{ dims: [n, view.int('channels', c), ...plane] }];
+};
+
 const every = (rule: Rule, ...operators: string[]): Record<string, Rule> =>
   Object.fromEntries(operators.map((operator) => [operator, rule]));
 
-/** What is known of the standard operators' shapes; an operator not here is refused by name. */
+/** What is known of operators' shapes, those of other domains by their whole names; an operator not here is refused by name. */
 const rules: Readonly<Record<string, Rule>> = {
   ...every(
     sameAsFirst,
@@ -569,4 +612,14 @@ const rules: Readonly<Record<string, Rule>> = {
   ConstantOfShape: constantOfShape,
   DepthToSpace: depthToSpace,
   SpaceToDepth: spaceToDepth,
+  OneHot: oneHot,
+  // onnxruntime's own, which training steps are made of; blocked values have the extents of the images they stand for.
+  'com.microsoft.FusedConv': convolution,
+  'com.microsoft.FusedMatMul': fusedMatMul,
+  'com.microsoft.QuickGelu': sameAsFirst,
+  'com.microsoft.nchwc.Conv': convolution,
+  ...every(pool, 'com.microsoft.nchwc.AveragePool', 'com.microsoft.nchwc.MaxPool'),
+  'com.microsoft.nchwc.GlobalAveragePool': globalPool,
+  'com.microsoft.nchwc.ReorderInput': sameAsFirst,
+  'com.microsoft.nchwc.ReorderOutput': reorderOutput,
 };

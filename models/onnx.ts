@@ -58,6 +58,8 @@ export interface OnnxTensor {
   readonly dims: readonly number[];
   /** Its class is the element type; 16-bit values are the bits of float16. */
   readonly data: TensorData;
+  /** A default that a caller may override: a runtime then derives nothing from its values before a run. Constant when absent. */
+  readonly isDefault?: boolean;
 }
 type TensorData = Float32Array | BigInt64Array | Int32Array | Int8Array | Uint8Array | Uint16Array;
 
@@ -168,6 +170,12 @@ function tensorProto({ name, dims, data }: OnnxTensor) {
   return { name, dims, dataType, rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
 }
 
+const valueOfTensor = ({ name, dims, data }: OnnxTensor): OnnxValue => ({
+  name,
+  dtype: elementType(data),
+  shape: dims,
+});
+
 /** Version of the standard operators that files are written in. */
 export const onnxOpset = 17;
 
@@ -199,7 +207,10 @@ export function encodeOnnx(model: OnnxModel): Uint8Array {
           attribute: Object.entries(node.attributes ?? {}).map(([name, attribute]) => attributeProto(name, attribute)),
         })),
         initializer: model.initializers.map(tensorProto),
-        input: model.inputs.map(valueProto),
+        // An initializer among the inputs is one that may be overridden.
+        input: [...model.inputs, ...model.initializers.filter(({ isDefault }) => isDefault).map(valueOfTensor)].map(
+          valueProto,
+        ),
         output: model.outputs.map(valueProto),
       },
     })

@@ -27,6 +27,7 @@ import { isTabularSpace, type TableConfig, tableSchema, tabularSpaceNames } from
 import { isFactoryFile } from './factory-file.ts';
 import { loadSchedule, scheduleReferenceSchema } from './evaluation/training-schedule.ts';
 import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
+import { tfjsRefusal } from '../training/tfjs/refusal.ts';
 import { planStages } from '../training/stage-plan.ts';
 import { variantPrecisions } from './deliver/quantize.ts';
 import { resolveRecipe, type TrainerConfig, trainerSchema } from './evaluation/recipe.ts';
@@ -557,7 +558,8 @@ function withSchedule(
 /** What would otherwise fail when the final trainings begin, or be of no use to some of their networks. */
 function expectStagesOfAStudy(schedule: ScheduleChoice, { kind }: StudyConfig['trainer']): void {
   const stages = typeof schedule === 'string' ? [] : schedule.stages;
-  for (const [index, { threads, resolution = 1, graphOptimization }] of stages.entries()) {
+  for (const [index, stage] of stages.entries()) {
+    const { threads, resolution = 1 } = stage;
     const place = `stages[${index}]`;
     if (threads !== undefined)
       throw new ConfigError(
@@ -567,10 +569,8 @@ function expectStagesOfAStudy(schedule: ScheduleChoice, { kind }: StudyConfig['t
       throw new ConfigError(
         `${place}.resolution: expected a share of the network's side in a study, whose networks differ in it, got ${resolution} pixels`,
       );
-    if (kind === 'tfjs' && graphOptimization !== undefined)
-      throw new ConfigError(
-        `${place}.graphOptimization: expected none beside trainer.kind tfjs, which has no graph to rewrite, got ${graphOptimization}`,
-      );
+    const refusal = kind === 'tfjs' ? tfjsRefusal(stage) : undefined;
+    if (refusal !== undefined) throw new ConfigError(`${place}.${refusal}`);
   }
 }
 

@@ -4,6 +4,7 @@ import { blockedLowering } from './blocked/lower.ts';
 import { differenceToPlain } from './blocked/self-test.ts';
 import type { Lowering } from './lowering.ts';
 import { plainLowering } from './plain/lower.ts';
+import { webGpuLowering } from './webgpu-lowering.ts';
 
 /** The lowering a training runs by, and what a person should know about the choice. */
 export interface ChosenLowering {
@@ -24,7 +25,7 @@ const chosen = new WeakMap<Accelerator, Promise<ChosenLowering>>();
  * The fastest lowering that an accelerator computes rightly. On the CPU that is the blocked one: its
  * kernels are internal to onnxruntime, so they must first give the plain lowering's numbers on a tiny
  * network. Where they are missing or wrong the plain lowering serves, with a notice. Other providers
- * have no such kernels, and run the plain one. Asked once a process.
+ * have no such kernels, and run the plain one, WebGPU in other operators. Asked once a process.
  */
 export function chooseLowering(accelerator: Accelerator): Promise<ChosenLowering> {
   const known = chosen.get(accelerator);
@@ -46,7 +47,7 @@ export function adoptLowering({ id, notice }: FoundLowering): ChosenLowering {
 }
 
 async function choose(accelerator: Accelerator): Promise<ChosenLowering> {
-  if (accelerator.id !== 'cpu') return { lowering: plainLowering };
+  if (accelerator.id !== 'cpu') return { lowering: accelerator.id === 'webgpu' ? webGpuLowering : plainLowering };
   const blocked = await tryBlocked(accelerator);
   if (typeof blocked !== 'string') return { lowering: blocked };
   const notice = `training by standard operators, which takes about twice as long: onnxruntime's blocked kernels ${blocked}`;

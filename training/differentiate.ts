@@ -42,6 +42,7 @@ export function differentiate(graph: Graph, loss: Loss): TrainingGraph {
     forward: builder.nodes.slice(0, -1),
   });
   const parameters = graph.parameters.filter(trains);
+  const ofParameters = new Map(parameters.map(({ name }) => [name, gradients.get(name) as string]));
   return {
     inputs: [...graph.inputs, targets],
     masks: forward.masks,
@@ -49,7 +50,7 @@ export function differentiate(graph: Graph, loss: Loss): TrainingGraph {
     nodes: builder.nodes,
     tensors: builder.tensors,
     statistics: forward.statistics,
-    loss: { value, correct, gradients: new Map(parameters.map(({ name }) => [name, gradients.get(name) as string])) },
+    loss: { targets: loss.targets, value, correct, gradients: ofParameters },
   };
 }
 

@@ -1,3 +1,6 @@
+import type { Detected } from '../accelerators/accelerator.ts';
+import { detectAccelerators } from '../accelerators/detect.ts';
+import { AcceleratorUnavailableError } from '../accelerators/onnxruntime.ts';
 import { childEntry, runChild } from '../core/child.ts';
 import type { Fidelity } from '../core/trial.ts';
 import type { Augmentation } from '../data/augment.ts';
@@ -79,11 +82,35 @@ export function expectTrainer(kind: TrainerKind): void {
   if (kind === 'tfjs') installedTensorFlow();
 }
 
+/** What this host offers, asked once a process. */
+let detected: Promise<readonly Detected[]> | undefined;
+
+/**
+ * @throws {AcceleratorUnavailableError} when a training asks for a provider that this host does not offer, naming those it does.
+ */
+export async function expectProviders({
+  recipe,
+  schedule,
+}: Pick<TrainingAssignment, 'recipe' | 'schedule'>): Promise<void> {
+  const stages = typeof schedule === 'object' ? schedule.stages : [];
+  const asked = [recipe, ...stages].flatMap(({ provider = 'cpu' }) => (provider === 'cpu' ? [] : [provider]));
+  if (asked.length === 0) return;
+  detected ??= detectAccelerators();
+  const offered = await detected;
+  const missing = offered.find(({ id, available }) => !available && asked.some((provider) => provider === id));
+  if (!missing) return;
+  const there = offered.flatMap(({ id, available }) => (available ? [id] : [])).join(', ');
+  throw new AcceleratorUnavailableError(
+    `provider: expected one that this host offers (${there}), got ${missing.id}: ${missing.reason}; ${missing.fix}`,
+  );
+}
+
 /**
  * Trains in a process of its own, which survives native crashes and does not block this event loop.
  * Takes no lock: holding the host's lock in shared mode is the caller's part.
  * @throws {InterruptedError} when aborted, after the child has ended; its checkpoint is written by then.
  * @throws {ChildCrashedError} when the child ends without an answer.
+ * @throws {AcceleratorUnavailableError} when this host does not offer the provider.
  * @throws {ConfigError} when data and network do not fit, or a checkpoint of another training is refused.
  * @throws {InvalidFileError} when a file is not what it should be.
  */
@@ -96,6 +123,7 @@ export async function trainInChild(
   },
 ): Promise<StoredTrainingResult> {
   const { signal, onProgress, onNotice, onSaved, ...assignment } = request;
+  await expectProviders(assignment);
   const input = { ...(found && { lowering: found }), ...assignment };
   const hear = (news: TrainingNews): void => {
     if (news.type === 'progress') onProgress?.(news.progress);

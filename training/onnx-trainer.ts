@@ -9,9 +9,11 @@ import type { Trainer } from './trainer.ts';
 export const onnxTrainer: Trainer = onnxTrainerOn(onnxRuntimeAccelerator('cpu'));
 
 /**
- * A trainer whose steps run on the given accelerator.
+ * A trainer whose steps run on the given accelerator, unless a recipe names another provider.
  * @param chosen the lowering, where it is known; the accelerator is asked when absent.
  */
 export function onnxTrainerOn(accelerator: Accelerator, chosen?: ChosenLowering): Trainer {
-  return trainerBy(`onnx-${accelerator.id}`, () => onnxEngine(accelerator, chosen));
+  return trainerBy(`onnx-${accelerator.id}`, ({ recipe: { provider } }) =>
+    onnxEngine(accelerator, { provider, chosen }),
+  );
 }

@@ -2,12 +2,12 @@ import { canonicalJson, digestBytes, digestJson } from '../core/digest.ts';
 import { ridgepointVersion } from '../core/version.ts';
 import type { Graph, Weights } from '../models/graph.ts';
 import type { RunIdentity } from './checkpoint.ts';
-import type { TrainingRequest } from './trainer.ts';
+import type { Recipe, TrainingRequest } from './trainer.ts';
 
 /** What a checkpoint of this request belongs to. @param means of its engine. */
 export function identityOf(request: TrainingRequest, means: RunIdentity['means']): RunIdentity {
   const { graph, recipe, examples, seed, weights, threads, checkpoint, stages = [] } = request;
-  const settings = Object.entries(recipe).filter(([, value]) => value !== undefined);
+  const settings = Object.entries(workOf(recipe)).filter(([, value]) => value !== undefined);
   return {
     work: {
       network: networkDigest(graph),
@@ -23,8 +23,24 @@ export function identityOf(request: TrainingRequest, means: RunIdentity['means']
       threads: [...new Set([...stages.map((stage) => stage.threads), threads])].join(', then '),
       ridgepoint: ridgepointVersion(),
       ...means,
+      ...providersOf(request),
     },
   };
+}
+
+/** Where stages run, if not all where the run ends: an engine’s means are of that. */
+function providersOf({ recipe, stages = [] }: TrainingRequest): Record<string, string> {
+  const providers = [...new Set([...stages.map((stage) => stage.recipe.provider), recipe.provider])];
+  return providers.length > 1 ? { providers: providers.map((id) => id ?? 'the trainer’s').join(', then ') } : {};
+}
+
+/** A recipe without what changes nothing that is computed: bits not at all, or only by what computes them. */
+function workOf({
+  rematerialise: _again,
+  provider: _where,
+  ...recipe
+}: Recipe): Omit<Recipe, 'rematerialise' | 'provider'> {
+  return recipe;
 }
 
 function networkDigest({ inputs, outputs, parameters, nodes }: Graph): string {
@@ -34,7 +50,7 @@ function networkDigest({ inputs, outputs, parameters, nodes }: Graph): string {
 function stagesDigest(stages: NonNullable<TrainingRequest['stages']>): string {
   return digestJson(
     stages.map(({ graph, recipe, updates, optimization }) => {
-      return { network: networkDigest(graph), recipe, updates, optimization };
+      return { network: networkDigest(graph), recipe: workOf(recipe), updates, optimization };
     }),
   );
 }

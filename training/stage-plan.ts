@@ -107,13 +107,20 @@ function recipeAt(stage: ScheduleStage, recipe: Recipe, place: string): Recipe {
   const {
     batchSize = recipe.batchSize,
     microBatches = recipe.microBatches,
+    rematerialise = recipe.rematerialise,
+    provider = recipe.provider,
     weightDecay = recipe.weightDecay,
     labelSmoothing = recipe.labelSmoothing,
     learningRateScale = batchSize / recipe.batchSize,
   } = stage;
   const learningRate = learningRateScale * recipe.learningRate;
   const changed = { ...recipe, batchSize, weightDecay, labelSmoothing, learningRate };
-  const own = microBatches === undefined ? changed : { ...changed, microBatches };
+  const own = {
+    ...changed,
+    ...(microBatches !== undefined && { microBatches }),
+    ...(rematerialise !== undefined && { rematerialise }),
+    ...(provider !== undefined && { provider }),
+  };
   within(place, () => microBatchSize(own));
   return own;
 }

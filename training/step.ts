@@ -1,5 +1,5 @@
 import { digestBytes, shortDigest } from '../core/digest.ts';
-import type { OnnxModel, OnnxNode, OnnxValue } from '../models/onnx.ts';
+import type { OnnxModel, OnnxNode, OnnxTensor, OnnxValue } from '../models/onnx.ts';
 import type { PullBack } from './differentiate.ts';
 import type { FlatParameters } from './flat-parameters.ts';
 import type { Lowering } from './lowering.ts';
@@ -8,6 +8,8 @@ import { lowerUpdate, type OptimizerSettings, optimizerSlots, updateScalars } fr
 import type { PlainGraph } from './plain/graph.ts';
 import { plainLowering } from './plain/lower.ts';
 import { stepNames } from './step-names.ts';
+import { rematerialised } from './rematerialise.ts';
+import type { Recipe } from './trainer.ts';
 import type { TrainingGraph } from './training-graph.ts';
 
 /** A lowered graph and how its flat parameter vector is laid out. */
@@ -16,6 +18,9 @@ export interface LoweredStep {
   readonly flat: FlatParameters;
 }
 
+/** What of a recipe decides how gradients are computed. */
+type GradientSettings = Pick<Recipe, 'rematerialise'>;
+
 /**
  * One training step as an ONNX model. Inputs: the task's, the masks, the flat `parameters`, the optimizer's slots
  * and scalars. Outputs: updated parameters and slots, `loss.value`, `loss.correct`, and `gradient-norm` where the
@@ -23,7 +28,7 @@ export interface LoweredStep {
  */
 export function lowerTrainingStep(
   graph: TrainingGraph,
-  settings: OptimizerSettings,
+  settings: OptimizerSettings & GradientSettings,
   lowering: Lowering = plainLowering,
 ): LoweredStep {
   const { plain, inputs } = lowering.lower(graph);
@@ -32,6 +37,8 @@ export function lowerTrainingStep(
   const model = finish(plain, {
     inputs: [...inputs, ...updateInputs(settings, flat)],
     outputs: [...update, ...lossOutputs(graph, plain)],
+    ...turningPoint(graph, settings),
+    lowering,
   });
   return { model, flat };
 }
@@ -40,7 +47,11 @@ export function lowerTrainingStep(
  * The first part of a training step for batches too large to be run at once: runs one micro-batch and adds its
  * gradients to the vector `gradients` given. Outputs: `gradients.updated`, `loss.value`, `loss.correct`.
  */
-export function lowerAccumulation(graph: TrainingGraph, lowering: Lowering = plainLowering): LoweredStep {
+export function lowerAccumulation(
+  graph: TrainingGraph,
+  settings: GradientSettings,
+  lowering: Lowering = plainLowering,
+): LoweredStep {
   const { plain, inputs } = lowering.lower(graph);
   const { flat } = plain;
   const value = plain.op('Add', [stepNames.gradients, concatGradients(graph, plain)]);
@@ -50,6 +61,8 @@ export function lowerAccumulation(graph: TrainingGraph, lowering: Lowering = pla
       { name: stepNames.updated(stepNames.gradients), value, shape: [flat.length] },
       ...lossOutputs(graph, plain),
     ],
+    ...turningPoint(graph, settings),
+    lowering,
   });
   return { model, flat };
 }
@@ -76,6 +89,7 @@ export function lowerGradients(graph: TrainingGraph, lowering: Lowering = plainL
   const model = finish(plain, {
     inputs,
     outputs: [{ name: stepNames.gradients, value, shape: [plain.flat.length] }, ...lossOutputs(graph, plain)],
+    lowering,
   });
   return { model, flat: plain.flat };
 }
@@ -85,7 +99,8 @@ export function lowerPullBack({ graph, gradients }: PullBack, lowering: Lowering
   const { plain, inputs } = lowering.lower(graph);
   plain.enter('gradients');
   const value = plain.joinGradients(gradients);
-  const model = finish(plain, { inputs, outputs: [{ name: stepNames.gradients, value, shape: [plain.flat.length] }] });
+  const outputs = [{ name: stepNames.gradients, value, shape: [plain.flat.length] }];
+  const model = finish(plain, { inputs, outputs, lowering });
   return { model, flat: plain.flat };
 }
 
@@ -98,7 +113,8 @@ export function lowerStatistics(graph: TrainingGraph, lowering: Lowering = plain
   );
   const value = plain.op('Concat', columns, { axis: 0 });
   const length = graph.statistics.reduce((sum, { channels }) => sum + 2 * channels, 0);
-  const model = finish(plain, { inputs, outputs: [{ name: stepNames.statistics, value, shape: [length] }] });
+  const outputs = [{ name: stepNames.statistics, value, shape: [length] }];
+  const model = finish(plain, { inputs, outputs, lowering });
   return { model, flat: plain.flat };
 }
 
@@ -145,37 +161,69 @@ function lossOutputs(graph: TrainingGraph, plain: PlainGraph): Output[] {
   ];
 }
 
+/** Where the way back begins, if what it needs of the way there is to be computed again. */
+function turningPoint(graph: TrainingGraph, { rematerialise }: GradientSettings): { readonly targets?: string } {
+  return rematerialise ? { targets: lossOf(graph).targets } : {};
+}
+
 function lossOf(graph: TrainingGraph): NonNullable<TrainingGraph['loss']> {
   if (!graph.loss) throw new Error('expected a training graph with a loss, got a forward pass');
   return graph.loss;
 }
 
+/** What a step takes and gives. */
+interface StepEnds {
+  readonly inputs: readonly OnnxValue[];
+  readonly outputs: readonly Output[];
+  /** Of a step that is {@link rematerialised}, the input at which its way back begins. */
+  readonly targets?: string;
+  /** Replaces what its provider lacks. */
+  readonly lowering?: Lowering;
+}
+
 /** What the outputs need. Names the outputs, by renaming the values, and the whole by its content. */
-export function finish(
-  builder: OnnxBuilder,
-  { inputs, outputs }: { inputs: readonly OnnxValue[]; outputs: readonly Output[] },
-): OnnxModel {
+export function finish(builder: OnnxBuilder, { inputs, outputs, targets, lowering }: StepEnds): OnnxModel {
   const names = new Map(outputs.map(({ name, value }) => [value, name]));
   const rename = (values: readonly string[]): string[] => values.map((value) => names.get(value) ?? value);
   const needed = new Set(names.keys());
-  // onnxruntime orders nodes itself, depth first from the outputs, and of a node's inputs it follows the
-  // one whose maker stands *last* in the file first. Written backwards, nodes run about as they were
-  // made; written forwards, all gradients of weights wait for the end with what they are made of, which
-  // takes a fifth more memory and 5 % more time.
-  const nodes = builder.nodes.toReversed().flatMap((node): OnnxNode[] => {
+  const backwards = builder.nodes.toReversed().flatMap((node): OnnxNode[] => {
     if (!node.outputs.some((output) => needed.has(output))) return [];
     for (const input of node.inputs) needed.add(input);
     return [{ ...node, inputs: rename(node.inputs), outputs: rename(node.outputs) }];
   });
-  // Not `digestJson`, and nothing that follows from the rest: thousands of nodes must be ready in milliseconds.
-  const essence = nodes.map(({ opType, inputs: read, outputs: made, attributes }) => [opType, read, made, attributes]);
-  const digest = digestBytes(JSON.stringify([essence, inputs]));
-  return {
-    name: `ridgepoint-training-${shortDigest(digest)}`,
+  const made = {
     inputs,
-    outputs: outputs.map(({ name, shape }) => ({ name, dtype: 'float32', shape })),
-    nodes,
-    initializers: builder.initializers.filter(({ name }) => needed.has(name)),
-    opsets: builder.opsets,
+    outputs: outputs.map(({ name, shape }) => ({ name, dtype: 'float32' as const, shape })),
+    initializers: withOpenExtents(
+      builder.initializers.filter(({ name }) => needed.has(name)),
+      backwards,
+    ),
+    nodes: backwards.toReversed(),
   };
+  const step = lowering?.replace?.(made) ?? made;
+  // onnxruntime orders nodes itself, depth first from the outputs, and of a node's inputs it follows the
+  // one whose maker stands *last* in the file first. Written backwards, nodes run about as they were
+  // made; written forwards, all gradients of weights wait for the end with what they are made of, which
+  // takes a fifth more memory and 5 % more time.
+  const nodes = (targets === undefined ? step.nodes : rematerialised(step, targets)).toReversed();
+  // Not `digestJson`, and nothing that follows from the rest: thousands of nodes must be ready in milliseconds.
+  const essence = nodes.map(({ opType, inputs: read, outputs: given, attributes }) => [
+    opType,
+    read,
+    given,
+    attributes,
+  ]);
+  const digest = digestBytes(JSON.stringify([essence, inputs]));
+  return { ...step, name: `ridgepoint-training-${shortDigest(digest)}`, nodes, opsets: builder.opsets };
+}
+
+/**
+ * Constants, those that views take their extents from as defaults. A runtime that knows extents beforehand gives the buffer of a value
+ * that is done with to the next one of equal extents, and holds it until that comes, which may be the whole step later
+ * (onnxruntime: `FindReusableTensor`); one that does not gives every buffer back at once. That saves a tenth of a step's
+ * memory, and a third where much is {@link rematerialised}, at no cost in time.
+ */
+function withOpenExtents(constants: readonly OnnxTensor[], nodes: readonly OnnxNode[]): readonly OnnxTensor[] {
+  const extents = new Set(nodes.filter(({ opType }) => opType === 'Reshape').map(({ inputs }) => inputs[1]));
+  return constants.map((constant) => (extents.has(constant.name) ? { ...constant, isDefault: true } : constant));
 }

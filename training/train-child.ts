@@ -132,13 +132,15 @@ async function trainerFor(assignment: TrainingAssignment, tell: (found: FoundLow
   const { trainer = 'onnx' } = assignment;
   switch (trainer) {
     case 'onnx':
-      return onnxTrainerOn(cpu, await loweringFor(assignment, tell));
+      return onnxTrainerOn(cpu, isOnCpu(assignment) ? await loweringFor(assignment, tell) : undefined);
     case 'tfjs':
       return (await import('./tfjs-trainer.ts')).tfjsTrainer;
     default:
       return trainer satisfies never;
   }
 }
+
+const isOnCpu = ({ recipe: { provider = 'cpu' } }: TrainingAssignment): boolean => provider === 'cpu';
 
 /** The lowering the assignment names, or else the one that is chosen here and told. */
 async function loweringFor(

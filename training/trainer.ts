@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Cost, curvePointSchema, Metrics } from '../core/trial.ts';
 import type { SessionOptions } from '../accelerators/accelerator.ts';
+import type { ProviderId } from '../accelerators/onnxruntime.ts';
 import type { DataType, Graph, Weights } from '../models/graph.ts';
 import type { Schedule } from './schedule.ts';
 
@@ -63,6 +64,13 @@ export interface Recipe {
    * Equal to the whole batch for networks without batch norm; statistics of a batch norm are each part's own.
    */
   readonly microBatches?: number;
+  /**
+   * Whether a step keeps less of its forward pass and computes the rest again on the way back, where it is too large for
+   * memory: the same gradients in every bit, for up to a quarter more time.
+   */
+  readonly rematerialise?: boolean;
+  /** Execution provider that steps run on, and at the run's end statistics and scores; that of the trainer when absent. */
+  readonly provider?: ProviderId;
   /** Decay of an exponential moving average of the weights, which is then what is scored and kept. */
   readonly emaDecay?: number;
 }

@@ -128,6 +128,8 @@ export interface TrainingGraph {
   readonly statistics: readonly BatchStatistics[];
   /** Absent in a graph that only runs forward. */
   readonly loss?: {
+    /** Name of the target distributions: where they are first read, the way back begins. */
+    readonly targets: string;
     /** Scalar: mean loss of the batch. */
     readonly value: string;
     /** Scalar float: rows whose largest logit is where the largest target is. */

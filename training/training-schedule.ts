@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { providerIds } from '../accelerators/onnxruntime.ts';
 import { augmentationChangeSchema } from '../data/augment.ts';
 
 /** Why steps run in one precision only. */
@@ -41,6 +42,10 @@ export const scheduleStageSchema = z.strictObject({
   batchSize: z.int().min(1).max(65_536).optional(),
   /** Parts a batch is run in; a divisor of the batch. */
   microBatches: z.int().min(1).max(1024).optional(),
+  /** Whether the step computes part of its forward pass again rather than keep it. */
+  rematerialise: z.boolean().optional(),
+  /** Execution provider that the step runs on. */
+  provider: z.enum(providerIds).optional(),
   /** Of the step; no more than the machine has are used. */
   threads: z.int().min(1).max(256).optional(),
   /** Whether the runtime rewrites the step before it runs it. */

@@ -59,7 +59,7 @@ export async function openUpdater(
     const { model, flat } = lowerTrainingStep(training, recipe, lowering);
     return wholeBatch(flat, await open(model));
   }
-  const { model, flat } = lowerAccumulation(training, lowering);
+  const { model, flat } = lowerAccumulation(training, recipe, lowering);
   return accumulated(flat, await open(model), await open(lowerMeanUpdate(recipe, flat, microBatches)), microBatches);
 }
 

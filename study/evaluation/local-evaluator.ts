@@ -9,7 +9,7 @@ import { withHostLock } from '../../latency/host-lock.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import type { EvaluationRequest, Evaluator } from '../../search/evaluator.ts';
 import type { ScheduleChoice } from '../../training/heuristic-schedules.ts';
-import { expectTrainer, type StoredTrainingResult, trainInChild } from '../../training/isolate.ts';
+import { expectProviders, expectTrainer, type StoredTrainingResult, trainInChild } from '../../training/isolate.ts';
 import type { Recipe, TrainerKind } from '../../training/trainer.ts';
 import type { FolderArtefacts } from '../artefacts.ts';
 import { infeasibleOutcome } from './evaluate.ts';
@@ -127,6 +127,8 @@ export class LocalEvaluator implements Evaluator {
   ): Promise<Outcome> {
     const { dataFile, trainer, recipe, augmentation, artefacts, checkpoints } = this.#options;
     const schedule = this.#scheduleOf(request);
+    // Those of final trainings, too, before anything is trained.
+    await expectProviders({ recipe, ...(this.#options.schedule && { schedule: this.#options.schedule }) });
     if (request.fidelity.resolution !== undefined && request.fidelity.resolution !== spec.input.resolution)
       throw new ConfigError(
         `expected to train at the network's own resolution of ${spec.input.resolution} px, got ${request.fidelity.resolution}`,

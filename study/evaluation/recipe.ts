@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
+import { providerIds } from '../../accelerators/onnxruntime.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { type Augmentation, augmentationSchema, defaultAugmentation } from '../../data/augment.ts';
 import { defaultRecipe, microBatchSize } from '../../training/recipe.ts';
 import { scheduleSchema } from '../../training/schedule.ts';
+import { tfjsRefusal } from '../../training/tfjs/refusal.ts';
 import { type Recipe, type TrainerKind, trainerKinds } from '../../training/trainer.ts';
 
 /** What a study file or a recipe file may say about training; everything else is the default recipe's. */
@@ -14,6 +16,10 @@ export const recipeSchema = z.strictObject({
   batchSize: z.int().min(1).max(65_536).optional(),
   /** Parts a batch is run in, where memory does not hold it whole; a divisor of `batchSize`. */
   microBatches: z.int().min(1).max(1024).optional(),
+  /** Whether steps compute part of the forward pass again rather than keep it. */
+  rematerialise: z.boolean().optional(),
+  /** Execution provider that trainings run on; cpu when absent. */
+  provider: z.enum(providerIds).optional(),
   /** Peak. */
   learningRate: z.number().positive().optional(),
   schedule: scheduleSchema.optional(),
@@ -50,6 +56,8 @@ export function resolveRecipe({ kind = 'onnx', augmentation, parallel: _slots, .
 } {
   const given = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
   const recipe = defaultRecipe(given);
+  const refusal = kind === 'tfjs' ? tfjsRefusal(recipe) : undefined;
+  if (refusal !== undefined) throw new ConfigError(refusal);
   const { mixup = 0, cutmix = 0 } = augmentation ?? {};
   if (mixup + cutmix > 0 && microBatchSize(recipe) < 2)
     throw new ConfigError(

@@ -96,6 +96,9 @@ const finalists = 3;
  */
 export async function searchSchedule(request: ScheduleSearchRequest): Promise<ScheduleSearchResult> {
   const { file, signal = new AbortController().signal, onProgress } = request;
+  const { provider = 'cpu' } = request.trainer;
+  if (provider !== 'cpu')
+    throw new ConfigError(`--recipe: provider: expected cpu, whose steps a search can time, got ${provider}`);
   if (existsSync(file)) throw new ConfigError(`--out: expected a file that does not exist yet, got ${file}`);
   onProgress?.({ phase: 'prepare', text: 'preparing the data' });
   const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal });
@@ -285,8 +288,8 @@ class Probes {
     const { answers, signal } = this.#options;
     const setting: StepSetting = { spec, recipe, threads, ...(optimization && { optimization }) };
     // The rate and what is smoothed change no step's time.
-    const { batchSize, microBatches, optimizer } = recipe;
-    const id = `step ${shortDigest(digestJson({ spec, batchSize, microBatches, optimizer, threads, optimization }))}`;
+    const { batchSize, microBatches, rematerialise, optimizer } = recipe;
+    const id = `step ${shortDigest(digestJson({ spec, batchSize, microBatches, rematerialise, optimizer, threads, optimization }))}`;
     return answers.once<{ stepMs: number; peakRssBytes: number }>(id, () =>
       withHostLock('exclusive', () => stepCost({ setting, seconds: timedS }, signal), this.#lock),
     );

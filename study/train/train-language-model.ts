@@ -7,7 +7,7 @@ import { countGraph } from '../../models/counts.ts';
 import { exportOnnx } from '../../models/export.ts';
 import { readSafetensors } from '../../models/safetensors.ts';
 import type { TransformerSpec } from '../../models/transformer.ts';
-import { expectTrainer, type TrainingProgress } from '../../training/isolate.ts';
+import { expectProviders, expectTrainer, type TrainingProgress } from '../../training/isolate.ts';
 import { textTask } from '../../training/text-task.ts';
 import type { CurvePoint } from '../../training/trainer.ts';
 import type { TrainNetworkRequest } from './train-network.ts';
@@ -55,7 +55,9 @@ export const languageModelRecipe: TrainerConfig = {
 export async function trainLanguageModel(request: TrainLanguageModelRequest): Promise<TrainedLanguageModel> {
   const { network, folder, signal } = request;
   expectFree(folder);
-  expectTrainer(resolveRecipe(request.trainer).trainer);
+  const { trainer, recipe } = resolveRecipe(request.trainer);
+  expectTrainer(trainer);
+  await expectProviders({ recipe, ...(request.schedule && { schedule: request.schedule }) });
   const data = absoluteSource(request.data, request.baseDirectory);
   const text = await loadText(data, '');
   textTask(text, network); // Refuses what does not fit.

@@ -13,7 +13,7 @@ import { type NetworkSpec, specDigest } from '../../models/spec.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
 import type { RunLog } from '../../report/run-log/run-log.ts';
 import type { ScheduleChoice } from '../../training/heuristic-schedules.ts';
-import { expectTrainer, type TrainingProgress } from '../../training/isolate.ts';
+import { expectProviders, expectTrainer, type TrainingProgress } from '../../training/isolate.ts';
 import type { CurvePoint } from '../../training/trainer.ts';
 import type { StudyProgress } from '../context.ts';
 import { differencesOf, schedulePair } from './found-schedules.ts';
@@ -74,7 +74,9 @@ export interface TrainedNetwork {
 export async function trainNetwork(request: TrainNetworkRequest): Promise<TrainedNetwork> {
   const { network, folder, signal, onProgress } = request;
   expectFree(folder);
-  expectTrainer(resolveRecipe(request.trainer).trainer);
+  const { trainer, recipe } = resolveRecipe(request.trainer);
+  expectTrainer(trainer);
+  await expectProviders({ recipe, ...(request.schedule && { schedule: request.schedule }) });
   if (typeof network === 'string') loadNetwork(network); // A name or file that is wrong need not wait for the data.
   onProgress?.({ phase: 'prepare', text: 'preparing the data' });
   const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal });

@@ -144,7 +144,7 @@ describe.skipIf(absent)('WebGPU', () => {
     expect((await kept.run(kernel.feeds))['y']?.data).toHaveLength(8);
   });
 
-  it('does not train: the step has operators that onnxruntime 1.30 lacks there, and says so', async () => {
+  it('does not run a training step in the operators of other providers, and says so', async () => {
     const graph = buildNetwork(networkOf('basic', 8), 2);
     const training = differentiate(graph, { kind: 'softmax-cross-entropy', labelSmoothing: 0, targets: 'target' });
     const recipe: Recipe = {

@@ -113,6 +113,24 @@ const cases: Readonly<Record<string, Case>> = {
     nodes: [node('MatMul', ['x', 'w'], ['a']), node('MatMul', ['v', 'a'], ['y'])],
     constants: [floats('w', [9, 4]), floats('v', [6, 3, 7])],
   },
+  'a product of stacks of matrices that are transposed': {
+    nodes: [
+      {
+        ...node('FusedMatMul', ['x', 'w'], ['y'], { transA: { int: 1 }, transB: { int: 1 } }),
+        domain: 'com.microsoft',
+      },
+    ],
+    constants: [floats('w', [6, 5, 7])],
+  },
+  'a sigmoid times its input': { nodes: [{ ...node('QuickGelu', ['x'], ['y']), domain: 'com.microsoft' }] },
+  'one-hot rows along an axis between': {
+    nodes: [node('OneHot', ['labels', 'depth', 'values'], ['y'], { axis: { int: 1 } })],
+    constants: [
+      { name: 'labels', dims: [2, 3], data: BigInt64Array.from([0, 1, 2, 3, 4, 5], BigInt) },
+      scalar('depth', 6),
+      floats('values', [2]),
+    ],
+  },
   'a mean over axes given as an attribute': {
     nodes: [node('ReduceMean', ['x'], ['y'], { axes: { ints: [-1, 2] }, keepdims: { int: 0 } })],
   },

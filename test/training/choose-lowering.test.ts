@@ -60,10 +60,13 @@ describe('the lowering for an accelerator', () => {
     expect(notice).toMatch(/gave wrong numbers in a self-test \(stem\.conv\.weight is off by [\dNa.]+ %\)/);
   });
 
-  it('is the plain one of any other provider, which is asked nothing', async () => {
-    const gpu: Accelerator = { id: 'webgpu', open: () => Promise.reject(new Error('asked')) };
+  it.each([
+    ['cuda', 'plain'],
+    ['webgpu', 'plain-webgpu'],
+  ])('is the plain one on %s, which is asked nothing', async (id, expected) => {
+    const gpu: Accelerator = { id, open: () => Promise.reject(new Error('asked')) };
     const { lowering, notice } = await chooseLowering(gpu);
-    expect(lowering.id).toBe('plain');
+    expect(lowering.id).toBe(expected);
     expect(notice).toBeUndefined();
   });
 

@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AcceleratorUnavailableError } from '../../accelerators/onnxruntime.ts';
 import { childEntry, runChild } from '../../core/child.ts';
 import { ConfigError, InterruptedError } from '../../core/errors.ts';
 import { Random } from '../../core/random.ts';
@@ -21,6 +22,7 @@ import {
   type TrainingNews,
   type TrainingProgress,
 } from '../../training/isolate.ts';
+import type { TrainingSchedule } from '../../training/training-schedule.ts';
 import { defaultRecipe } from '../../training/recipe.ts';
 
 const side = 8;
@@ -78,6 +80,16 @@ async function trainTelling(more: Partial<TrainingAssignment>) {
 }
 
 describe('training in a child process', () => {
+  it('is refused on a provider that this host does not offer, naming those it does', async () => {
+    const elsewhere = process.platform === 'win32' ? 'coreml' : 'dml';
+    const recipe = { ...assignment.recipe, provider: elsewhere } as const;
+    await expect(trainInChild({ ...assignment, recipe })).rejects.toThrow(AcceleratorUnavailableError);
+    const schedule: TrainingSchedule = { stages: [{ share: 1 }, { share: 1, provider: elsewhere }] };
+    await expect(trainInChild({ ...assignment, schedule })).rejects.toThrow(
+      new RegExp(`^provider: expected one that this host offers \\(cpu.*\\), got ${elsewhere}: .*built without it`),
+    );
+  });
+
   it('trains, reports progress, and leaves the weights in a file that training can start from', async () => {
     const progress: TrainingProgress[] = [];
     const result = await trainInChild({ ...assignment, onProgress: (point) => progress.push(point) });

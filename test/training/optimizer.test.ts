@@ -208,7 +208,7 @@ describe('a training step', () => {
     const scalars = { [stepNames.learningRate]: rate };
     const once = await runLowered(whole, values, { target, velocity: feed(velocity), ...scalars });
 
-    const part = await runLowered(lowerAccumulation(training), values, {
+    const part = await runLowered(lowerAccumulation(training, {}), values, {
       target,
       gradients: feed(new Float32Array(length)),
     });

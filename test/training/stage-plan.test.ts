@@ -96,7 +96,15 @@ describe('the plan of a schedule', () => {
           dropout: 0.3,
           augmentation: { mixup: 0, cutout: 0.5 },
         },
-        { share: 1, learningRateScale: 0.5, labelSmoothing: 0, microBatches: 4, threads: 2, graphOptimization: 'all' },
+        {
+          share: 1,
+          learningRateScale: 0.5,
+          labelSmoothing: 0,
+          microBatches: 4,
+          rematerialise: true,
+          threads: 2,
+          graphOptimization: 'all',
+        },
       ],
       { augmentation },
     );
@@ -108,6 +116,7 @@ describe('the plan of a schedule', () => {
       ...recipe,
       labelSmoothing: 0,
       microBatches: 4,
+      rematerialise: true,
       learningRate: recipe.learningRate / 2,
     });
     expect(second).toMatchObject({ spec, augmentation, threads: 2, optimization: 'all' });

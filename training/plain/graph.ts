@@ -80,10 +80,11 @@ export class PlainGraph extends OnnxBuilder {
 
   /** All gradients of parameters in one vector, in the order of the parameters. */
   joinGradients(gradients: ReadonlyMap<string, string>): string {
-    const stored = this.flat.parameters.map(({ parameter: { name }, size }) =>
-      this.storedGradient(name, gradients.get(name) as string, size),
-    );
-    return this.op('Concat', stored, { axis: this.vectorAxis });
+    // Last layers first, as they were made: a runtime that goes by what is made first would leave them for the end.
+    const stored = this.flat.parameters
+      .toReversed()
+      .map(({ parameter: { name }, size }) => this.storedGradient(name, gradients.get(name) as string, size));
+    return this.op('Concat', stored.toReversed(), { axis: this.vectorAxis });
   }
 
   /** Binds a parameter to its stored value, which has its name. */

@@ -9,6 +9,7 @@ import { feedsOf, scoreBatches } from '../scoring.ts';
 import type { Batch } from '../trainer.ts';
 import { type Known, runForward } from './forward.ts';
 import type { LoadedTensorFlow, TensorFlow } from './load.ts';
+import { tfjsRefusal } from './refusal.ts';
 import { fedTensors, parameterTensors, scoped, valuesOf } from './tensors.ts';
 import { openTfjsUpdater } from './updater.ts';
 
@@ -19,10 +20,8 @@ export function tfjsEngine({ tf, version, backend, notice }: LoadedTensorFlow): 
     notice,
     means: { lowering: `tfjs-${backend}`, runtime: version },
     async openUpdater(graph, training, { recipe, optimization }) {
-      if (optimization !== undefined)
-        throw new ConfigError(
-          `graphOptimization: expected none in a training schedule for the trainer tfjs, which has no graph to rewrite, got ${optimization}`,
-        );
+      const refusal = tfjsRefusal({ ...recipe, graphOptimization: optimization });
+      if (refusal !== undefined) throw new ConfigError(refusal);
       return openTfjsUpdater(tf, graph, training, recipe);
     },
     estimateStatistics: (graph, weights, batches) =>

@@ -51,6 +51,9 @@ describe('the trainer section', () => {
   it.each([
     [{ nesterov: true, optimizer: 'adamw' }, /trainer: nesterov: expected the optimizer sgd-momentum, got adamw/],
     [{ batchSize: 48, microBatches: 5 }, /trainer: microBatches: expected a divisor of the batch of 48, got 5/],
+    [{ kind: 'tfjs', rematerialise: true }, /trainer: rematerialise: expected none for the trainer tfjs, whose tape/],
+    [{ kind: 'tfjs', provider: 'cpu' }, /trainer: provider: expected none for the trainer tfjs, .* got cpu/],
+    [{ provider: 'tpu' }, /trainer\.provider/],
     [{ microBatches: 3 }, /trainer: microBatches: expected a divisor of the batch of 32, got 3/],
     [{ schedule: 'linear' }, /trainer\.schedule/],
     [{ schedule: { kind: 'exponential', factor: 1.5 } }, /trainer\.schedule/],

@@ -103,7 +103,11 @@ describe('final.schedule of a study', () => {
     ],
     [
       { final: { schedule: { stages: [{ share: 1, graphOptimization: 'all' }] } }, trainer: { kind: 'tfjs' } },
-      /stages\[0\]\.graphOptimization: expected none beside trainer\.kind tfjs, .* got all/,
+      /stages\[0\]\.graphOptimization: expected none for the trainer tfjs, .* got all/,
+    ],
+    [
+      { final: { schedule: { stages: [{ share: 1, rematerialise: true }] } }, trainer: { kind: 'tfjs' } },
+      /stages\[0\]\.rematerialise: expected none for the trainer tfjs, .* got true/,
     ],
     [
       { final: { schedule: 'fixed' }, trainer: { command: ['trainer', '{request}'] } },
