@@ -8,7 +8,7 @@ import { commandNameOf, commandsSchema, findCommand } from '../commands/declarat
 import { ConfigError } from '../core/errors.ts';
 import { durationSchema } from '../core/units.ts';
 import { isProfile } from '../study/study-file.ts';
-import { hasTensorFlow, installedTensorFlow } from '../training/tfjs/load.ts';
+import { hasNativeTensorFlow, installedTensorFlow } from '../training/tfjs/load.ts';
 import { isS3 } from './s3-store.ts';
 import { builtInTrainers, isBuiltInTrainer, offeredNameSchema } from './contract.ts';
 
@@ -16,7 +16,7 @@ import { builtInTrainers, isBuiltInTrainer, offeredNameSchema } from './contract
 const offerFileSchema = z.strictObject({
   /** Devices by the name that studies use: an accelerator of this host, or `command:<name>`. */
   devices: z.record(offeredNameSchema, z.string()).default({}),
-  /** `built-in`, `tfjs`, and commands by name; Ridgepoint's own that work here when left out. */
+  /** `built-in`, `tfjs`, and commands by name; Ridgepoint's own that are fast here when left out. */
   trainers: z.array(offeredNameSchema).optional(),
   /** Programs of one's own. They are started from this declaration only: nothing that can be run travels. */
   commands: commandsSchema.default({}),
@@ -91,9 +91,9 @@ export function readOffer(
   return offer;
 }
 
-/** Ridgepoint's own trainers that a host has. */
+/** Ridgepoint's own trainers that a host offers by itself: one in plain JavaScript waits to be named. */
 function ownTrainers(isInstalled: ((packageName: string) => boolean) | undefined): string[] {
-  return [builtInTrainers.onnx, ...(hasTensorFlow(isInstalled) ? [builtInTrainers.tfjs] : [])];
+  return [builtInTrainers.onnx, ...(hasNativeTensorFlow(isInstalled) ? [builtInTrainers.tfjs] : [])];
 }
 
 function storesOf(flag: string | undefined, file: string | undefined, baseDirectory: string) {

@@ -7,6 +7,7 @@ import { fileFolder } from '../cases/file-folder.ts';
 const noFlags = { devices: [] };
 const nothing = (): boolean => false;
 const node = (name: string): boolean => name === '@tensorflow/tfjs-node';
+const plain = (name: string): boolean => name === '@tensorflow/tfjs';
 
 function workerFile(content: object): string {
   const path = join(fileFolder(), 'worker.yaml');
@@ -60,8 +61,10 @@ describe('what a worker offers', () => {
     });
   });
 
-  it('has TensorFlow.js where that is installed, unless its file names other trainers', () => {
+  it('has TensorFlow.js where a native one is installed, unless its file names other trainers', () => {
     expect(readOffer(undefined, noFlags, node).trainers).toEqual(['built-in', 'tfjs']);
+    expect(readOffer(undefined, noFlags, plain).trainers).toEqual(['built-in']);
+    expect(readOffer(workerFile({ trainers: ['tfjs'] }), noFlags, plain).trainers).toEqual(['tfjs']);
     expect(readOffer(workerFile({ trainers: ['built-in'] }), noFlags, node).trainers).toEqual(['built-in']);
     expect(readOffer(workerFile({ trainers: ['tfjs'] }), noFlags, node).trainers).toEqual(['tfjs']);
     expect(() => readOffer(workerFile({ trainers: ['tfjs'] }), noFlags, nothing)).toThrow(

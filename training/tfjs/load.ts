@@ -43,11 +43,11 @@ const resolver = createRequire(import.meta.url);
 export const tensorFlowUnavailable = 'tensorflow-unavailable';
 
 /**
- * Whether there is a package to train with.
+ * Whether there is a native package to train with; plain JavaScript is for tests, a thousand times slower.
  * @param isInstalled whether a package can be resolved from here.
  */
-export function hasTensorFlow(isInstalled: (name: string) => boolean = isResolvable): boolean {
-  return installed(isInstalled).length > 0;
+export function hasNativeTensorFlow(isInstalled: (name: string) => boolean = isResolvable): boolean {
+  return installed(isInstalled).some(({ backend }) => backend === 'tensorflow');
 }
 
 /**
