@@ -45,16 +45,10 @@ describe.skipIf(!hasRedis)('over a real Redis', () => {
     return evaluatorOf(folder, { trainer, final: { schedule } }, withoutData ? join(folder, 'gone') : undefined);
   });
 
-  it('has trainings by TensorFlow.js done where that is installed, and says so while it is nowhere', async () => {
+  it('has trainings by TensorFlow.js done where that is offered, and says so while it is nowhere', async () => {
     const folder = fileFolder();
-    const flags = { devices: [], slots: 1, store: storeIn(folder) };
-    fleet.worker(
-      servicesOf(
-        readOffer(undefined, flags, () => false),
-        'without',
-      ),
-      { id: 'without' },
-    );
+    const offer = readOffer(undefined, { devices: [], slots: 1, store: storeIn(folder) }, () => false);
+    fleet.worker(servicesOf(offer, 'without'), { id: 'without' });
     const { evaluator } = await evaluatorOf(folder, { trainer: { kind: 'tfjs', batchSize: 8 } });
     const outcome = evaluator.evaluate(
       { id: 't0001', spec },
@@ -65,7 +59,7 @@ describe.skipIf(!hasRedis)('over a real Redis', () => {
     const why = async () => (await overviewOf(redis, fleet.place)).queues.flatMap((queue) => queue.why);
     await vi.waitUntil(async () => (await why()).length > 0, { timeout: 30_000 });
     expect(await why()).toEqual(['1 wait: nobody trains with tfjs; workers train with built-in']);
-    fleet.worker(servicesOf(readOffer(undefined, flags), 'with'), { id: 'with' });
+    fleet.worker(servicesOf({ ...offer, trainers: ['tfjs'] }, 'with'), { id: 'with' });
     expect(await outcome).toMatchObject({ status: 'ok', cost: { examples: 16 } });
   });
 
