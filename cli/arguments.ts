@@ -2,9 +2,7 @@ import type { ArgsDef } from 'citty';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse as parseYaml } from 'yaml';
-import { type Precision, precisions } from '../accelerators/device-profile.ts';
 import { ConfigError } from '../core/errors.ts';
-import { type TrainerKind, trainerKinds } from '../training/trainer.ts';
 
 /** A flag's whole number of at least `min`. @throws {ConfigError} naming the flag. */
 export function numberArgument(flag: string, text: string, min = 0): number {
@@ -88,18 +86,11 @@ export function listArgument(rawArgs: string[], name: string, fallback: string, 
   return [...new Set(items)];
 }
 
-/** `--precision`. @throws {ConfigError} naming the precisions there are. */
-export function precisionArgument(text: string): Precision {
-  const precision = precisions.find((known) => known === text);
-  if (!precision) throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${JSON.stringify(text)}`);
-  return precision;
-}
-
-/** `--trainer`. @throws {ConfigError} naming the trainers there are. */
-export function trainerArgument(text: string): TrainerKind {
-  const kind = trainerKinds.find((known) => known === text);
-  if (!kind) throw new ConfigError(`--trainer: expected ${trainerKinds.join(' or ')}, got ${JSON.stringify(text)}`);
-  return kind;
+/** A flag's value out of those there are. @throws {ConfigError} naming the flag and them. */
+export function oneOf<Value extends string>(flag: string, values: readonly Value[], text: string): Value {
+  const value = values.find((known) => known === text);
+  if (value === undefined) throw new ConfigError(`${flag}: expected ${values.join(', ')}, got ${JSON.stringify(text)}`);
+  return value;
 }
 
 /**

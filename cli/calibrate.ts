@@ -1,7 +1,7 @@
 import { defineCommand } from 'citty';
 import { rename, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { DeviceProfile, Precision } from '../accelerators/device-profile.ts';
+import { type DeviceProfile, type Precision, precisions } from '../accelerators/device-profile.ts';
 import { findProfile, formatProfile } from '../accelerators/profile-file.ts';
 import { commandNameOf, readCommand } from '../commands/declaration.ts';
 import { commandProtocols } from '../commands/sampling.ts';
@@ -21,7 +21,7 @@ import type { ObservedTimes, ObserveTask } from '../latency/observe-child.ts';
 import { calibrationProtocol } from '../latency/protocol.ts';
 import { loadSpace } from '../search/space-file.ts';
 import { drawNetwork, networkModel } from '../study/evaluation/calibration-networks.ts';
-import { numberArgument, precisionArgument } from './arguments.ts';
+import { numberArgument, oneOf } from './arguments.ts';
 import { interruptible, openReporter, type Reporter } from './progress.ts';
 
 /** `ridgepoint calibrate --on cpu -o profile.yaml`: a profile of the device at hand, learned from measurements, for `predict --on`. */
@@ -54,7 +54,8 @@ export const command = defineCommand({
     if (name === undefined && args.on !== 'cpu')
       throw new ConfigError(`--on: expected cpu or command:<name>, got ${args.on}`);
     const header = { schema: 1 as const, threads, seed: args.seed, fingerprint: fingerprint(args.on) };
-    const base = name === undefined ? undefined : await profileLike(args.like, precisionArgument(args.precision));
+    const base =
+      name === undefined ? undefined : await profileLike(args.like, oneOf('--precision', precisions, args.precision));
     const declared = name === undefined ? undefined : readCommand(args.commands, name);
     const file = await openObservations(`${args.output}.observations.ndjson`, header);
     let profile: DeviceProfile;

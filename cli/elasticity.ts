@@ -11,7 +11,7 @@ import { sourceText } from '../report/source.ts';
 import { openLatencyMeter } from '../study/evaluation/meter.ts';
 import { openProfiles } from '../study/evaluation/profiles.ts';
 import { resolveStudy, type TargetConfig } from '../study/study-file.ts';
-import { listArgument, numberArgument, positiveArgument } from './arguments.ts';
+import { listArgument, numberArgument, oneOf, positiveArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 
 /** Fewest and most scalings that are measured. */
@@ -52,10 +52,8 @@ export const command = defineCommand({
     const maxResolution =
       args.resolution === undefined ? 4 * own : numberArgument('--resolution', args.resolution, own);
     const devices = listArgument(rawArgs, 'on', args.on);
-    const precision = precisions.find((name) => name === args.precision);
-    if (!precision) throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${args.precision}`);
-    const protocol = protocolPresets.find((name) => name === args.protocol);
-    if (!protocol) throw new ConfigError(`--protocol: expected ${protocolPresets.join(' or ')}, got ${args.protocol}`);
+    const precision = oneOf('--precision', precisions, args.precision);
+    const protocol = oneOf('--protocol', protocolPresets, args.protocol);
     const setting = {
       batch: numberArgument('--batch', args.batch, 1),
       threads: numberArgument('--threads', args.threads, 1),

@@ -5,7 +5,7 @@ import { ConfigError } from '../core/errors.ts';
 import { type HandedOver, type HandoverFormat, handoverFormats, handOver } from '../handover/export.ts';
 import { folderSubjects, specSubject, type Subject } from '../handover/subject.ts';
 import { exportFamily } from '../study/deliver/export.ts';
-import { numberArgument } from './arguments.ts';
+import { numberArgument, oneOf } from './arguments.ts';
 import { modelArgument } from './network-argument.ts';
 import { interruptible, openReporter } from './progress.ts';
 
@@ -25,8 +25,7 @@ export const command = defineCommand({
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
   async run({ args }) {
-    const format = handoverFormats.find((name) => name === args.format);
-    if (!format) throw new ConfigError(`--format: expected ${handoverFormats.join(', ')}, got ${args.format}`);
+    const format = oneOf('--format', handoverFormats, args.format);
     const only = { target: args.target, size: args.size };
     const isFolder = existsSync(args.source) && statSync(args.source).isDirectory();
     const isTraining = existsSync(join(args.source, 'weights.safetensors'));

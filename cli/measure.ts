@@ -16,7 +16,7 @@ import { type Offline, type ScenarioName, scenarioNames, type Server } from '../
 import { verifiable, verifyEntry, type Verified } from '../latency/verify.ts';
 import type { ModelSpec } from '../models/transformer.ts';
 import { type Limit, limitSchema } from '../study/study-file.ts';
-import { listArgument, numberArgument, positiveArgument } from './arguments.ts';
+import { listArgument, numberArgument, oneOf, positiveArgument } from './arguments.ts';
 import {
   expectUnscaled,
   namesNetwork,
@@ -83,13 +83,9 @@ export const command = defineCommand({
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
   async run({ args, rawArgs }) {
-    const preset = protocolPresets.find((name) => name === args.protocol);
-    if (!preset) throw new ConfigError(`--protocol: expected ${protocolPresets.join(' or ')}, got ${args.protocol}`);
-    const precision = precisions.find((name) => name === args.precision);
-    if (args.precision !== undefined && !precision)
-      throw new ConfigError(`--precision: expected ${precisions.join(', ')}, got ${args.precision}`);
-    const scenario = scenarioNames.find((name) => name === args.scenario);
-    if (!scenario) throw new ConfigError(`--scenario: expected ${scenarioNames.join(', ')}, got ${args.scenario}`);
+    const preset = oneOf('--protocol', protocolPresets, args.protocol);
+    const precision = args.precision === undefined ? undefined : oneOf('--precision', precisions, args.precision);
+    const scenario = oneOf('--scenario', scenarioNames, args.scenario);
     const limit = args.limit === undefined ? undefined : limitArgument(args.limit);
     const percentile = percentileArgument(args.percentile, limit);
     const ratePerS = args.rate === undefined ? undefined : rateArgument(args.rate);

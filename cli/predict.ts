@@ -9,7 +9,7 @@ import { buildNetwork } from '../models/build.ts';
 import { kernelKinds, onnxGraphOf, readKernels } from '../models/kernels.ts';
 import { type OnnxGraph, readOnnx } from '../models/onnx.ts';
 import type { ShapeBindings } from '../models/onnx-shapes.ts';
-import { listArgument, numberArgument, precisionArgument } from './arguments.ts';
+import { listArgument, numberArgument, oneOf } from './arguments.ts';
 import { expectUnscaled, networkArgument, type ScalingArguments, scalingFlags } from './network-argument.ts';
 
 /** `ridgepoint predict model.onnx --on tpu-v5e`: latency and memory of a network on a device that is not here. */
@@ -42,7 +42,7 @@ export const command = defineCommand({
       resolution: args.resolution === undefined ? undefined : numberArgument('--resolution', args.resolution, 4),
       inputs: args.shape === undefined ? undefined : shapesArgument(listArgument(rawArgs, 'shape', args.shape)),
     };
-    const precision = args.precision === undefined ? undefined : precisionArgument(args.precision);
+    const precision = args.precision === undefined ? undefined : oneOf('--precision', precisions, args.precision);
     const graph = await openGraph(args);
     const profiles = await Promise.all(listArgument(rawArgs, 'on', args.on).map(findProfile));
     const threads = args.threads === undefined ? undefined : numberArgument('--threads', args.threads, 1);

@@ -13,7 +13,7 @@ import { variantPrecisions } from '../study/deliver/quantize.ts';
 import { quantizeFile, type QuantizedFile, type QuantizeFileRequest } from '../study/deliver/quantize-file.ts';
 import { readStudyEvents } from '../study/deliver/results.ts';
 import { summarise } from '../study/deliver/summarise.ts';
-import { dataArgument, listArgument, numberArgument } from './arguments.ts';
+import { dataArgument, listArgument, numberArgument, oneOf } from './arguments.ts';
 import { describeLatency } from './measured-text.ts';
 import { interruptible, openReporter } from './progress.ts';
 
@@ -115,12 +115,6 @@ function describe(from: string, { file, precision, bytes, test, accuracyChange, 
           ],
     ),
   ].join('\n');
-}
-
-function oneOf<Value extends string>(flag: string, values: readonly Value[], text: string): Value {
-  const value = values.find((known) => known === text);
-  if (value === undefined) throw new ConfigError(`${flag}: expected ${values.join(', ')}, got ${JSON.stringify(text)}`);
-  return value;
 }
 
 function weightBits(text: string): 7 | 8 {

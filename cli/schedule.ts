@@ -1,16 +1,17 @@
 import { defineCommand } from 'citty';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { type ProviderId, providerIds } from '../accelerators/onnxruntime.ts';
 import { ConfigError } from '../core/errors.ts';
 import { parseBytes } from '../core/units.ts';
 import { type DataSource, dataSourceSchema } from '../data/source.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
-import { controllerNames, type ControllerName } from '../search/controllers.ts';
+import { controllerNames } from '../search/controllers.ts';
 import { schedulePair, similarSchedules } from '../study/train/found-schedules.ts';
-import { readRecipeFile } from '../study/evaluation/recipe.ts';
+import { readRecipeFile, type TrainerConfig } from '../study/evaluation/recipe.ts';
 import { type ScheduleSearchResult, searchSchedule } from '../study/train/schedule-search.ts';
 import { describeSchedule } from '../study/evaluation/training-schedule.ts';
-import { dataArgument, numberArgument } from './arguments.ts';
+import { dataArgument, numberArgument, oneOf } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 
 /** `ridgepoint schedule search resnet-18 --data ./photos`: the training schedule that gets there soonest on this machine. */
@@ -19,7 +20,7 @@ export const command = defineCommand({
     action: { type: 'positional', description: 'search', required: true },
     network: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
     data: { type: 'string', description: 'pictures, as for train (default: rendered)', default: 'rendered' },
-    on: { type: 'string', description: 'device that trains: cpu', default: 'cpu' },
+    on: { type: 'string', description: `provider that trains: ${providerIds.join(', ')}`, default: 'cpu' },
     examples: { type: 'string', description: 'training examples of a probe, a whole short training', default: '5000' },
     trials: { type: 'string', description: 'schedules to try', default: '16' },
     seeds: { type: 'string', description: 'seeds of the best three before one is chosen', default: '3' },
@@ -34,9 +35,9 @@ export const command = defineCommand({
   },
   async run({ args }) {
     if (args.action !== 'search') throw new ConfigError(`schedule: expected search, got ${args.action}`);
-    if (args.on !== 'cpu') throw new ConfigError(`--on: expected cpu, where the trainer’s steps run, got ${args.on}`);
+    const provider = oneOf('--on', providerIds, args.on);
     const file = resolve(args.out);
-    const known = args.again ? undefined : knownSchedule(args.network, file);
+    const known = args.again ? undefined : knownSchedule(args.network, provider, file);
     if (known !== undefined)
       return console.log(
         args.json
@@ -48,13 +49,13 @@ export const command = defineCommand({
       network: args.network,
       data: sourceArgument(args.data),
       baseDirectory: process.cwd(),
-      trainer: args.recipe ? readRecipeFile(args.recipe) : {},
+      trainer: recipeOn(provider, args.recipe),
       probeExamples: numberArgument('--examples', args.examples, 2),
       trials: numberArgument('--trials', args.trials, 1),
       seeds: numberArgument('--seeds', args.seeds, 1),
       seed: numberArgument('--seed', args.seed),
-      controller: controllerArgument(args.controller),
-      cores: args.threads ? numberArgument('--threads', args.threads, 1) : availableParallelism(),
+      controller: oneOf('--controller', controllerNames, args.controller),
+      cores: args.threads ? numberArgument('--threads', args.threads, 1) : coresFor(provider),
       ...(args.memory && { memoryBytes: memoryArgument(args.memory) }),
       file,
       signal: interruptible(reporter, 'the same command goes on from the last probe'),
@@ -65,8 +66,21 @@ export const command = defineCommand({
 });
 
 /** Built-in networks are fitted to data only when it is read; their size before that is near enough. */
-function knownSchedule(network: string, file: string): string | undefined {
-  return [...similarSchedules(file, schedulePair(loadNetwork(network))).keys()][0];
+function knownSchedule(network: string, provider: ProviderId, file: string): string | undefined {
+  return [...similarSchedules(file, schedulePair(loadNetwork(network), provider)).keys()][0];
+}
+
+/** @throws {ConfigError} when the recipe is for another provider. */
+function recipeOn(provider: ProviderId, file: string | undefined): TrainerConfig {
+  const recipe = file === undefined ? {} : readRecipeFile(file);
+  if (recipe.provider !== undefined && recipe.provider !== provider)
+    throw new ConfigError(`--on: expected ${recipe.provider}, as in ${file}, got ${provider}`);
+  return { ...recipe, provider };
+}
+
+/** Threads are worth a decision where the steps run on them. */
+function coresFor(provider: ProviderId): number {
+  return provider === 'cpu' ? availableParallelism() : 1;
 }
 
 function textOf(file: string, { best, fixed, seeds, tried, infeasible }: ScheduleSearchResult): string {
@@ -86,13 +100,6 @@ function sourceArgument(text: string): DataSource {
   const parsed = dataSourceSchema.safeParse(dataArgument(text));
   if (!parsed.success) throw new ConfigError(`--data: ${parsed.error.issues[0]?.message}`);
   return parsed.data;
-}
-
-function controllerArgument(text: string): ControllerName {
-  const name = controllerNames.find((known) => known === text);
-  if (name === undefined)
-    throw new ConfigError(`--controller: expected one of ${controllerNames.join(', ')}, got ${text}`);
-  return name;
 }
 
 function memoryArgument(text: string): number {

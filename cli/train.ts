@@ -8,10 +8,11 @@ import { isTransformer, type TransformerSpec } from '../models/transformer.ts';
 import { openRunLog } from '../report/run-log/place.ts';
 import { heuristicNames, type ScheduleChoice } from '../training/heuristic-schedules.ts';
 import { readRecipeFile } from '../study/evaluation/recipe.ts';
+import { trainerKinds } from '../training/trainer.ts';
 import { loadSchedule } from '../study/evaluation/training-schedule.ts';
 import { type TrainedLanguageModel, trainLanguageModel } from '../study/train/train-language-model.ts';
 import { type TrainedNetwork, trainNetwork, type TrainNetworkRequest } from '../study/train/train-network.ts';
-import { dataArgument, numberArgument, positiveArgument, trainerArgument } from './arguments.ts';
+import { dataArgument, numberArgument, oneOf, positiveArgument } from './arguments.ts';
 import { modelArgument } from './network-argument.ts';
 import { interruptible, openReporter } from './progress.ts';
 
@@ -59,7 +60,7 @@ export const command = defineCommand({
       baseDirectory: process.cwd(),
       trainer: {
         ...(args.recipe ? readRecipeFile(args.recipe) : {}),
-        ...(args.trainer ? { kind: trainerArgument(args.trainer) } : {}),
+        ...(args.trainer ? { kind: oneOf('--trainer', trainerKinds, args.trainer) } : {}),
         ...(args['learning-rate'] ? { learningRate: positiveArgument('--learning-rate', args['learning-rate']) } : {}),
         ...(args['batch-size'] ? { batchSize: numberArgument('--batch-size', args['batch-size'], 1) } : {}),
       },

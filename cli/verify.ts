@@ -3,7 +3,7 @@ import { providerIds } from '../accelerators/onnxruntime.ts';
 import { ConfigError } from '../core/errors.ts';
 import { dataSourceSchema } from '../data/source.ts';
 import { type Finding, findBundles, verifyBundle } from '../handover/verify.ts';
-import { dataArgument } from './arguments.ts';
+import { dataArgument, oneOf } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 
 /** `ridgepoint verify bundle`: whether bundles are what they say, on this machine. */
@@ -19,8 +19,7 @@ export const command = defineCommand({
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
   async run({ args }) {
-    const accelerator = providerIds.find((id) => id === args.on);
-    if (!accelerator) throw new ConfigError(`--on: expected ${providerIds.join(', ')}, got ${args.on}`);
+    const accelerator = oneOf('--on', providerIds, args.on);
     const data = args.data === undefined ? undefined : dataSourceSchema.safeParse(dataArgument(args.data));
     if (data && !data.success) throw new ConfigError(`--data: ${data.error.issues[0]?.message}`);
     const folders = findBundles(args.folder);

@@ -13,13 +13,14 @@ import { microBatchSize } from './recipe.ts';
 import type { StepCostAssignment } from './step-cost.ts';
 import { initialVectors, openUpdater } from './updater.ts';
 
-const cpu = onnxRuntimeAccelerator('cpu');
 /** The runtime lays its memory out in the first, and the second is the first to use it so. */
 const untimedSteps = 2;
 const leastSteps = 3;
 
 serveChild<StepCostAssignment, number>(async ({ setting, seconds }) => {
   const { spec, recipe, threads, optimization } = setting;
+  const { provider = 'cpu' } = recipe;
+  const accelerator = onnxRuntimeAccelerator(provider);
   const batch = microBatchSize(recipe);
   const graph = buildNetwork(spec, batch);
   const training = differentiate(graph, {
@@ -27,8 +28,8 @@ serveChild<StepCostAssignment, number>(async ({ setting, seconds }) => {
     labelSmoothing: recipe.labelSmoothing,
     targets: targetInput,
   });
-  const { lowering } = await chooseLowering(cpu);
-  const updater = await openUpdater(cpu, training, { recipe, lowering, threads, optimization });
+  const { lowering } = await chooseLowering(accelerator);
+  const updater = await openUpdater(accelerator, training, { recipe, lowering, threads, optimization });
   const random = new Random('step cost');
   let vectors = initialVectors(recipe, updater.flat, initialWeights(graph, random.child('weights')));
   const feeds = {
@@ -39,26 +40,26 @@ serveChild<StepCostAssignment, number>(async ({ setting, seconds }) => {
   let fastestMs = Infinity;
   const endMs = performance.now() + 1000 * seconds;
   for (let step = 0; step < untimedSteps + leastSteps || performance.now() < endMs; step++) {
-    const timer = startTimer(threads);
+    const elapsedMs = startTimer(provider === 'cpu' && threads === 1);
     // At a rate of zero nothing diverges, and nothing is computed less.
     const scalars = updateScalars(recipe, { learningRate: 0, update: step + 1 });
     vectors = (await updater.update(vectors, { next: () => feeds, scalars })).vectors;
-    if (step >= untimedSteps) fastestMs = Math.min(fastestMs, timer());
+    if (step >= untimedSteps) fastestMs = Math.min(fastestMs, elapsedMs());
   }
   await updater.close();
   return fastestMs;
 });
 
 /**
- * Milliseconds since it was started: of one thread the processor's, which the load of a machine hardly changes; of
- * several the clock's, for they wait for each other.
+ * Milliseconds since it was started: of one thread on the CPU the processor's, which the load of a machine hardly
+ * changes; of several, which wait for each other, and of other devices the clock's.
  */
-function startTimer(threads: number): () => number {
+function startTimer(isAlone: boolean): () => number {
   const startMs = performance.now();
   const start = process.cpuUsage();
   return () => {
     const { user, system } = process.cpuUsage(start);
-    return threads === 1 ? (user + system) / 1000 : performance.now() - startMs;
+    return isAlone ? (user + system) / 1000 : performance.now() - startMs;
   };
 }
 

@@ -7,9 +7,9 @@ export type StepSetting = Pick<StagePlan<NetworkSpec>, 'spec' | 'recipe' | 'thre
 
 /** What one update costs at a setting. */
 export interface StepCost {
-  /** Fastest of the steps timed, batches not included: what others do on the machine only adds, and not to all of them. With one thread in processor time. */
+  /** Fastest of the steps timed, batches not included: what others do on the machine only adds, and not to all of them. With one thread on the CPU in processor time. */
   readonly stepMs: number;
-  /** Of the process that trains, its runtime included. */
+  /** Of the process that trains, its runtime included; not of a device with memory of its own. */
   readonly peakRssBytes: number;
 }
 
@@ -21,7 +21,7 @@ export interface StepCostAssignment {
 }
 
 /**
- * Times a few updates at a setting in a process of its own, whose memory is the setting's alone. Takes no lock: holding the
+ * Times a few updates at a setting, on the recipe's provider, in a process of its own, whose memory is the setting's alone. Takes no lock: holding the
  * host's is the caller's part.
  * @throws {InterruptedError} when aborted. @throws {ChildCrashedError} when the process ends, as for want of memory.
  */

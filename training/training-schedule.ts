@@ -4,7 +4,7 @@ import { augmentationChangeSchema } from '../data/augment.ts';
 
 /** Why steps run in one precision only. */
 const precisionRefusal =
-  'expected fp32: the trainer’s steps run on onnxruntime’s CPU kernels, which have no convolution in 16 bits';
+  'expected fp32: weights, gradients and their moments are kept in 32 bits, and onnxruntime’s CPU has no convolution in 16';
 
 const share = z.number().gt(0).max(1);
 

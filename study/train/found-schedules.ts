@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { ProviderId } from '../../accelerators/onnxruntime.ts';
 import { fingerprint } from '../../latency/fingerprint.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import type { FoundSchedule, TrainingSchedule } from '../../training/training-schedule.ts';
@@ -12,9 +13,9 @@ export type SchedulePair = Pick<FoundSchedule, 'network' | 'device'>;
 /** Networks whose work differs by at most this factor are alike. */
 const similarFactor = 2;
 
-/** This device, with a network. */
-export function schedulePair(spec: NetworkSpec): SchedulePair {
-  const { cpu, cores, runtime, provider } = fingerprint('cpu');
+/** A network on a provider of this host. */
+export function schedulePair(spec: NetworkSpec, provider: ProviderId = 'cpu'): SchedulePair {
+  const { cpu, cores, runtime } = fingerprint(provider);
   const operators = [...new Set(spec.stages.map(({ operator }) => operator))].toSorted();
   return {
     network: { macs: countSpec(spec).macs, resolution: spec.input.resolution, operators },

@@ -12,13 +12,13 @@ import type { NetworkSpec } from '../../models/spec.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
 import type { ObservedTrial } from '../../search/controller.ts';
 import { type ControllerName, openController } from '../../search/controllers.ts';
-import { trainInChild } from '../../training/isolate.ts';
+import { expectProviders, trainInChild } from '../../training/isolate.ts';
 import { planStages, type StagePlan } from '../../training/stage-plan.ts';
 import { type StepCost, stepCost, type StepSetting } from '../../training/step-cost.ts';
-import type { FoundSchedule, TrainingSchedule } from '../../training/training-schedule.ts';
+import type { FoundSchedule, ScheduleStage, TrainingSchedule } from '../../training/training-schedule.ts';
 import { Answers } from './answers.ts';
 import type { StudyProgress } from '../context.ts';
-import { schedulePair } from './found-schedules.ts';
+import { type SchedulePair, schedulePair } from './found-schedules.ts';
 import { takeLease } from '../journal/lease.ts';
 import { describeData } from '../prepare.ts';
 import { resolveRecipe, type TrainerConfig } from '../evaluation/recipe.ts';
@@ -39,7 +39,7 @@ export interface ScheduleSearchRequest {
   readonly seeds: number;
   readonly seed: number;
   readonly controller: ControllerName;
-  /** Bytes that the process which trains may take; any amount when absent. */
+  /** Bytes that the process which trains may take, on the CPU; any amount when absent. */
   readonly memoryBytes?: number;
   /** Cores that a training may use. */
   readonly cores: number;
@@ -85,21 +85,25 @@ const timedS = 2;
 const finalists = 3;
 
 /**
- * Searches a training schedule for a network on this machine's CPU: the one that reaches soonest what the network learns
- * without. Times are predicted from step times measured at every setting a schedule uses; quality from short probes, each a whole
+ * Searches a training schedule for a network on a device of this host, the trainer's provider: the one that reaches soonest
+ * what the network learns without. Times are predicted from step times measured at every setting a schedule uses; quality from short probes, each a whole
  * training. What a probe is better or worse than the one without is turned into examples, by how accuracy grows from half the probe's
  * examples to all of them: time to accuracy = time × e^((accuracy without − accuracy) ÷ (gain per e-fold of examples)), the exponent
  * kept within ±ln 4. That steers the search; it does not decide. The best three and training without a schedule are trained over seeds with
  * as many examples as fit into the same predicted time, and the best mean accuracy is kept, so a schedule must beat none at all.
+ * Where memory is short, stages that need more than there is compute part of their forward pass again (`rematerialise`), which
+ * costs time and changes no result.
+ * @throws {AcceleratorUnavailableError} when this host does not offer the provider.
  * @throws {ConfigError} when the network does not fit the data, the file exists, or what lies in its `.part` is of another search.
  * @throws {InterruptedError} when aborted; the same request goes on.
  */
 export async function searchSchedule(request: ScheduleSearchRequest): Promise<ScheduleSearchResult> {
   const { file, signal = new AbortController().signal, onProgress } = request;
   const { provider = 'cpu' } = request.trainer;
-  if (provider !== 'cpu')
-    throw new ConfigError(`--recipe: provider: expected cpu, whose steps a search can time, got ${provider}`);
+  if (provider !== 'cpu' && request.memoryBytes !== undefined)
+    throw new ConfigError(`--memory: expected none on ${provider}, whose own memory a process does not tell`);
   if (existsSync(file)) throw new ConfigError(`--out: expected a file that does not exist yet, got ${file}`);
+  await expectProviders({ recipe: resolveRecipe(request.trainer).recipe });
   onProgress?.({ phase: 'prepare', text: 'preparing the data' });
   const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal });
   const spec = fittedNetwork(request.network, dataset);
@@ -113,7 +117,7 @@ export async function searchSchedule(request: ScheduleSearchRequest): Promise<Sc
     const answers = new Answers(join(folder, 'answers.jsonl'), identityOf(request, spec, data.digest));
     const probes = new Probes({ request, spec, folder, dataFile, dataDigest: data.digest, answers, signal });
     const result = await search(request, probes);
-    writeSchedule(file, withEvidence(result, { spec, data: data.name }));
+    writeSchedule(file, withEvidence(result, { pair: schedulePair(spec, provider), data: data.name }));
     for (const name of ownNames) rmSync(join(folder, name), { force: true });
     return result;
   } catch (error) {
@@ -138,7 +142,7 @@ function removeIfEmpty(folder: string): void {
 
 async function search(request: ScheduleSearchRequest, probes: Probes): Promise<ScheduleSearchResult> {
   const none = await probes.judge(fixedSchedule);
-  if (none === undefined) throw new ConfigError('--memory: expected enough to train without a schedule');
+  if (none === undefined) throw noMemory();
   const { judged, infeasible } = await explore(request, probes, none);
   const likely = judged.toSorted((a, b) => a.toAccuracyS - b.toAccuracyS).slice(0, finalists);
   request.onProgress?.({ phase: 'confirm', text: `the best ${likely.length} and none, at equal time` });
@@ -176,6 +180,10 @@ async function explore(
 }
 
 const fixedSchedule: TrainingSchedule = { stages: [{ share: 1 }] };
+
+function noMemory(): ConfigError {
+  return new ConfigError('--memory: expected enough to train without a schedule');
+}
 
 function bestText(judged: readonly JudgedSchedule[], fixed: JudgedSchedule): string {
   const least = Math.min(...judged.map(({ toAccuracyS }) => toAccuracyS));
@@ -215,15 +223,15 @@ class Probes {
   }
 
   /** How soon a schedule gets where training without gets, by one seed; undefined where memory does not suffice. */
-  async judge(schedule: TrainingSchedule): Promise<JudgedSchedule | undefined> {
-    const { memoryBytes = Infinity, probeExamples, seed } = this.#options.request;
-    const plans = this.#plansOf(schedule, probeExamples);
-    const costs: StepCost[] = [];
-    for (const plan of plans) costs.push(await this.#cost(plan));
-    if (Math.max(...costs.map(({ peakRssBytes }) => peakRssBytes)) > memoryBytes) return undefined;
-    const probeS = plans.reduce((sum, { updates }, index) => sum + (updates * (costs[index]?.stepMs ?? 0)) / 1000, 0);
+  async judge(proposed: TrainingSchedule): Promise<JudgedSchedule | undefined> {
+    const { probeExamples, seed } = this.#options.request;
+    const schedule = await this.#withinMemory(proposed);
+    if (schedule === undefined) return undefined;
+    let probeS = 0;
+    for (const plan of this.#plansOf(schedule, probeExamples))
+      probeS += (plan.updates * (await this.#cost(plan)).stepMs) / 1000;
     const accuracy = await this.#accuracy(schedule, probeExamples, seed);
-    const missing = (await this.#accuracy(fixedSchedule, probeExamples, seed)) - accuracy;
+    const missing = (await this.#accuracy(await this.#fixed(), probeExamples, seed)) - accuracy;
     const factor = Math.min(4, Math.max(1 / 4, Math.exp(missing / (await this.#gainPerEFold()))));
     return { schedule, probeS, toAccuracyS: factor * probeS };
   }
@@ -236,12 +244,36 @@ class Probes {
     return { schedule, examples, accuracy: await this.#meanAccuracy(schedule, examples, all) };
   }
 
+  /** Stages that need more memory than there is compute part of their forward pass again; undefined where that is not enough. */
+  async #withinMemory(schedule: TrainingSchedule): Promise<TrainingSchedule | undefined> {
+    const { memoryBytes = Infinity, probeExamples } = this.#options.request;
+    if (memoryBytes === Infinity) return schedule;
+    const fits = async (stage: ScheduleStage): Promise<boolean> => {
+      const costs = this.#plansOf({ stages: [stage] }, probeExamples).map((plan) => this.#cost(plan));
+      return (await Promise.all(costs)).every(({ peakRssBytes }) => peakRssBytes <= memoryBytes);
+    };
+    const stages: ScheduleStage[] = [];
+    for (const stage of schedule.stages) {
+      const kept = (await fits(stage)) ? stage : { ...stage, rematerialise: true };
+      if (kept !== stage && !(await fits(kept))) return undefined;
+      stages.push(kept);
+    }
+    return { stages };
+  }
+
+  /** Training without a schedule, within memory. */
+  async #fixed(): Promise<TrainingSchedule> {
+    const fixed = await this.#withinMemory(fixedSchedule);
+    if (fixed === undefined) throw noMemory();
+    return fixed;
+  }
+
   /** Accuracy that e times the examples gain without a schedule; at least a point, or noise would be all. */
   async #gainPerEFold(): Promise<number> {
     const { probeExamples, seed } = this.#options.request;
     const half = Math.ceil(probeExamples / 2);
-    const gain =
-      (await this.#accuracy(fixedSchedule, probeExamples, seed)) - (await this.#accuracy(fixedSchedule, half, seed));
+    const fixed = await this.#fixed();
+    const gain = (await this.#accuracy(fixed, probeExamples, seed)) - (await this.#accuracy(fixed, half, seed));
     return Math.max(0.01, gain / Math.log(probeExamples / half));
   }
 
@@ -288,8 +320,8 @@ class Probes {
     const { answers, signal } = this.#options;
     const setting: StepSetting = { spec, recipe, threads, ...(optimization && { optimization }) };
     // The rate and what is smoothed change no step's time.
-    const { batchSize, microBatches, rematerialise, optimizer } = recipe;
-    const id = `step ${shortDigest(digestJson({ spec, batchSize, microBatches, rematerialise, optimizer, threads, optimization }))}`;
+    const { batchSize, microBatches, rematerialise, provider, optimizer } = recipe;
+    const id = `step ${shortDigest(digestJson({ spec, batchSize, microBatches, rematerialise, provider, optimizer, threads, optimization }))}`;
     return answers.once<{ stepMs: number; peakRssBytes: number }>(id, () =>
       withHostLock('exclusive', () => stepCost({ setting, seconds: timedS }, signal), this.#lock),
     );
@@ -326,16 +358,16 @@ function identityOf({ trainer }: ScheduleSearchRequest, spec: NetworkSpec, data:
     spec: digestJson(spec),
     data,
     trainer: digestJson(trainer),
-    device: schedulePair(spec).device,
+    device: schedulePair(spec, trainer.provider).device,
   });
 }
 
 function withEvidence(
   { best, fixed, seeds, tried }: ScheduleSearchResult,
-  { spec, data }: { readonly spec: NetworkSpec; readonly data: string },
+  { pair, data }: { readonly pair: SchedulePair; readonly data: string },
 ): TrainingSchedule {
   const found: FoundSchedule = {
-    ...schedulePair(spec),
+    ...pair,
     data,
     tried,
     examples: { scheduled: best.examples, fixed: fixed.examples },

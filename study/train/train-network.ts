@@ -16,7 +16,7 @@ import type { ScheduleChoice } from '../../training/heuristic-schedules.ts';
 import { expectProviders, expectTrainer, type TrainingProgress } from '../../training/isolate.ts';
 import type { CurvePoint } from '../../training/trainer.ts';
 import type { StudyProgress } from '../context.ts';
-import { differencesOf, schedulePair } from './found-schedules.ts';
+import { differencesOf, type SchedulePair, schedulePair } from './found-schedules.ts';
 import { preprocessingOf } from '../preprocessing.ts';
 import { describeData } from '../prepare.ts';
 import { resolveRecipe, type TrainerConfig } from '../evaluation/recipe.ts';
@@ -114,9 +114,9 @@ function trainLogged(place: WorkPlace, request: PreparedRequest): Promise<Traine
 }
 
 /** Why a schedule that was searched for may not suit this network and device. */
-function doubtsAbout(schedule: ScheduleChoice | undefined, spec: NetworkSpec): readonly string[] {
+function doubtsAbout(schedule: ScheduleChoice | undefined, here: SchedulePair): readonly string[] {
   if (typeof schedule !== 'object' || !schedule.found) return [];
-  return differencesOf(schedule.found, schedulePair(spec));
+  return differencesOf(schedule.found, here);
 }
 
 const dataFileName = 'data.bin';
@@ -131,7 +131,7 @@ async function trainInto(
   await writeDatasetFile(dataset, dataFile);
   const data = describeData(dataset, request.data);
   const { trainer, recipe, augmentation } = resolveRecipe(request.trainer);
-  const doubts = doubtsAbout(schedule, spec);
+  const doubts = doubtsAbout(schedule, schedulePair(spec, recipe.provider));
   if (doubts.length > 0)
     onNotice?.(`the schedule was found for another pair of network and device (${doubts.join('; ')})`);
   const weightsFile = join(work, 'weights.safetensors');

@@ -85,7 +85,7 @@ describe('ridgepoint elasticity', () => {
     ['sides below its own', ['--resolution', '16'], /--resolution: expected a whole number of at least 32, got "16"/],
     ['a device that is none', ['--on', 'gpu'], /expected a provider \(cpu, .*got "gpu"/],
     ['a precision the device lacks', ['--on', 'tpu-v5e'], /precision: expected one that tpu-v5e has a peak of/],
-    ['a protocol that is none', ['--protocol', 'fast'], /--protocol: expected quick or thorough, got fast/],
+    ['a protocol that is none', ['--protocol', 'fast'], /--protocol: expected quick, thorough, got "fast"/],
   ])('refuses %s with exit code 2', async (_, args, message) => {
     const { code, stderr, stdout } = await ridgepoint(['elasticity', 'base.yaml', ...args], cwd);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

@@ -37,12 +37,12 @@ describe('exit code', () => {
     [
       'an unknown protocol',
       ['measure', 'x.onnx', '--protocol', 'fast'],
-      /--protocol: expected quick or thorough, got fast/,
+      /--protocol: expected quick, thorough, got "fast"/,
     ],
     [
       'an unknown precision',
       ['measure', 'x.onnx', '--precision', 'fp8'],
-      /--precision: expected fp32, .*int8, got fp8/,
+      /--precision: expected fp32, .*int8, got "fp8"/,
     ],
     ['a folder without a study', ['report', '.'], /expected the folder of a study/],
   ])('is 2 for %s', async (_what, args, message) => {

@@ -118,7 +118,7 @@ it.each([
   [
     'an unknown scenario',
     ['m.onnx', '--scenario', 'burst'],
-    /--scenario: expected single-stream, offline, server, got burst/,
+    /--scenario: expected single-stream, offline, server, got "burst"/,
   ],
   ['a percentile there is not', ['m.onnx', '--percentile', '95'], /--percentile: expected 50, 90, 99, got 95/],
   [

@@ -9,6 +9,7 @@ import { ridgepoint } from './ridgepoint.ts';
 
 const cwd = fileFolder();
 writeFileSync(join(cwd, 'base.yaml'), stringify(smallBase()));
+writeFileSync(join(cwd, 'webgpu.yaml'), 'provider: webgpu');
 writeFileSync(join(cwd, 'bad.yaml'), 'stages: [{share: 1, precision: fp16}]');
 writeFileSync(join(cwd, 'shrinking.yaml'), 'stages: [{share: 1}, {share: 1, width: 0.5}]');
 
@@ -16,8 +17,13 @@ describe('ridgepoint schedule and train --schedule', () => {
   it.each([
     [['schedule', 'find', 'base.yaml'], 'schedule: expected search, got find'],
     [['schedule', 'search', 'nobodys-net'], 'nobodys-net'],
-    [['schedule', 'search', 'base.yaml', '--on', 'cuda'], '--on: expected cpu'],
-    [['schedule', 'search', 'base.yaml', '--controller', 'best'], '--controller: expected one of bayesian'],
+    [['schedule', 'search', 'base.yaml', '--on', 'gpu'], '--on: expected cpu, '],
+    [
+      ['schedule', 'search', 'base.yaml', '--recipe', 'webgpu.yaml'],
+      '--on: expected webgpu, as in webgpu.yaml, got cpu',
+    ],
+    [['schedule', 'search', 'base.yaml', '--on', 'webgpu', '--memory', '2GB'], '--memory: expected none on webgpu'],
+    [['schedule', 'search', 'base.yaml', '--controller', 'best'], '--controller: expected bayesian'],
     [['schedule', 'search', 'base.yaml', '--memory', '2'], '--memory: expected a size such as 80GB'],
     [['train', 'base.yaml', '--schedule', 'best'], '--schedule: expected fixed, efficientnetv2'],
     [['train', 'base.yaml', '--schedule', 'bad.yaml'], 'expected fp32'],

@@ -5,8 +5,10 @@ import { Random } from '../../core/random.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { parseTransformerSpec } from '../../models/transformer.ts';
 import { differentiate } from '../../training/differentiate.ts';
+import { defaultRecipe } from '../../training/recipe.ts';
 import { onnxTrainer } from '../../training/onnx-trainer.ts';
 import { plainLowering } from '../../training/plain/lower.ts';
+import { stepCost } from '../../training/step-cost.ts';
 import { lowerGradients } from '../../training/step.ts';
 import { webGpuLowering } from '../../training/webgpu-lowering.ts';
 import { smallRequest, trained } from '../cases/trainer.case.ts';
@@ -51,6 +53,12 @@ describe('a step for WebGPU', () => {
 });
 
 describe.skipIf(absent)('a training on WebGPU', () => {
+  it('has steps that are timed there, for a search of schedules', async () => {
+    const recipe = { ...defaultRecipe({ batchSize: 4 }), provider: 'webgpu' as const };
+    const setting = { spec: networkOf('basic', 12), recipe, threads: 1 };
+    expect((await stepCost({ setting, seconds: 0 }, new AbortController().signal)).stepMs).toBeGreaterThan(0);
+  });
+
   it('has the losses of the CPU, to 1e-4 over six updates, and ends with a score', async () => {
     const examples = 8 * 6;
     const cpu = trained(await onnxTrainer.train(smallRequest({}, { examples })));

@@ -46,7 +46,7 @@ describe('a training schedule', () => {
     ['stages: [', /mine\.yaml: expected a training schedule in YAML: /],
     ['', /mine\.yaml: not a training schedule/],
     ['stages: [{share: 1, widht: 0.5}]', /mine\.yaml: not a training schedule\n.*widht.*\n.*stages\[0\]/],
-    ['stages: [{share: 1, precision: fp16}]', /expected fp32: .*no convolution in 16 bits/],
+    ['stages: [{share: 1, precision: fp16}]', /expected fp32: weights, gradients .* 32 bits/],
   ])('of a file that says %j is refused, naming the file', (text, message) => {
     const { folder } = scheduleFile(text);
     expect(() => loadSchedule('mine.yaml', folder)).toThrow(ConfigError);

@@ -2,12 +2,19 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, InterruptedError } from '../../../core/errors.ts';
+import { dataSourceSchema } from '../../../data/source.ts';
+import { parseNetworkSpec } from '../../../models/spec.ts';
+import { resolveRecipe } from '../../../study/evaluation/recipe.ts';
 import { differencesOf, schedulePair, similarSchedules } from '../../../study/train/found-schedules.ts';
 import { searchSchedule, type ScheduleSearchRequest } from '../../../study/train/schedule-search.ts';
 import { readScheduleFile } from '../../../study/evaluation/training-schedule.ts';
 import { trainNetwork } from '../../../study/train/train-network.ts';
+import { stepCost } from '../../../training/step-cost.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 import { networkRequest } from '../small-training.ts';
+
+const { network: small } = networkRequest('');
+if (typeof small === 'string') throw new Error('expected a spec');
 
 function requestIn(folder: string, overrides: Partial<ScheduleSearchRequest> = {}): ScheduleSearchRequest {
   const { network, data, baseDirectory, trainer } = networkRequest(folder);
@@ -67,26 +74,43 @@ describe('a search for a training schedule', () => {
     await expect(starved).rejects.toThrow(ConfigError);
     await expect(starved).rejects.toThrow('--memory: expected enough to train without a schedule');
   });
+
+  it('keeps less of the forward pass where memory is short for all of it', async () => {
+    // Many cheap layers, whose values are as large as the process itself.
+    const stage = { operator: 'mbconv', kernel: 3, stride: 1, expansion: 1, width: 16, repeats: 8 };
+    const network = parseNetworkSpec({ ...small, input: { channels: 3, resolution: 32 }, stages: [stage] }, 'deep');
+    const trainer = { batchSize: 64 };
+    const { recipe } = resolveRecipe(trainer);
+    const peakBytes = async (rematerialise: boolean): Promise<number> => {
+      const setting = { spec: network, recipe: { ...recipe, rematerialise }, threads: 1 };
+      return (await stepCost({ setting, seconds: 0 }, new AbortController().signal)).peakRssBytes;
+    };
+    const memoryBytes = Math.sqrt((await peakBytes(true)) * (await peakBytes(false)));
+    const data = dataSourceSchema.parse({ format: 'rendered', classes: 2, train: 60, test: 20, resolution: 32 });
+    const request = requestIn(fileFolder(), { network, data, trainer, memoryBytes, trials: 1 });
+    const { fixed, infeasible } = await searchSchedule(request);
+    expect(fixed.schedule.stages).toEqual([{ share: 1, rematerialise: true }]);
+    expect(infeasible).toBe(0);
+  });
 });
 
 describe('a schedule that was found', () => {
-  const { network } = networkRequest('');
-  if (typeof network === 'string') throw new Error('expected a spec');
-  const here = schedulePair(network);
+  const here = schedulePair(small);
 
   it('is offered for a similar network on the same device, from the folder of the file asked for', async () => {
     expect(differencesOf(here, here)).toEqual([]);
-    const wider = { ...network, stem: { ...network.stem, width: 9 } };
+    const wider = { ...small, stem: { ...small.stem, width: 9 } };
     expect(differencesOf(here, schedulePair(wider))).toEqual([]);
   });
 
   it('is doubted for others, saying why', () => {
-    const large = { ...network, input: { ...network.input, resolution: 64 } };
+    const large = { ...small, input: { ...small.input, resolution: 64 } };
     expect(differencesOf(here, schedulePair(large))).toEqual([
       expect.stringMatching(/^a network of 1\d times the multiply-adds$/),
     ]);
     const device = { ...here.device, cpu: 'another' };
     expect(differencesOf({ ...here, device }, here)).toEqual([expect.stringMatching(/^cpu another instead of /)]);
+    expect(differencesOf(schedulePair(small, 'webgpu'), here)).toEqual(['provider webgpu instead of cpu']);
     const operators = { ...here.network, operators: ['basic'] };
     expect(differencesOf({ ...here, network: operators }, here)).toEqual(['basic instead of fused-mbconv']);
     expect(similarSchedules(join(fileFolder(), 'schedule.yaml'), here).size).toBe(0);
