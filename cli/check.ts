@@ -1,7 +1,7 @@
 import { defineCommand } from 'citty';
 import { divisionOutlook } from '../study/train/allocate-phase.ts';
 import { checkStudy } from '../study/check.ts';
-import { readStudyFile } from '../study/study-file.ts';
+import { readStudyFile } from '../study/resolve-study.ts';
 import { interruptible, openReporter } from './progress.ts';
 
 /** `ridgepoint check study.yaml`: one tiny candidate through every step on every target, before hours are spent. */

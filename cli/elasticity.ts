@@ -10,7 +10,8 @@ import { loadNetwork } from '../scaling/built-in-networks.ts';
 import { sourceText } from '../report/source.ts';
 import { openLatencyMeter } from '../study/evaluation/meter.ts';
 import { openProfiles } from '../study/evaluation/profiles.ts';
-import { resolveStudy, type TargetConfig } from '../study/study-file.ts';
+import { resolveStudy } from '../study/resolve-study.ts';
+import type { TargetConfig } from '../study/study-file.ts';
 import { listArgument, numberArgument, oneOf, positiveArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 

@@ -15,7 +15,7 @@ import { type ProtocolPreset, protocolPresets, protocols } from '../latency/prot
 import { type Offline, type ScenarioName, scenarioNames, type Server } from '../latency/scenario.ts';
 import { verifiable, verifyEntry, type Verified } from '../latency/verify.ts';
 import type { ModelSpec } from '../models/transformer.ts';
-import { type Limit, limitSchema } from '../study/study-file.ts';
+import { type Limit, limitSchema } from '../study/sizes.ts';
 import { listArgument, numberArgument, oneOf, positiveArgument } from './arguments.ts';
 import {
   expectUnscaled,

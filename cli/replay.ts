@@ -3,7 +3,8 @@ import { availableParallelism } from 'node:os';
 import { SimulatedClock } from '../core/clock.ts';
 import { median, quantile } from '../core/quantile.ts';
 import { bestOf, bestReward, type Replay, replaySearch, studyTable, tableTransfer } from '../study/search/replay.ts';
-import { readStudyFile, rungsOf, type StudyConfig } from '../study/study-file.ts';
+import { readStudyFile } from '../study/resolve-study.ts';
+import { rungsOf, type StudyConfig } from '../study/study-file.ts';
 import { numberArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 

@@ -12,7 +12,8 @@ import { openRunLog } from '../report/run-log/place.ts';
 import type { RunLog } from '../report/run-log/run-log.ts';
 import { logTrials } from '../study/train/run-logging.ts';
 import { runStudy, type StudyOptions } from '../study/study.ts';
-import { readStudyFile, type StudyConfig } from '../study/study-file.ts';
+import { readStudyFile } from '../study/resolve-study.ts';
+import type { StudyConfig } from '../study/study-file.ts';
 import { logArgument } from './arguments.ts';
 import { interruptible, logReporter, openReporter, type Reporter } from './progress.ts';
 

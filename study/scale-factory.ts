@@ -40,7 +40,8 @@ import { overSeeds } from './deliver/over-seeds.ts';
 import { prepareData } from './prepare.ts';
 import { StudyRecord } from './journal/record.ts';
 import { type Score, scoreFile } from './evaluation/score.ts';
-import type { Size, StudyConfig, TargetConfig } from './study-file.ts';
+import type { Size } from './sizes.ts';
+import type { StudyConfig, TargetConfig } from './study-file.ts';
 import { measureIfAble } from './evaluation/target-settings.ts';
 
 /** Scalings whose latency is measured before any is proposed, the base included. */

@@ -1,102 +1,19 @@
-import { readFileSync } from 'node:fs';
-import { basename, dirname, extname, resolve } from 'node:path';
-import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { providerIds } from '../accelerators/onnxruntime.ts';
 import { deviceProfiles } from '../accelerators/profiles.ts';
-import {
-  acceleratorOf,
-  argumentsSchema,
-  type Command,
-  commandNameOf,
-  commandsSchema,
-  findCommand,
-} from '../commands/declaration.ts';
-import { ConfigError } from '../core/errors.ts';
-import { bytesSchema, countSchema, durationSchema, parseDurationMs } from '../core/units.ts';
+import { argumentsSchema, type Command, commandsSchema, findCommand } from '../commands/declaration.ts';
+import { bytesSchema, countSchema, durationSchema } from '../core/units.ts';
 import { dataSourceSchema } from '../data/source.ts';
-import { exportedPrecisions, precisionRefusal } from '../latency/file-precision.ts';
-import { latencySchema, type Percentile } from '../latency/latency.ts';
+import { latencySchema } from '../latency/latency.ts';
 import { protocolPresets } from '../latency/protocol.ts';
-import { type RunSetting, settingsOf } from '../latency/setting.ts';
-import { loadNetwork } from '../scaling/built-in-networks.ts';
-import { parseRule } from '../scaling/rules.ts';
+import type { RunSetting } from '../latency/setting.ts';
 import { controllerNames } from '../search/controllers.ts';
 import { builtInSpaceNames } from '../search/spaces.ts';
-import { isTabularSpace, type TableConfig, tableSchema, tabularSpaceNames } from '../search/table.ts';
-import { isFactoryFile } from './factory-file.ts';
-import { loadSchedule, scheduleReferenceSchema } from './evaluation/training-schedule.ts';
+import { type TableConfig, tableSchema, tabularSpaceNames } from '../search/table.ts';
 import type { ScheduleChoice } from '../training/heuristic-schedules.ts';
-import { tfjsRefusal } from '../training/tfjs/refusal.ts';
-import { planStages } from '../training/stage-plan.ts';
 import { variantPrecisions } from './deliver/quantize.ts';
-import { resolveRecipe, type TrainerConfig, trainerSchema } from './evaluation/recipe.ts';
-
-/** `p50 < 2ms` */
-export const limitSchema = z.string().transform((text, context) => {
-  const match = /^\s*p(50|90|99)\s*<=?\s*(\S+)\s*$/.exec(text);
-  if (!match) {
-    context.addIssue({ code: 'custom', message: `expected a limit such as "p50 < 2ms", got ${JSON.stringify(text)}` });
-    return z.NEVER;
-  }
-  try {
-    return { percentile: Number(match[1]) as Percentile, ms: parseDurationMs(match[2] as string) };
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: (error as Error).message });
-    return z.NEVER;
-  }
-});
-export type Limit = z.output<typeof limitSchema>;
-
-/** `2x` (multiple of the base's latency) or `1.5ms` (absolute). */
-const sizeSchema = z.string().transform((text, context) => {
-  const multiple = /^\s*([\d.]+)\s*x\s*$/.exec(text);
-  if (multiple && Number(multiple[1]) > 0) return { name: text.trim(), multiple: Number(multiple[1]) };
-  try {
-    return { name: text.trim(), ms: parseDurationMs(text) };
-  } catch {
-    context.addIssue({
-      code: 'custom',
-      message: `expected a multiple such as 2x or a latency such as 1.5ms, got ${JSON.stringify(text)}`,
-    });
-    return z.NEVER;
-  }
-});
-/** A latency to deliver a network for: a multiple of the base's, or milliseconds. */
-export interface Size {
-  readonly name: string;
-  readonly multiple?: number | undefined;
-  readonly ms?: number | undefined;
-  /** Of a family spread over a range: how many share it. The size says where to look; members are chosen together. */
-  readonly among?: number | undefined;
-}
-
-/** Sizes by name, or so many spread over a range. */
-const familySchema = z.union(
-  [
-    z.array(sizeSchema).min(1),
-    z.strictObject({ members: z.int().min(2).max(50), from: sizeSchema.prefault('1x'), to: sizeSchema }),
-  ],
-  'expected a list of sizes such as [1x, 2x] or a range such as {members: 5, from: 1x, to: 8x}',
-);
-
-/** Sizes evenly spread in ln latency over a range, both ends included. */
-function sizesOf(family: z.output<typeof familySchema>, where: string): readonly Size[] {
-  if (Array.isArray(family)) return family;
-  const { members, from, to } = family;
-  const unit = from.multiple === undefined ? 'ms' : 'multiple';
-  const [first, last] = [from[unit], to[unit]];
-  if (first === undefined || last === undefined)
-    throw new ConfigError(
-      `${where}: expected multiples at both ends or latencies at both, got ${from.name} to ${to.name}`,
-    );
-  if (first >= last) throw new ConfigError(`${where}: expected from below to, got ${from.name} to ${to.name}`);
-  return Array.from({ length: members }, (_, index) => ({
-    name: `${index + 1}-of-${members}`,
-    [unit]: index === members - 1 ? last : first * (last / first) ** (index / (members - 1)),
-    among: members,
-  }));
-}
+import { type TrainerConfig, trainerSchema } from './evaluation/recipe.ts';
+import { scheduleReferenceSchema } from './evaluation/training-schedule.ts';
+import { familySchema, limitSchema, type Size } from './sizes.ts';
 
 /** A command by its name in `commands`, or the arguments of one that is declared where it is used. */
 const commandReferenceSchema = z.union(
@@ -295,7 +212,8 @@ export const studyFileSchema = z.strictObject({
     .prefault({}),
 });
 
-type ParsedStudyFile = z.output<typeof studyFileSchema>;
+/** A file as it was parsed, nothing looked up. */
+export type ParsedStudyFile = z.output<typeof studyFileSchema>;
 
 /** A checked study file with every default filled in: what a study runs on and what its journal records. */
 export interface StudyConfig extends Omit<ParsedStudyFile, 'family' | 'final' | 'targets' | 'trainer'> {
@@ -311,7 +229,7 @@ export interface StudyConfig extends Omit<ParsedStudyFile, 'family' | 'final' | 
   /** Folder that relative paths of the file start from. */
   readonly baseDirectory: string;
 }
-type ParsedTarget = ParsedStudyFile['targets'][string];
+export type ParsedTarget = ParsedStudyFile['targets'][string];
 /** A target whose device is known: that of a command is `command:<name>`. */
 export type TargetConfig = Omit<ParsedTarget, 'device' | 'command' | 'batch' | 'precision'> &
   RunSetting & {
@@ -323,69 +241,6 @@ export type TargetConfig = Omit<ParsedTarget, 'device' | 'command' | 'batch' | '
 export interface TrainerCommand {
   readonly name: string;
   readonly params: Readonly<Record<string, z.core.util.JSONType>>;
-}
-
-/**
- * Reads and checks a study file.
- * @throws {ConfigError} naming each offending key, what was expected and what was got.
- */
-export function readStudyFile(path: string, options?: StudyFileOptions): StudyConfig {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new ConfigError(
-      `${path}: expected a study file, got ${(cause as NodeJS.ErrnoException).code ?? 'an unreadable one'}`,
-      { cause },
-    );
-  }
-  let data: unknown;
-  try {
-    data = parseYaml(text);
-  } catch (cause) {
-    throw new ConfigError(`${path}: not YAML: ${(cause as Error).message}`, { cause });
-  }
-  const named = data === null ? {} : data;
-  return resolveStudy(
-    typeof named === 'object' && !('study' in named) ? { study: basename(path, extname(path)), ...named } : named,
-    path,
-    options,
-  );
-}
-
-export interface StudyFileOptions {
-  /** Workers elsewhere may declare the commands and offer the devices that the file names. */
-  readonly elsewhere?: boolean;
-}
-
-/** @param where names the source in errors; relative paths in it start from its folder. */
-export function resolveStudy(data: unknown, where: string, options: StudyFileOptions = {}): StudyConfig {
-  const parsed = studyFileSchema.safeParse(data);
-  if (!parsed.success) throw new ConfigError(`${where}: not a study file\n${z.prettifyError(parsed.error)}`);
-  const { family, final, ...named } = nameCommands(parsed.data, where, options);
-  const file = { ...named, final: withSchedule(final, named, where) };
-  checkRules(file, where);
-  if (file.base !== undefined && isFactoryFile(resolve(dirname(resolve(where)), file.base)))
-    throw new ConfigError(
-      `${where}: base: expected a network, got a factory, whose networks are known by their files alone; "ridgepoint scale ${file.base}" scales them`,
-    );
-  const targets = Object.keys(file.targets);
-  if (targets.length === 0) throw new ConfigError(`${where}: targets: expected at least one target, got none`);
-  for (const name of Object.keys(family ?? {}))
-    if (!targets.includes(name))
-      throw new ConfigError(`${where}: family.${name}: expected one of the targets ${targets.join(', ')}, got ${name}`);
-  const everySize = ['1x', '2x', '4x'].map((text) => sizeSchema.parse(text));
-  const sizes = Object.fromEntries(
-    targets.map((name) => [name, sizesOf(family?.[name] ?? everySize, `${where}: family.${name}`)]),
-  );
-  for (const name of targets)
-    checkSizes(sizes[name] ?? [], file.targets[name] as TargetConfig, `${where}: family.${name}`);
-  const batched = targets.find((name) => hasBatches(file.targets[name] as TargetConfig));
-  if (batched !== undefined && file.search.reward !== 'product')
-    throw new ConfigError(
-      `${where}: search.reward: expected product, for ${file.search.reward} aims at the latency of a run and targets.${batched} compares latencies per example`,
-    );
-  return { ...file, family: sizes, baseDirectory: dirname(resolve(where)) };
 }
 
 /** Training examples of each rung of a search, ascending; the last is what its candidates are judged by. */
@@ -430,87 +285,6 @@ export function studyCommand(
   return findCommand(commands, name, { where: 'commands', directory: baseDirectory });
 }
 
-/** Commands that are declared where they are used get the name of their place; from here on they are names. */
-function nameCommands(
-  { targets, trainer, ...file }: ParsedStudyFile,
-  where: string,
-  { elsewhere = false }: StudyFileOptions,
-) {
-  const commands = { ...file.commands };
-  const nameOf = (reference: string | string[], place: string, inline: string): string => {
-    if (Array.isArray(reference)) {
-      if (Object.hasOwn(commands, inline))
-        throw new ConfigError(`${where}: ${place}: expected the name of a command, for there is one called ${inline}`);
-      commands[inline] = { command: reference, limits: {} };
-    }
-    const name = Array.isArray(reference) ? inline : reference;
-    if (!elsewhere) findCommand(commands, name, { where: `${where}: ${place}`, directory: '' });
-    return name;
-  };
-  const deviceOf = (name: string, target: ParsedStudyFile['targets'][string]): string => {
-    const { device, command, profile, allow } = target;
-    const place = `targets.${name}`;
-    if (profile !== undefined && (Array.isArray(target.batch) || Array.isArray(target.precision)))
-      throw new ConfigError(
-        `${where}: ${place}.profile: expected none beside a list of batches or precisions, which are measured before one is chosen, got ${profile}`,
-      );
-    if ((device === undefined) === (command === undefined))
-      throw new ConfigError(
-        `${where}: ${place}: expected either a device or a command, got ${device ? 'both' : 'neither'}`,
-      );
-    const named = device === undefined ? undefined : commandNameOf(device);
-    if (allow !== undefined && profile === undefined && (device === undefined || !isProfile(device)))
-      throw new ConfigError(`${where}: ${place}.allow: expected a profile that it is for, got none`);
-    if (command !== undefined) return acceleratorOf(nameOf(command, `${place}.command`, name));
-    if (named !== undefined) nameOf(named, `${place}.device`, name);
-    else if (!isProfile(device as string)) {
-      // What a worker offers, under whatever name, its own check judges; a replayed search measures nowhere.
-      if (!elsewhere && trainer.table === undefined)
-        checkProvider(device as string, [target.precision].flat(), `${where}: ${place}`);
-    } else if (profile !== undefined)
-      throw new ConfigError(`${where}: ${place}.profile: expected none, for ${device} is a profile, got ${profile}`);
-    return device as string;
-  };
-  const named: Record<string, TargetConfig> = {};
-  for (const [name, target] of Object.entries(targets)) {
-    const { command: _command, batch, precision, ...rest } = target;
-    const precisions = [precision].flat();
-    if (precisions.length > 1 && precisions.includes('int8'))
-      throw new ConfigError(
-        `${where}: targets.${name}.precision: expected no int8 beside others, for one is chosen by latency alone and what int8 costs in accuracy is not known, got ${precisions.join(', ')}`,
-      );
-    const settings = settingsOf([batch].flat(), precisions);
-    const [first] = settings;
-    if (!first) throw new Error('lists have at least one value');
-    if (settings.length > 1 && trainer.table !== undefined)
-      throw new ConfigError(`${where}: targets.${name}: expected one batch and one precision beside trainer.table`);
-    const choice = settings.length > 1 ? { settings } : {};
-    named[name] = { ...rest, ...first, ...choice, device: deviceOf(name, target) };
-  }
-  const { command, params, table, ...recipe } = trainer;
-  const unused = Object.keys(recipe).filter((key) => key !== 'parallel');
-  if (command !== undefined && unused.length > 0)
-    throw new ConfigError(
-      `${where}: trainer: expected only params and parallel beside a command, got also ${unused.join(', ')}`,
-    );
-  if (command === undefined && params !== undefined)
-    throw new ConfigError(`${where}: trainer.params: expected a command that they are for, got none`);
-  const trainerCommand =
-    command === undefined
-      ? {}
-      : { trainerCommand: { name: nameOf(command, 'trainer.command', 'trainer'), params: params ?? {} } };
-  if ((table !== undefined) !== isTabularSpace(file.search.space))
-    throw new ConfigError(
-      `${where}: expected trainer.table with search.space ${tabularSpaceNames.join(' or ')}, and neither without the other`,
-    );
-  if (file.search.warmStart !== undefined && (table !== undefined || file.base !== undefined))
-    throw new ConfigError(
-      `${where}: search.warmStart: expected a search that trains, got ${table ? 'trainer.table, whose replays keep no journal' : 'a base, for which nothing is searched'}`,
-    );
-  const known = table === undefined ? {} : { table };
-  return { ...file, targets: named, trainer: recipe, ...known, ...trainerCommand, commands };
-}
-
 /** Whether networks of a target may run at different batches, so that their latencies compare per example. */
 export function hasBatches({ settings = [] }: Pick<TargetConfig, 'settings'>): boolean {
   return new Set(settings.map(({ batch }) => batch)).size > 1;
@@ -519,111 +293,4 @@ export function hasBatches({ settings = [] }: Pick<TargetConfig, 'settings'>): b
 /** Whether a device is a profile, so that its latency is predicted. */
 export function isProfile(device: string): boolean {
   return /\.ya?ml$/i.test(device) || deviceProfiles.has(device);
-}
-
-function checkProvider(device: string, asked: readonly RunSetting['precision'][], place: string): void {
-  if (!providerIds.some((id) => id === device))
-    throw new ConfigError(
-      `${place}.device: expected a provider (${providerIds.join(', ')}), command:<name>, a profile (${[...deviceProfiles.keys()].join(', ')}) or the path of one (.yaml), got ${JSON.stringify(device)}`,
-    );
-  for (const precision of asked)
-    if (!exportedPrecisions(device).includes(precision))
-      throw new ConfigError(`${place}.precision: ${precisionRefusal(device, 'fp32', precision)}`);
-}
-
-/** Final training with its schedule read and tried on the recipe. */
-function withSchedule(
-  { schedule: reference, ...final }: ParsedStudyFile['final'],
-  { trainer, table, trainerCommand }: Pick<StudyConfig, 'trainer' | 'table' | 'trainerCommand'>,
-  where: string,
-): StudyConfig['final'] {
-  if (reference === undefined) return final;
-  if (table !== undefined || trainerCommand !== undefined)
-    throw new ConfigError(
-      `${where}: final.schedule: expected none beside trainer.${table ? 'table' : 'command'}, which trains as it likes`,
-    );
-  try {
-    const schedule = loadSchedule(reference, dirname(resolve(where)));
-    expectStagesOfAStudy(schedule, trainer);
-    // Any network will do: what a schedule asks of the recipe is the same for all.
-    const spec = loadNetwork('resnet-18');
-    planStages(schedule, { spec, ...resolveRecipe(trainer), examples: final.examples, threads: 1 });
-    return { ...final, schedule };
-  } catch (cause) {
-    if (!(cause instanceof ConfigError)) throw cause;
-    throw new ConfigError(`${where}: final.schedule: ${cause.message}`, { cause });
-  }
-}
-
-/** What would otherwise fail when the final trainings begin, or be of no use to some of their networks. */
-function expectStagesOfAStudy(schedule: ScheduleChoice, { kind }: StudyConfig['trainer']): void {
-  const stages = typeof schedule === 'string' ? [] : schedule.stages;
-  for (const [index, stage] of stages.entries()) {
-    const { threads, resolution = 1 } = stage;
-    const place = `stages[${index}]`;
-    if (threads !== undefined)
-      throw new ConfigError(
-        `${place}.threads: expected none in a study, whose trainings have a thread each (trainer.parallel)`,
-      );
-    if (resolution > 1)
-      throw new ConfigError(
-        `${place}.resolution: expected a share of the network's side in a study, whose networks differ in it, got ${resolution} pixels`,
-      );
-    const refusal = kind === 'tfjs' ? tfjsRefusal(stage) : undefined;
-    if (refusal !== undefined) throw new ConfigError(`${place}.${refusal}`);
-  }
-}
-
-/** What would otherwise be noticed hours later, when scaling begins. */
-function checkRules(
-  { scale, final, budget, trainer }: Pick<StudyConfig, 'scale' | 'final' | 'budget' | 'trainer'>,
-  where: string,
-): void {
-  const checked = (place: string, check: () => unknown) => {
-    try {
-      check();
-    } catch (cause) {
-      throw new ConfigError(`${where}: ${place}: ${(cause as Error).message}`, { cause });
-    }
-  };
-  if (scale.rule !== 'per-size' && scale.rule !== 'single-triple') checked('scale.rule', () => parseRule(scale.rule));
-  for (const [index, baseline] of final.baselines.entries())
-    if ('rule' in baseline) checked(`final.baselines[${index}]`, () => parseRule(baseline.rule));
-  checked('trainer', () => resolveRecipe(trainer));
-  const { search, scale: scaling, train, reserve = 0 } = budget.split;
-  const shares = search + scaling + train + reserve;
-  if (shares > 1 + 1e-9)
-    throw new ConfigError(
-      `${where}: budget.split: expected shares of at most 100 % in all, got ${Math.round(100 * shares)} %`,
-    );
-  if (budget.split.reserve !== undefined && budget.deviceHours === undefined)
-    throw new ConfigError(`${where}: budget.split.reserve: expected budget.deviceHours that it is for, got none`);
-}
-
-function checkSizes(sizes: readonly Size[], target: TargetConfig, where: string): void {
-  const absolute = sizes.find((size) => size.ms !== undefined);
-  if (absolute && hasBatches(target))
-    throw new ConfigError(
-      `${where}: expected multiples such as 2x where batches are chosen, for latencies then compare per example while limits are of a run, got ${absolute.name}`,
-    );
-  const names = sizes.map((size) => size.name);
-  if (new Set(names).size !== names.length)
-    throw new ConfigError(`${where}: expected different sizes, got ${names.join(', ')}`);
-  for (const size of sizes) {
-    if (size.multiple !== undefined && size.multiple < 1)
-      throw new ConfigError(`${where}: expected multiples of at least 1x (the base itself), got ${size.name}`);
-    if (size.ms !== undefined && target.limit && size.ms > target.limit.ms)
-      throw new ConfigError(`${where}: expected sizes within the limit of ${target.limit.ms} ms, got ${size.name}`);
-  }
-}
-
-/**
- * The latency a base may have on a target: the limit bounds the *largest* member, so a base that
- * is to be scaled by 4 has a quarter of it; with absolute sizes, the smallest of them.
- */
-export function baseLimitMs(sizes: readonly Size[], limit: Limit | undefined): number | undefined {
-  const multiples = sizes.map((size) => size.multiple ?? 1);
-  const absolute = sizes.map((size) => size.ms).filter((ms) => ms !== undefined);
-  const bounds = [...absolute, ...(limit ? [limit.ms / Math.max(...multiples)] : [])];
-  return bounds.length > 0 ? Math.min(...bounds) : undefined;
 }

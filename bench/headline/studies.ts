@@ -1,4 +1,5 @@
-import { resolveStudy, type StudyConfig } from '../../study/study-file.ts';
+import { resolveStudy } from '../../study/resolve-study.ts';
+import type { StudyConfig } from '../../study/study-file.ts';
 
 /** The rule of EfficientNet (Tan & Le 2019): depth 1.2, width 1.1, resolution 1.15, all to the power φ. */
 export const publishedRule = '1.2/1.1/1.15';

@@ -14,7 +14,7 @@ import type { StudyContext } from '../../study/context.ts';
 import { Journal, journalPath } from '../../study/journal/journal.ts';
 import { StudyRecord } from '../../study/journal/record.ts';
 import { searchNetworks } from '../../study/search/search-loop.ts';
-import { resolveStudy } from '../../study/study-file.ts';
+import { resolveStudy } from '../../study/resolve-study.ts';
 import { FakeMeter } from '../../test/study/fake-meter.ts';
 import { noOpOutcome } from './no-op.ts';
 

@@ -14,7 +14,8 @@ import type { LatencyMeter, StudyContext } from '../context.ts';
 import type { Proposal, Trial } from '../journal/record.ts';
 import { predictionOf, refusedBy } from './screening.ts';
 import { growthRefusal } from './training-schedule.ts';
-import { isProfile, type Limit, type TargetConfig } from '../study-file.ts';
+import { isProfile, type TargetConfig } from '../study-file.ts';
+import type { Limit } from '../sizes.ts';
 import { comparable, measureAtSettings, measureIfAble, settledTarget } from './target-settings.ts';
 
 /** Attempts before an evaluation that keeps failing is given up. */

@@ -9,7 +9,8 @@ import { onnxGraphOf, readKernels } from '../../models/kernels.ts';
 import type { OnnxGraph } from '../../models/onnx.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import type { StudyRecord } from '../journal/record.ts';
-import { baseLimitMs, isProfile, type StudyConfig, type TargetConfig } from '../study-file.ts';
+import { baseLimitMs } from '../sizes.ts';
+import { isProfile, type StudyConfig, type TargetConfig } from '../study-file.ts';
 
 /** The device profiles that a study's targets name, by what the study file calls them. */
 export type StudyProfiles = ReadonlyMap<string, DeviceProfile>;

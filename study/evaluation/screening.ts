@@ -3,7 +3,7 @@ import type { Latency } from '../../latency/latency.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import type { StudyContext } from '../context.ts';
 import { predictSpec } from './profiles.ts';
-import type { Limit } from '../study-file.ts';
+import type { Limit } from '../sizes.ts';
 
 /**
  * Share of the networks refused by prediction that is measured all the same: how often prediction refuses wrongly is

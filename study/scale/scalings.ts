@@ -1,6 +1,6 @@
 import type { NetworkSpec } from '../../models/spec.ts';
 import type { Multipliers } from '../../scaling/multipliers.ts';
-import type { Size } from '../study-file.ts';
+import type { Size } from '../sizes.ts';
 
 /** Name of the line that is delivered; the others are compared with it. */
 export const familyLine = 'family';

@@ -3,7 +3,8 @@ import type { Metrics } from '../../core/trial.ts';
 import { byMeanRegret, byWorstRegret, scoreRegrets } from '../../search/regret.ts';
 import { comparableReward, meanOverCosts, type Reward, rewardOf, rewardSchema } from '../../search/reward.ts';
 import type { Bounds } from '../evaluation/evaluate.ts';
-import { baseLimitMs, type StudyConfig } from '../study-file.ts';
+import { baseLimitMs } from '../sizes.ts';
+import type { StudyConfig } from '../study-file.ts';
 
 /** Hard limits of the base on every target: it must leave room for the largest member. */
 export function baseBounds({ targets, family }: StudyConfig): Bounds[] {

@@ -6,7 +6,7 @@ import { Random } from '../../core/random.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import type { EventPayload } from '../../study/journal/events.ts';
 import { journalPath } from '../../study/journal/journal.ts';
-import { resolveStudy } from '../../study/study-file.ts';
+import { resolveStudy } from '../../study/resolve-study.ts';
 import { latency } from '../report/fixture.ts';
 
 const createdMs = Date.UTC(2026, 10, 3, 14, 5);

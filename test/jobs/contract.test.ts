@@ -14,7 +14,7 @@ import {
   trainTaskSchema,
 } from '../../jobs/contract.ts';
 import { resolveRecipe } from '../../study/evaluation/recipe.ts';
-import { resolveStudy } from '../../study/study-file.ts';
+import { resolveStudy } from '../../study/resolve-study.ts';
 
 const digest = `sha256:${'0'.repeat(64)}`;
 const spec = parseNetworkSpec(

@@ -14,7 +14,7 @@ import { JobClient } from '../../jobs/client.ts';
 import { connectNow, redisPlace } from '../../jobs/connection.ts';
 import { jobId } from '../../jobs/contract.ts';
 import { metricsPlace } from '../../jobs/metrics.ts';
-import { readStudyFile } from '../../study/study-file.ts';
+import { readStudyFile } from '../../study/resolve-study.ts';
 import { FleetFixture } from './fleet.ts';
 import { hasRedis } from './redis-server.ts';
 

@@ -10,7 +10,7 @@ import { servicesOf } from '../../jobs/services.ts';
 import { folderStore } from '../../jobs/store.ts';
 import { FolderArtefacts } from '../../study/artefacts.ts';
 import { openLatencyMeter } from '../../study/evaluation/meter.ts';
-import { resolveStudy } from '../../study/study-file.ts';
+import { resolveStudy } from '../../study/resolve-study.ts';
 import { describeEvaluator } from '../cases/evaluator.case.ts';
 import { smallData } from '../cases/evaluator-data.ts';
 import { fileFolder } from '../cases/file-folder.ts';

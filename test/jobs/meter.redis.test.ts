@@ -11,7 +11,7 @@ import { folderStore } from '../../jobs/store.ts';
 import { candidateModel } from '../../latency/model-file.ts';
 import type { LatencyMeter } from '../../study/context.ts';
 import { openLatencyMeter } from '../../study/evaluation/meter.ts';
-import { resolveStudy } from '../../study/study-file.ts';
+import { resolveStudy } from '../../study/resolve-study.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { tableSpec as spec } from './chaos/table-evaluator.ts';
 import { FleetFixture, service, storeIn } from './fleet.ts';

@@ -9,7 +9,7 @@ import { servicesOf } from '../../jobs/services.ts';
 import { openStore } from '../../jobs/store-place.ts';
 import type { JournalEvent } from '../../study/journal/events.ts';
 import { runStudy } from '../../study/study.ts';
-import { resolveStudy } from '../../study/study-file.ts';
+import { resolveStudy } from '../../study/resolve-study.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { temporaryFilesIn } from '../cases/temporary-files.ts';
 import { eventsOf, smallStudyFile } from '../study/small-study.ts';

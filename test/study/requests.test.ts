@@ -11,7 +11,7 @@ import { Journal, journalPath } from '../../study/journal/journal.ts';
 import { StudyRecord, type Trial } from '../../study/journal/record.ts';
 import { cancelledBy, requestOf, type StudyRequest, StudyRequests } from '../../study/requests.ts';
 import { statusOf } from '../../study/status.ts';
-import { resolveStudy } from '../../study/study-file.ts';
+import { resolveStudy } from '../../study/resolve-study.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { tableSpec as spec } from '../jobs/chaos/table-evaluator.ts';
 import { eventsOf, newFolder, runFake, smallStudy } from './small-study.ts';

@@ -13,7 +13,8 @@ import { isFactoryFile, readFactoryFile } from '../../study/factory-file.ts';
 import { rebuildFactoryResults } from '../../study/factory-results.ts';
 import type { FactoryTargetFamily } from '../../study/factory-summary.ts';
 import { scaleFactory, type ScaleFactoryOptions } from '../../study/scale-factory.ts';
-import { resolveStudy, type TargetConfig } from '../../study/study-file.ts';
+import { resolveStudy } from '../../study/resolve-study.ts';
+import type { TargetConfig } from '../../study/study-file.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 
 const program = fileURLToPath(new URL('../commands/factory-program.mjs', import.meta.url));

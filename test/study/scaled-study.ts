@@ -6,7 +6,7 @@ import type { NetworkSpec } from '../../models/spec.ts';
 import { realisedMultipliers } from '../../scaling/apply.ts';
 import type { Multipliers } from '../../scaling/multipliers.ts';
 import type { EventOf, JournalEvent } from '../../study/journal/events.ts';
-import { type StudyConfig } from '../../study/study-file.ts';
+import type { StudyConfig } from '../../study/study-file.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { smallBase } from '../scaling/base.ts';
 import { FakeMeter } from './fake-meter.ts';

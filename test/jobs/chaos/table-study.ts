@@ -9,7 +9,7 @@ import { evaluateAll } from '../../../study/evaluation/evaluate.ts';
 import { Journal, journalPath, readJournal } from '../../../study/journal/journal.ts';
 import { takeLease } from '../../../study/journal/lease.ts';
 import { StudyRecord } from '../../../study/journal/record.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 import type { OpenStudy } from '../../../study/study.ts';
 import { tableSpec } from './table-evaluator.ts';
 

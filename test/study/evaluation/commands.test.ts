@@ -8,7 +8,7 @@ import { failuresOf } from '../../../study/journal/failure-logs.ts';
 import { journalPath } from '../../../study/journal/journal.ts';
 import { StudyRecord } from '../../../study/journal/record.ts';
 import { runStudy } from '../../../study/study.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 import { temporaryFilesIn } from '../../cases/temporary-files.ts';
 import { eventsOf, newFolder, runFake, smallStudy, smallStudyFile, story } from '../small-study.ts';

@@ -10,7 +10,7 @@ import { evaluateAll } from '../../../study/evaluation/evaluate.ts';
 import { Journal, journalPath } from '../../../study/journal/journal.ts';
 import { StudyRecord } from '../../../study/journal/record.ts';
 import { systemClock } from '../../../core/clock.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 import { tableSpec as spec } from '../../jobs/chaos/table-evaluator.ts';
 

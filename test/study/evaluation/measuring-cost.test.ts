@@ -8,7 +8,7 @@ import { admit, measureAgain, patientMeter } from '../../../study/evaluation/eva
 import type { JournalEvent } from '../../../study/journal/events.ts';
 import { Journal, journalPath } from '../../../study/journal/journal.ts';
 import { StudyRecord } from '../../../study/journal/record.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 import { tableSpec as spec } from '../../jobs/chaos/table-evaluator.ts';
 import { FakeMeter } from '../fake-meter.ts';

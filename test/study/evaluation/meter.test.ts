@@ -10,7 +10,8 @@ import { Ledger } from '../../../latency/ledger.ts';
 import { loadNetwork } from '../../../scaling/built-in-networks.ts';
 import type { LatencyMeter } from '../../../study/context.ts';
 import { openLatencyMeter } from '../../../study/evaluation/meter.ts';
-import { resolveStudy, type TargetConfig } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
+import type { TargetConfig } from '../../../study/study-file.ts';
 
 const fixture = latencySchema.parse(
   JSON.parse(readFileSync(new URL('../../fixtures/latency.json', import.meta.url), 'utf8')) as unknown,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../../core/errors.ts';
 import { readRecipeFile, resolveRecipe } from '../../../study/evaluation/recipe.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 
 const trainerOf = (trainer: object) => resolveStudy({ study: 'x', trainer }, '/somewhere/x.yaml').trainer;

@@ -10,7 +10,8 @@ import { remainingWorkMs } from '../../../study/estimate.ts';
 import { countSpec } from '../../../study/evaluation/evaluate.ts';
 import { finalWork, finalMacsPerExample } from '../../../study/train/final-training.ts';
 import { planStudy } from '../../../study/plan.ts';
-import { resolveStudy, type StudyConfig } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
+import type { StudyConfig } from '../../../study/study-file.ts';
 import {
   describeSchedule,
   growthRefusal,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { rankBases, reasonText, rewardFor, rewardsByTarget, targetRewards } from '../../../study/search/base-choice.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 
 const study = (search: object = {}, limit?: string) =>
   resolveStudy(

@@ -5,7 +5,7 @@ import { SimulatedClock } from '../../../core/clock.ts';
 import { ConfigError } from '../../../core/errors.ts';
 import { bestReward, replaySearch, studyTable, tableTransfer } from '../../../study/search/replay.ts';
 import { runStudy } from '../../../study/study.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 
 const folder = fileFolder();

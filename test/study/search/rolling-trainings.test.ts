@@ -10,7 +10,7 @@ import { Journal, journalPath } from '../../../study/journal/journal.ts';
 import { StudyRecord, type Trial } from '../../../study/journal/record.ts';
 import { StudyRequests } from '../../../study/requests.ts';
 import { RollingTrainings } from '../../../study/search/rolling-trainings.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 import { tableSpec as spec } from '../../jobs/chaos/table-evaluator.ts';
 

@@ -14,7 +14,7 @@ import { expectedLoss, fitFamilyLaw, forecast, lawTrials, type LawTrial } from '
 import { Journal, journalPath } from '../../../study/journal/journal.ts';
 import { StudyRecord } from '../../../study/journal/record.ts';
 import { familyLine, type SizedScalings } from '../../../study/scale/scalings.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 import { smallBase } from '../../scaling/base.ts';
 

@@ -10,7 +10,7 @@ import { countSpec } from '../../../study/evaluation/evaluate.ts';
 import { Journal, journalPath } from '../../../study/journal/journal.ts';
 import { StudyRecord } from '../../../study/journal/record.ts';
 import { familyLine, type Scaling, type SizedScalings } from '../../../study/scale/scalings.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 import { trainFamily } from '../../../study/train/train-phase.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 import { tableSpec as larger } from '../../jobs/chaos/table-evaluator.ts';

@@ -7,7 +7,7 @@ import { Journal, journalPath } from '../../../study/journal/journal.ts';
 import { StudyRecord } from '../../../study/journal/record.ts';
 import { countSpec } from '../../../study/evaluation/evaluate.ts';
 import { resolveRecipe } from '../../../study/evaluation/recipe.ts';
-import { resolveStudy } from '../../../study/study-file.ts';
+import { resolveStudy } from '../../../study/resolve-study.ts';
 import { finalWork } from '../../../study/train/final-training.ts';
 import { trainingSpeed } from '../../../study/train/training-speed.ts';
 import type { ScheduleChoice } from '../../../training/heuristic-schedules.ts';

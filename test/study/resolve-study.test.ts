@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../core/errors.ts';
-import { baseLimitMs, readStudyFile, resolveStudy } from '../../study/study-file.ts';
+import { baseLimitMs } from '../../study/sizes.ts';
+import { readStudyFile, resolveStudy } from '../../study/resolve-study.ts';
 
 const where = '/somewhere/study.yaml';
 
