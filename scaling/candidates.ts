@@ -11,6 +11,8 @@ export interface ScalingObservation {
   readonly latencyMs?: number;
   /** 0 … 1 on the hold-out, all at one fidelity; over seeds their mean. */
   readonly accuracy?: number;
+  /** It was trained or refused, whatever came of it, and is not proposed again; by default where its accuracy is known. */
+  readonly tried?: boolean;
 }
 
 /** What a scaled network must respect besides latency. */
@@ -29,7 +31,7 @@ export interface GridPoint extends ScaledNetwork {
   readonly latencyMs: number;
   readonly latencyLogSd: number;
   readonly accuracy: AccuracyPrediction | null;
-  readonly scored: boolean;
+  readonly tried: boolean;
 }
 
 /** Observations merged per network, with the models fitted to them. */
@@ -60,6 +62,7 @@ export function learn(
       multipliers: observation.multipliers,
       latencyMs: observation.latencyMs ?? known?.latencyMs,
       accuracy: observation.accuracy ?? known?.accuracy,
+      tried: observation.tried === true || observation.accuracy !== undefined || known?.tried === true,
     });
   }
   const merged = [...byNetwork.values()];
@@ -126,7 +129,7 @@ export function gridPoint(scaled: ScaledNetwork, multipliers: Multipliers, knowl
     latencyMs: known?.latencyMs ?? predicted.latencyMs,
     latencyLogSd: known?.latencyMs === undefined ? predicted.logSd : 0,
     accuracy: knowledge.accuracy?.predict(scaled.realised) ?? null,
-    scored: known?.accuracy !== undefined,
+    tried: known?.tried ?? false,
   };
 }
 

@@ -97,7 +97,7 @@ function proposeForSize(
   knowledge: Knowledge,
 ): SizeProposals {
   const { targetMs } = size;
-  const fresh = grid.filter(({ scored }) => !scored);
+  const fresh = grid.filter(({ tried }) => !tried);
   // What is predicted a little above the target may come out below it: worth a measurement where accuracy is known to gain.
   const margin = trusted(knowledge) ? marginSds : 0;
   const inBand = fresh.filter(
@@ -110,7 +110,7 @@ function proposeForSize(
     return { size, status: 'in-band', message, proposals: pickInBand(size, inBand, problem, knowledge) };
   }
   const below = fresh.filter(({ latencyMs }) => latencyMs <= targetMs);
-  const tried = grid.filter(({ scored, latencyMs }) => scored && latencyMs <= targetMs);
+  const tried = grid.filter((point) => point.tried && point.latencyMs <= targetMs);
   if (tried.some(({ latencyMs }) => latencyMs >= bandFloor * targetMs) || (tried.length > 0 && below.length === 0))
     return { size, status: 'exhausted', message: `every network near ${targetMs} ms was tried`, proposals: [] };
   const nearest = [...(below.length > 0 ? below : fresh)].sort(

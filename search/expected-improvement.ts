@@ -16,7 +16,7 @@ export function expectedBelow(bound: number, { mean, sd }: ProcessPrediction): n
  * Expected hypervolume improvement of independent normal losses, less being better: what a point is expected to add to the volume
  * between a front and a reference. One objective: expected improvement. Two: exact, in strips (Emmerich, Giannakoglou
  * & Naujoks 2006). More: in proportion to it, by {@link directionalImprovement}.
- * @param front losses of undominated points, `[point][objective]`. @param reference `[objective]`, what lies beyond adds nothing.
+ * @param front losses of points, `[point][objective]`; dominated ones change nothing. @param reference `[objective]`, what lies beyond adds nothing.
  */
 export function expectedImprovement(
   front: readonly (readonly number[])[],
@@ -28,10 +28,7 @@ export function expectedImprovement(
   }
   if (reference.length > 2) return directionalImprovement(front, reference, directionCount);
   const [right = 0, top = 0] = reference;
-  const corners = front
-    .map(([x = 0, y = 0]) => [x, y] as const)
-    .filter(([x, y]) => x < right && y < top)
-    .sort(([a], [b]) => a - b);
+  const corners = staircase(front, { right, top });
   return ([x, y]) => {
     if (!x || !y) return 0;
     let volume = 0;
@@ -45,6 +42,21 @@ export function expectedImprovement(
     }
     return volume;
   };
+}
+
+/** Undominated points below a reference, by their first loss. */
+function staircase(
+  front: readonly (readonly number[])[],
+  { right, top }: { readonly right: number; readonly top: number },
+): readonly (readonly [number, number])[] {
+  const corners: (readonly [number, number])[] = [];
+  let lowest = top;
+  for (const [x = 0, y = 0] of front.toSorted(([a = 0, b = 0], [c = 0, d = 0]) => a - c || b - d)) {
+    if (x >= right || y >= lowest) continue;
+    corners.push([x, y]);
+    lowest = y;
+  }
+  return corners;
 }
 
 /**

@@ -90,7 +90,13 @@ export async function scaleFactory(
     const { onThisHost } = await factory.describe(signal);
     const artefacts = new FolderArtefacts(resolve(folder, 'artefacts'));
     const context = { config, declared, folder, record, data, factory, onThisHost, artefacts, meter, clock, signal };
-    const shared = { ...context, home, accuracies: new Map(), onProgress: onProgress ?? (() => {}) };
+    const shared = {
+      ...context,
+      home,
+      accuracies: new Map(),
+      tried: new Set<string>(),
+      onProgress: onProgress ?? (() => {}),
+    };
     const scalings = Object.entries(config.targets).map((target) => new FactoryScalings(shared, target));
     // A base that is above its limit on one target ends it before anything is trained for another.
     for (const one of scalings) await one.begin();
@@ -151,6 +157,8 @@ interface FactoryContext {
   readonly signal: AbortSignal;
   /** Accuracies at the fidelity of scaling, by scaling: no target's own. */
   readonly accuracies: Map<string, number>;
+  /** Scalings that were to be trained, those that diverged among them, by key. */
+  readonly tried: Set<string>;
   readonly onProgress: (progress: StudyProgress) => void;
 }
 
@@ -297,6 +305,7 @@ class FactoryScalings {
           if (!candidate || !this.#fits(candidate, size.targetMs)) continue;
           const result = await this.#train(candidate, scale.examples, seed, `${size.name} scaling`);
           if (result) this.#context.accuracies.set(candidate.key, result.accuracy);
+          this.#context.tried.add(candidate.key);
           tried.get(size.name)?.add(candidate.key);
         }
       }
@@ -312,7 +321,8 @@ class FactoryScalings {
   #observations(): readonly ScalingObservation[] {
     return [...this.#candidates.values()].map(({ key, multipliers, latency }) => {
       const accuracy = this.#context.accuracies.get(key);
-      return { multipliers, latencyMs: latency.p50Ms, ...(accuracy === undefined ? {} : { accuracy }) };
+      const tried = this.#context.tried.has(key) || !this.#isWithinLimit(latency);
+      return { multipliers, latencyMs: latency.p50Ms, tried, ...(accuracy === undefined ? {} : { accuracy }) };
     });
   }
 
@@ -333,8 +343,12 @@ class FactoryScalings {
   }
 
   #fits({ latency }: Candidate, targetMs: number): boolean {
+    return latency.p50Ms <= targetMs && this.#isWithinLimit(latency);
+  }
+
+  #isWithinLimit(latency: Latency): boolean {
     const { limit } = this.#target;
-    return latency.p50Ms <= targetMs && (!limit || meetsLimit(latency, limit));
+    return !limit || meetsLimit(latency, limit);
   }
 
   /** A scaling, written by the factory and measured; undefined where the factory or the target has none. */

@@ -35,6 +35,8 @@ const payloads = {
     specDigest: z.string(),
     fidelity: fidelitySchema,
     origin: originSchema,
+    /** Another phase refused the same work, under limits that may not hold in this one. */
+    again: z.literal(true).optional(),
   }),
   /** Latency of a network (or of a file, at delivery) on a target. `id` is the memo key. */
   measured: z.strictObject({

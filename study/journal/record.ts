@@ -20,9 +20,13 @@ export interface Trial {
   readonly specDigest: string;
   readonly fidelity: Fidelity;
   readonly origin: EventOf<'issued'>['origin'];
+  /** Whether another phase refused the same work. */
+  readonly again?: true | undefined;
 }
 /** A trial before it has a place in the journal. */
-export type Proposal = Omit<Trial, 'id' | 'specDigest'>;
+export type Proposal = Omit<Trial, 'id' | 'specDigest' | 'again'>;
+/** What makes two trials one. */
+type Work = Pick<Trial, 'specDigest' | 'fidelity' | 'phase' | 'again'>;
 
 /**
  * What a study knows, as a replay of its journal, and the only way to add to it.
@@ -123,12 +127,31 @@ export class StudyRecord {
     return this.#latest.find(`${type} ${id}`) as EventOf<Type> | undefined;
   }
 
-  /** The trial for this network at this fidelity; issued now unless some phase issued the same work before. */
+  /**
+   * The trial for this network at this fidelity; issued now unless some phase issued the same work before. What another phase
+   * refused to train, under limits that may not hold here, is issued again.
+   */
   issue(proposal: Proposal): Trial {
     const work = { ...proposal, specDigest: specDigest(proposal.spec) };
-    const known = this.#trialByWork.find(workKey(work));
-    if (known) return known as EventOf<'issued'>;
+    const known = this.#issued(work);
+    if (!known) return this.#issue(work);
+    if (known.phase === work.phase || !this.#wasRefused(known.id)) return known;
+    const again = { ...work, again: true as const };
+    return this.#issued(again) ?? this.#issue(again);
+  }
+
+  #issued(work: Work): Trial | undefined {
+    return this.#trialByWork.find(workKey(work)) as EventOf<'issued'> | undefined;
+  }
+
+  #issue(work: Omit<Trial, 'id'>): Trial {
     return this.append({ type: 'issued', id: trialId(this.#trialCount + 1), ...work }) as EventOf<'issued'>;
+  }
+
+  /** Whether a trial was found infeasible before it was trained. */
+  #wasRefused(trial: string): boolean {
+    const outcome = this.outcome(trial);
+    return outcome?.status === 'infeasible' && outcome.cost === undefined;
   }
 
   /** Latency by id, measured only when the journal does not have it. */
@@ -272,6 +295,6 @@ function latestKey({ type, id }: JournalEvent): string {
 }
 
 /** Final training is work of its own even at a fidelity already tried: its weights are kept, earlier ones are not. */
-function workKey({ specDigest: digest, fidelity, phase }: Pick<Trial, 'specDigest' | 'fidelity' | 'phase'>): string {
-  return `${digest} ${canonicalJson(fidelity)}${phase === 'train' ? ' kept' : ''}`;
+function workKey({ specDigest: digest, fidelity, phase, again }: Work): string {
+  return `${digest} ${canonicalJson(fidelity)}${phase === 'train' ? ' kept' : ''}${again ? ' again' : ''}`;
 }

@@ -48,6 +48,8 @@ export class TargetScalings {
   readonly #config: TargetConfig;
   readonly #constraints: ScalingConstraints;
   readonly #measured = new Map<string, Scaling>();
+  /** Scalings that the target cannot run. */
+  readonly #unable: Multipliers[] = [];
   readonly #trainings: ScalingTrainings;
   readonly #evidence: readonly AccuracyObservation[];
 
@@ -153,11 +155,16 @@ export class TargetScalings {
     return {
       base: this.#base.spec,
       sizes: sizes.map(({ size, targetMs }) => ({ name: size.name, targetMs })),
-      observations: [...this.#measured.values()].map(({ multipliers, latencyMs, digest }) => ({
-        multipliers,
-        latencyMs,
-        accuracy: this.accuracy(digest),
-      })),
+      observations: [
+        ...[...this.#measured.values()].map((scaling) => ({
+          multipliers: scaling.multipliers,
+          latencyMs: scaling.latencyMs,
+          accuracy: this.accuracy(scaling.digest),
+          // One that diverged, or failed, has no accuracy.
+          tried: this.#trainings.has(scaling.digest) || !this.#isWithinLimit(scaling),
+        })),
+        ...this.#unable.map((multipliers) => ({ multipliers, tried: true })),
+      ],
       evidence: this.#evidence,
       constraints: this.#constraints,
     };
@@ -251,9 +258,12 @@ export class TargetScalings {
 
   /** Within the size's latency, and within the target's hard limits, of latency at its percentile and of memory. */
   fits({ latencyMs, digest, spec }: Scaling, targetMs: number): boolean {
+    return latencyMs <= targetMs && this.#constraints.admits?.(spec) !== false && this.#isWithinLimit({ digest });
+  }
+
+  #isWithinLimit({ digest }: Pick<Scaling, 'digest'>): boolean {
     const latency = this.context.record.latency(`${this.target} ${digest}`);
     const { limit } = this.#config;
-    if (latencyMs > targetMs || this.#constraints.admits?.(spec) === false) return false;
     return limit === undefined || latency === undefined || meetsLimit(latency, limit);
   }
 
@@ -280,7 +290,10 @@ export class TargetScalings {
       throw error;
     });
     // What the target cannot run is beyond every size, and tells nothing of how latency grows.
-    if (!latency) return { multipliers, spec, digest, latencyMs: Number.POSITIVE_INFINITY };
+    if (!latency) {
+      this.#unable.push(multipliers);
+      return { multipliers, spec, digest, latencyMs: Number.POSITIVE_INFINITY };
+    }
     const scaling = { multipliers, spec, digest, latencyMs: latency.p50Ms };
     this.#measured.set(digest, scaling);
     return scaling;

@@ -169,6 +169,17 @@ describe('proposals', () => {
     for (const { realised } of first) expect(keys.has(realisedKey(realised))).toBe(false);
   });
 
+  test('are never networks that were tried in vain', () => {
+    const first = proposeScalings(problem())[0]?.proposals ?? [];
+    const diverged = first.map(({ realised, latencyMs }) => ({ multipliers: realised, latencyMs, tried: true }));
+    const refused = [{ multipliers: { depth: 1.5, width: 1.25, resolution: 1 }, tried: true }];
+    const observations = [...problem().observations, ...diverged, ...refused];
+    const second = proposeScalings(problem({ observations }))[0]?.proposals ?? [];
+    const keys = [...diverged, ...refused].map(({ multipliers }) => realisedKey(multipliers));
+    expect(second.length).toBe(4);
+    for (const { realised } of second) expect(keys).not.toContain(realisedKey(realised));
+  });
+
   test('respect further limits', () => {
     const [, result] = proposeScalings(problem({ constraints: { ...constraints, admits: narrowStem } }));
     expect(result?.status).toBe('in-band');

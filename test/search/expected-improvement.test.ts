@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Random } from '../../core/random.ts';
 import { directionalImprovement, expectedBelow, expectedImprovement } from '../../search/expected-improvement.ts';
 import { normalProbability, normalQuantile } from '../../search/normal.ts';
-import { hypervolume } from '../../search/pareto.ts';
+import { hypervolume, nonDominated } from '../../search/pareto.ts';
 import { halfRankWarp } from '../../search/half-rank.ts';
 
 const front = [
@@ -63,6 +63,20 @@ describe('expected improvement', () => {
       return ((Math.PI / 4) * averaged(predictions)) / exact(predictions);
     });
     for (const ratio of ratios) expect(Math.abs(ratio - 1)).toBeLessThan(0.03);
+  });
+
+  test('is the same with dominated points in the front, which add no volume', () => {
+    const random = new Random('dominated');
+    for (let trial = 0; trial < 50; trial++) {
+      const points = Array.from({ length: 6 }, () => [5 * random.uniform(), 5 * random.uniform()]);
+      const undominated = nonDominated(points, ['min', 'min']).map((index) => points[index] ?? []);
+      const predictions = [
+        { mean: 5 * random.uniform(), sd: 1 },
+        { mean: 5 * random.uniform(), sd: 0.5 },
+      ];
+      const expected = expectedImprovement(undominated, [6, 6])(predictions);
+      expect(expectedImprovement(points, [6, 6])(predictions)).toBeCloseTo(expected, 12);
+    }
   });
 
   test('beyond the reference there is nothing to gain', () => {

@@ -39,6 +39,29 @@ describe('study record', () => {
     expect(record.issue(proposal(1)).id).toBe('t0002');
   });
 
+  it('issues again what another phase refused untrained, and finds both when it is opened again', () => {
+    const path = fresh();
+    const { record, journal } = open(path);
+    const scaling = { ...proposal(0), phase: 'scale' as const };
+    record.issue(proposal(0));
+    record.answer('t0001', { status: 'infeasible', reason: 'latency', limit: 1, observed: 2 });
+    expect(record.issue(proposal(0)).id).toBe('t0001');
+    expect(record.issue(scaling).id).toBe('t0002');
+    journal.close();
+
+    const again = open(path).record;
+    expect(again.issue(proposal(0)).id).toBe('t0001');
+    expect(again.issue(scaling).id).toBe('t0002');
+  });
+
+  it('trains no network again that diverged in another phase', () => {
+    const { record } = open(fresh());
+    const first = record.issue(proposal(0));
+    const cost = { trainS: 1, measureS: 0, examples: 100, flops: 1, peakRssBytes: 1 };
+    record.answer(first.id, { status: 'infeasible', reason: 'diverged', cost });
+    expect(record.issue({ ...proposal(0), phase: 'scale' })).toEqual(first);
+  });
+
   it('trains again what is delivered: weights of earlier phases were not kept', () => {
     const { record } = open(fresh());
     record.issue(proposal(0));
