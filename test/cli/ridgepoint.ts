@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { inject } from 'vitest';
 
 /** How a command ended and what it said. */
 export interface Ended {
@@ -10,10 +10,8 @@ export interface Ended {
   readonly stderr: string;
 }
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-
 /**
- * Starts the command-line program from its sources. Its temporary files, and so its host lock, are
+ * Starts the command-line program, compiled. Its temporary files, and so its host lock, are
  * below `cwd`: nothing here measures latency, so nobody has to wait for it.
  * @param onStderr is told all of stderr so far, whenever it grows.
  */
@@ -22,8 +20,7 @@ export function startRidgepoint(
   cwd: string,
   onStderr: (text: string, child: ChildProcess) => void = () => {},
 ): { readonly child: ChildProcess; readonly ended: Promise<Ended> } {
-  const loader = import.meta.resolve('tsx');
-  const child = spawn(process.execPath, ['--import', loader, join(root, 'cli', 'main.ts'), ...args], {
+  const child = spawn(process.execPath, [join(inject('built'), 'cli', 'main.js'), ...args], {
     cwd,
     env: { ...process.env, TMPDIR: cwd },
     stdio: ['ignore', 'pipe', 'pipe'],

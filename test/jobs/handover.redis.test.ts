@@ -2,9 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Redis } from 'ioredis';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { SimulatedClock } from '../../core/clock.ts';
 import type { Outcome } from '../../core/trial.ts';
 import { connect, leave } from '../../jobs/connection.ts';
@@ -48,11 +47,11 @@ describe.skipIf(!hasRedis)('a training whose host dies', () => {
   const hostOf = (folder: string): ChildProcess => {
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'worker.yaml'), 'slots: 1\nlock: 2s\ncheckpoint: 200ms\n');
-    const main = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+    const main = join(inject('built'), 'cli', 'main.js');
     const { prefix } = fleet.place;
     const redis = `${fleet.redis.url}?namespace=${prefix.slice('{ridgepoint-'.length, -1)}`;
     const args = ['worker', '--redis', redis, '--store', place, '--config', 'worker.yaml'];
-    return spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, ...args], {
+    return spawn(process.execPath, [main, ...args], {
       cwd: folder,
       // A lock of its own, too: nobody measures there.
       env: { ...process.env, ...env, TMPDIR: folder },

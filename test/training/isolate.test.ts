@@ -164,12 +164,8 @@ describe('training in a child process', () => {
 
 /** Starts the child by hand, so that it can be killed, and does so once it has told of enough points. */
 async function killedAfter(points: number, input: TrainingAssignment): Promise<void> {
-  const entry = new URL('../../training/train-child.ts', import.meta.url);
-  const child = fork(entry, {
-    serialization: 'advanced',
-    execArgv: ['--import', import.meta.resolve('tsx')],
-    stdio: 'ignore',
-  });
+  const entry = childEntry(import.meta.url, '../../training/train-child');
+  const child = fork(entry, { serialization: 'advanced', stdio: 'ignore' });
   let told = 0;
   child.on('message', ({ type }: { type: string }) => {
     if (type === 'event' && ++told === points) child.kill('SIGKILL');

@@ -32,13 +32,28 @@ export function referenceLoss(graph: Graph, values: Values64, loss: ReferenceLos
 
 /** Every tensor of the graph in training mode. */
 export function referenceForward(graph: Graph, values: Values64): Map<string, Tensor64> {
+  return forward(graph, graph.nodes, values);
+}
+
+/** What is known, and what `nodes` make of it. */
+function forward(graph: Graph, nodes: readonly GraphNode[], values: Values64): Map<string, Tensor64> {
   const known = new Map(values);
-  for (const node of graph.nodes) {
+  for (const node of nodes) {
     const inputs = node.inputs.map((name) => known.get(name) as Tensor64);
     const shape = graph.tensors.get(node.outputs[0] as string)?.shape as readonly number[];
     known.set(node.outputs[0] as string, forwardNode(node, inputs, shape, known));
   }
   return known;
+}
+
+/** The nodes whose output depends on a tensor, in their order. */
+function dependents(graph: Graph, name: string): readonly GraphNode[] {
+  const changed = new Set([name]);
+  return graph.nodes.filter((node) => {
+    const depends = changed.has(`${node.name}.mask`) || node.inputs.some((input) => changed.has(input));
+    if (depends) changed.add(node.outputs[0] as string);
+    return depends;
+  });
 }
 
 /** Where the slope of an operator jumps. */
@@ -148,22 +163,25 @@ function convolution(
   const data = new Float64Array(size(shape));
   let index = 0;
   for (let n = 0; n < batch; n++)
-    for (let o = 0; o < outChannels; o++)
+    for (let o = 0; o < outChannels; o++) {
+      const firstChannel = Math.floor(o / (outChannels / groups)) * perGroup;
       for (let r = 0; r < outHeight; r++)
         for (let s = 0; s < outWidth; s++) {
           let sum = bias ? at(bias, o) : 0;
-          const firstChannel = Math.floor(o / (outChannels / groups)) * perGroup;
           for (let c = 0; c < perGroup; c++)
-            for (let i = 0; i < kh; i++)
+            for (let i = 0; i < kh; i++) {
+              const row = r * stride + i * dilation - top;
+              if (row < 0 || row >= height) continue;
               for (let j = 0; j < kw; j++) {
-                const row = r * stride + i * dilation - top;
                 const column = s * stride + j * dilation - left;
-                if (row < 0 || row >= height || column < 0 || column >= width) continue;
+                if (column < 0 || column >= width) continue;
                 const from = ((n * channels + firstChannel + c) * height + row) * width + column;
                 sum += at(x, from) * at(weight, ((o * perGroup + c) * kh + i) * kw + j);
               }
+            }
           data[index++] = sum;
         }
+    }
   return { shape, data };
 }
 
@@ -335,11 +353,14 @@ function crossEntropy({ shape, data }: Tensor64, { labels, labelSmoothing }: Ref
 export function referenceGradient(graph: Graph, values: Values64, loss: ReferenceLoss, name: string): Float64Array {
   const tensor = values.get(name) as Tensor64;
   const step = 1e-6;
+  // What does not depend on the tensor stays as it is.
+  const [unchanged, nodes] = [referenceForward(graph, values), dependents(graph, name)];
   return tensor.data.map((_, index) => {
     const lossAt = (change: number): number => {
       const data = tensor.data.slice();
       data[index] = (data[index] as number) + change;
-      return referenceLoss(graph, new Map([...values, [name, { shape: tensor.shape, data }]]), loss);
+      const known = forward(graph, nodes, new Map([...unchanged, [name, { shape: tensor.shape, data }]]));
+      return crossEntropy(known.get(graph.outputs[0] as string) as Tensor64, loss);
     };
     return (lossAt(step) - lossAt(-step)) / (2 * step);
   });
