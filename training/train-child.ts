@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
 import { serveChild } from '../core/child.ts';
-import { canonicalJson, digestJson } from '../core/digest.ts';
+import { canonicalJson } from '../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import { noAugmentation } from '../data/augment.ts';
 import { readDatasetFile } from '../data/cache.ts';
@@ -17,6 +17,7 @@ import type { ImageData, StoredTrainingResult, TrainingAssignment, TrainingNews 
 import { imageTask } from './image-task.ts';
 import { onnxTrainerOn } from './onnx-trainer.ts';
 import { microBatchSize } from './recipe.ts';
+import { augmentationIdentity } from './run-identity.ts';
 import { planStages, type StagePlan } from './stage-plan.ts';
 import { textTask } from './text-task.ts';
 import type { CheckpointOptions, Trainer, TrainingStage, TrainingTask } from './trainer.ts';
@@ -109,11 +110,8 @@ function imageSubject(
     graph: buildNetwork(sized, microBatchSize(recipe)),
     task,
     ...(plans && { stages: plans.map((plan) => stageOf(plan, taskOf(plan))) }),
-    identity: {
-      augmentation: canonicalJson(augmentation),
-      // Sizes, recipes and lengths of stages the trainer names itself.
-      ...(plans && plans.length > 1 && { augmentations: digestJson(plans.map((plan) => plan.augmentation)) }),
-    },
+    // Sizes, recipes and lengths of stages the trainer names itself.
+    identity: augmentationIdentity(augmentation, plans),
   };
 }
 
