@@ -63,7 +63,7 @@ export async function planBase(args: BaseArguments, rawArgs: readonly string[]):
       '--instantiate: expected --data with it, the pictures to train the scaled --base on, got none',
     );
   const files = args.output === undefined ? [] : outputPaths([args.output], ['.html']);
-  const source = args.data === undefined ? undefined : pictures(args.data);
+  const source = args.data === undefined ? undefined : dataArgument(dataSourceSchema, args.data);
   const notices: string[] = [];
   const request = await requestOf(args, source, notices);
   const planned = planFamily(request);
@@ -76,12 +76,6 @@ export async function planBase(args: BaseArguments, rawArgs: readonly string[]):
   if (!args.json) console.log(describe(plan, request));
   const instantiated = await carryOut(plan, source, { ...args, instantiate: args.instantiate });
   console.log(args.json ? JSON.stringify({ ...plan, instantiated }) : describeInstantiated(instantiated));
-}
-
-function pictures(text: string): DataSource {
-  const source = dataSourceSchema.safeParse(dataArgument(text));
-  if (!source.success) throw new ConfigError(`--data: ${source.error.issues[0]?.message}`);
-  return source.data;
 }
 
 async function requestOf(
