@@ -94,25 +94,27 @@ describe('a network exported in fp16', () => {
   });
 });
 
+function node(opType: string, inputs: string[], output: string, attributes = {}): OnnxNode {
+  return { opType, name: output, inputs, outputs: [output], attributes };
+}
+
+/** Three pixels in a row, doubled by what `nodes` do between `x` and `y`. */
+async function doubled(nodes: readonly OnnxNode[], changes: Partial<OnnxModel> = {}): Promise<number[]> {
+  const model: OnnxModel = {
+    name: 'resizes',
+    inputs: [{ name: 'x', dtype: 'float32', shape: [1, 1, 1, 3] }],
+    outputs: [{ name: 'y', dtype: 'float32' }],
+    nodes,
+    initializers: [],
+    ...changes,
+  };
+  const session = await onnxRuntimeAccelerator('cpu').open(encodeOnnx(inHalfPrecision(model)), { threads: 1 });
+  const { y } = await session.run({ x: { dtype: 'float32', dims: [1, 1, 1, 3], data: Float32Array.of(1, 2, 3) } });
+  await session.close();
+  return [...((y as { data: Float32Array }).data as Float32Array)];
+}
+
 describe('a network that resizes, in fp16', () => {
-  const node = (opType: string, inputs: string[], output: string, attributes = {}): OnnxNode => {
-    return { opType, name: output, inputs, outputs: [output], attributes };
-  };
-  /** Three pixels in a row, doubled by what `nodes` do between `x` and `y`. */
-  const doubled = async (nodes: readonly OnnxNode[], changes: Partial<OnnxModel> = {}) => {
-    const model: OnnxModel = {
-      name: 'resizes',
-      inputs: [{ name: 'x', dtype: 'float32', shape: [1, 1, 1, 3] }],
-      outputs: [{ name: 'y', dtype: 'float32' }],
-      nodes,
-      initializers: [],
-      ...changes,
-    };
-    const session = await onnxRuntimeAccelerator('cpu').open(encodeOnnx(inHalfPrecision(model)), { threads: 1 });
-    const { y } = await session.run({ x: { dtype: 'float32', dims: [1, 1, 1, 3], data: Float32Array.of(1, 2, 3) } });
-    await session.close();
-    return [...((y as { data: Float32Array }).data as Float32Array)];
-  };
   const nearest = { mode: { string: 'nearest' }, coordinate_transformation_mode: { string: 'asymmetric' } };
   const scales = { dims: [4], data: Float32Array.of(1, 1, 1, 2) };
   const roi = { dims: [8], data: Float32Array.of(0, 0, 0, 0, 1, 1, 1, 1) };
