@@ -87,7 +87,8 @@ async function requestOf(
   const mappings = (args.laws ?? []).flatMap(mappingsOf);
   const rule = parseRule(args.rule ?? 'efficientnet');
   loadNetwork(args.base); // A name or file that is wrong need not wait for the data.
-  const data = source && (await loadDataset(source, { baseDirectory: process.cwd() }));
+  const data =
+    source && (await loadDataset(source, { baseDirectory: process.cwd(), onNotice: (text) => notices.push(text) }));
   const nativeResolution = data && Math.min(data.height, data.width);
   const base =
     data && nativeResolution !== undefined

@@ -120,7 +120,15 @@ async function scaleByFactory(
   const reporter = openReporter({ json });
   const signal = interruptible(reporter, 'the same command goes on from here');
   try {
-    const summary = await scaleFactory(config, factory, { folder, signal, onProgress: reporter.progress });
+    const summary = await scaleFactory(config, factory, {
+      folder,
+      signal,
+      onProgress: reporter.progress,
+      onNotice: (text) => {
+        reporter.finish();
+        reporter.notice(text);
+      },
+    });
     reporter.finish();
     console.log(json ? JSON.stringify(factoryFamily(summary)) : factoryFamilyText(summary, folder));
   } finally {

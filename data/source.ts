@@ -185,6 +185,8 @@ export interface LoadOptions {
   /** Relative paths of the source start here. */
   readonly baseDirectory: string;
   readonly signal?: AbortSignal;
+  /** Hears what a person should know of the data: what of it is not used, and which classes a split has none of. */
+  readonly onNotice?: ((text: string) => void) | undefined;
   /** Most bytes of pixels of a split; `largestPixelBytes` by default. */
   readonly maxPixelBytes?: number;
 }
