@@ -124,7 +124,7 @@ const csvSchema = z
 
 const folderSchema = z.strictObject({
   format: z.literal('folder'),
-  /** One subfolder a class, or `train/` and `test/` with one subfolder a class each. */
+  /** One subfolder a class, or `train/` and `test/` (else `val/`, `valid/`, `validation/`) with one subfolder a class each. */
   path: z.string(),
   test: z.string().optional(),
   /** Side to store: the shorter side is resized to it and the centre cropped. */
