@@ -2,6 +2,7 @@ import type { ArgsDef } from 'citty';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse as parseYaml } from 'yaml';
+import type { z } from 'zod';
 import { ConfigError } from '../core/errors.ts';
 
 /** A flag's whole number of at least `min`. @throws {ConfigError} naming the flag. */
@@ -21,10 +22,20 @@ export function positiveArgument(flag: string, text: string): number {
 }
 
 /**
+ * The source that `--data` names, of those the schema knows.
+ * @throws {ConfigError} naming the flag and what is wrong.
+ */
+export function dataArgument<Schema extends z.ZodType>(schema: Schema, text: string): z.output<Schema> {
+  const parsed = schema.safeParse(uncheckedDataArgument(text));
+  if (!parsed.success) throw new ConfigError(`--data: ${parsed.error.issues[0]?.message}`);
+  return parsed.data;
+}
+
+/**
  * What `--data` names, unchecked: text as it is, `{format: …}` as the YAML it is, a `.yaml` file by its content.
  * @throws {ConfigError} when the YAML cannot be read.
  */
-export function dataArgument(text: string): unknown {
+export function uncheckedDataArgument(text: string): unknown {
   const isFile = /\.ya?ml$/.test(text);
   if (!isFile && !text.trimStart().startsWith('{')) return text;
   try {

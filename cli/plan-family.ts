@@ -63,7 +63,7 @@ export async function planBase(args: BaseArguments, rawArgs: readonly string[]):
       '--instantiate: expected --data with it, the pictures to train the scaled --base on, got none',
     );
   const files = args.output === undefined ? [] : outputPaths([args.output], ['.html']);
-  const source = args.data === undefined ? undefined : pictures(args.data);
+  const source = args.data === undefined ? undefined : dataArgument(dataSourceSchema, args.data);
   const notices: string[] = [];
   const request = await requestOf(args, source, notices);
   const planned = planFamily(request);
@@ -78,12 +78,6 @@ export async function planBase(args: BaseArguments, rawArgs: readonly string[]):
   console.log(args.json ? JSON.stringify({ ...plan, instantiated }) : describeInstantiated(instantiated));
 }
 
-function pictures(text: string): DataSource {
-  const source = dataSourceSchema.safeParse(dataArgument(text));
-  if (!source.success) throw new ConfigError(`--data: ${source.error.issues[0]?.message}`);
-  return source.data;
-}
-
 async function requestOf(
   args: BaseArguments,
   source: DataSource | undefined,
@@ -93,7 +87,8 @@ async function requestOf(
   const mappings = (args.laws ?? []).flatMap(mappingsOf);
   const rule = parseRule(args.rule ?? 'efficientnet');
   loadNetwork(args.base); // A name or file that is wrong need not wait for the data.
-  const data = source && (await loadDataset(source, { baseDirectory: process.cwd() }));
+  const data =
+    source && (await loadDataset(source, { baseDirectory: process.cwd(), onNotice: (text) => notices.push(text) }));
   const nativeResolution = data && Math.min(data.height, data.width);
   const base =
     data && nativeResolution !== undefined

@@ -133,12 +133,11 @@ async function carryOut(
     throw new ConfigError(
       `--instantiate: expected one --law, got ${allocations.length}: ${allocations.map(({ law }) => law).join(', ')}`,
     );
-  const source = textSourceSchema.safeParse(dataArgument(args.data ?? 'grammar'));
-  if (!source.success) throw new ConfigError(`--data: ${source.error.issues[0]?.message}`);
+  const data = dataArgument(textSourceSchema, args.data ?? 'grammar');
   const reporter = openReporter({ json: args.json ?? false });
   const signal = interruptible(reporter, 'the same command goes on from the last update');
   return instantiate(allocation, {
-    data: source.data,
+    data,
     baseDirectory: process.cwd(),
     trainer: {},
     seed: numberArgument('--seed', args.seed),

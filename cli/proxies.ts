@@ -69,11 +69,9 @@ interface NetworkArguments {
 }
 
 function requestOf({ of, data = 'rendered', seed = '0', starts = '3', batch = '64' }: NetworkArguments) {
-  const parsed = dataSourceSchema.safeParse(dataArgument(data));
-  if (!parsed.success) throw new ConfigError(`--data: ${parsed.error.issues[0]?.message}`);
   return {
     network: of,
-    data: parsed.data,
+    data: dataArgument(dataSourceSchema, data),
     baseDirectory: process.cwd(),
     seed: numberArgument('--seed', seed),
     starts: numberArgument('--starts', starts, 1),

@@ -95,9 +95,7 @@ function dataOf(of: string, text: string | undefined): QuantizeFileRequest['data
   const prepared = join(of, 'data.bin');
   if (text === undefined && existsSync(journalPath(of)) && existsSync(prepared)) return { prepared };
   if (text === undefined) throw new ConfigError(`--data: expected what ${of} was trained on, got none`);
-  const parsed = dataSourceSchema.safeParse(dataArgument(text));
-  if (!parsed.success) throw new ConfigError(`--data: ${parsed.error.issues[0]?.message}`);
-  return parsed.data;
+  return dataArgument(dataSourceSchema, text);
 }
 
 function describe(from: string, { file, precision, bytes, test, accuracyChange, measured }: QuantizedFile): string {

@@ -8,7 +8,7 @@ import { factoryFamily } from '../study/factory-summary.ts';
 import { scaleFactory } from '../study/scale-factory.ts';
 import { resolveStudy } from '../study/resolve-study.ts';
 import type { StudyConfig } from '../study/study-file.ts';
-import { dataArgument, listArgument, numberArgument } from './arguments.ts';
+import { uncheckedDataArgument, listArgument, numberArgument } from './arguments.ts';
 import { interruptible, openReporter } from './progress.ts';
 import { runWithProgress } from './search.ts';
 
@@ -79,7 +79,7 @@ export const command = defineCommand({
     const sizes = familyOf(listArgument(rawArgs, 'sizes', args.sizes), args.members);
     const examples = numberArgument('--examples', args.examples);
     const seeds = numberArgument('--seeds', args.seeds);
-    const data = dataArgument(args.data);
+    const data = uncheckedDataArgument(args.data);
     const study = {
       study: args.name ?? `scale-${basename(args.base).replace(/\.ya?ml$/, '')}`,
       seed: numberArgument('--seed', args.seed),
@@ -120,7 +120,15 @@ async function scaleByFactory(
   const reporter = openReporter({ json });
   const signal = interruptible(reporter, 'the same command goes on from here');
   try {
-    const summary = await scaleFactory(config, factory, { folder, signal, onProgress: reporter.progress });
+    const summary = await scaleFactory(config, factory, {
+      folder,
+      signal,
+      onProgress: reporter.progress,
+      onNotice: (text) => {
+        reporter.finish();
+        reporter.notice(text);
+      },
+    });
     reporter.finish();
     console.log(json ? JSON.stringify(factoryFamily(summary)) : factoryFamilyText(summary, folder));
   } finally {

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { type ProviderId, providerIds } from '../accelerators/onnxruntime.ts';
 import { ConfigError } from '../core/errors.ts';
 import { parseBytes } from '../core/units.ts';
-import { type DataSource, dataSourceSchema } from '../data/source.ts';
+import { dataSourceSchema } from '../data/source.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
 import { controllerNames } from '../search/controllers.ts';
 import { schedulePair, similarSchedules } from '../study/train/found-schedules.ts';
@@ -47,7 +47,7 @@ export const command = defineCommand({
     const reporter = openReporter({ json: args.json ?? false });
     const result = await searchSchedule({
       network: args.network,
-      data: sourceArgument(args.data),
+      data: dataArgument(dataSourceSchema, args.data),
       baseDirectory: process.cwd(),
       trainer: recipeOn(provider, args.recipe),
       probeExamples: numberArgument('--examples', args.examples, 2),
@@ -94,12 +94,6 @@ function textOf(file: string, { best, fixed, seeds, tried, infeasible }: Schedul
       `without a schedule ${percent(fixed.accuracy)} with ${fixed.examples}`,
     ...(infeasible > 0 ? [`${infeasible} schedules need more memory than allowed`] : []),
   ].join('\n');
-}
-
-function sourceArgument(text: string): DataSource {
-  const parsed = dataSourceSchema.safeParse(dataArgument(text));
-  if (!parsed.success) throw new ConfigError(`--data: ${parsed.error.issues[0]?.message}`);
-  return parsed.data;
 }
 
 function memoryArgument(text: string): number {

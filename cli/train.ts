@@ -1,6 +1,5 @@
 import { defineCommand } from 'citty';
 import { resolve } from 'node:path';
-import { z } from 'zod';
 import { ConfigError } from '../core/errors.ts';
 import { dataSourceSchema } from '../data/source.ts';
 import { textSourceSchema } from '../data/text.ts';
@@ -92,7 +91,7 @@ type Training = (
 ) => Promise<{ readonly result: TrainedNetwork | TrainedLanguageModel; readonly text: string }>;
 
 function imageTraining(network: string, dataText: string, request: Request): Training {
-  const data = parsed(dataSourceSchema, dataText);
+  const data = dataArgument(dataSourceSchema, dataText);
   return async (signal) => {
     const result = await trainNetwork({ ...request, network, data, signal });
     const { test, holdout, cost } = result;
@@ -103,7 +102,7 @@ function imageTraining(network: string, dataText: string, request: Request): Tra
 }
 
 function textTraining(network: TransformerSpec, dataText: string, request: Request): Training {
-  const data = parsed(textSourceSchema, dataText);
+  const data = dataArgument(textSourceSchema, dataText);
   return async (signal) => {
     const result = await trainLanguageModel({ ...request, network, data, signal });
     const { crossEntropyNats, irreducibleNats, accuracy, tokens, params, cost } = result;
@@ -120,12 +119,6 @@ function scheduleArgument(text: string): ScheduleChoice {
   } catch (cause) {
     throw new ConfigError(`--schedule: ${(cause as Error).message}`, { cause });
   }
-}
-
-function parsed<Schema extends z.ZodType>(schema: Schema, text: string): z.output<Schema> {
-  const result = schema.safeParse(dataArgument(text));
-  if (!result.success) throw new ConfigError(`--data: ${result.error.issues[0]?.message}`);
-  return result.data;
 }
 
 function percent(share: number): string {

@@ -1,6 +1,5 @@
 import { defineCommand } from 'citty';
 import { providerIds } from '../accelerators/onnxruntime.ts';
-import { ConfigError } from '../core/errors.ts';
 import { dataSourceSchema } from '../data/source.ts';
 import { type Finding, findBundles, verifyBundle } from '../handover/verify.ts';
 import { dataArgument, oneOf } from './arguments.ts';
@@ -20,8 +19,7 @@ export const command = defineCommand({
   },
   async run({ args }) {
     const accelerator = oneOf('--on', providerIds, args.on);
-    const data = args.data === undefined ? undefined : dataSourceSchema.safeParse(dataArgument(args.data));
-    if (data && !data.success) throw new ConfigError(`--data: ${data.error.issues[0]?.message}`);
+    const data = args.data === undefined ? undefined : dataArgument(dataSourceSchema, args.data);
     const folders = findBundles(args.folder);
     const reporter = openReporter({ json: args.json ?? false });
     const signal = interruptible(reporter, 'nothing was changed');
@@ -31,7 +29,7 @@ export const command = defineCommand({
       const findings = await verifyBundle({
         folder,
         accelerator,
-        ...(data && { data: data.data }),
+        ...(data && { data }),
         baseDirectory: process.cwd(),
         signal,
         onProgress: reporter.progress,

@@ -34,8 +34,6 @@ export interface CommandTraining {
   readonly data: RequestOf<'train'>['data'];
   readonly fidelity: Fidelity;
   readonly keepWeights: boolean;
-  /** Safetensors to start from; drawn from the fidelity's seed when absent. */
-  readonly initialWeightsFile?: string;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: CommandEvent) => void;
 }
@@ -207,15 +205,13 @@ class Handle {
 /** Writes what a training starts from. @returns how the request names it. */
 export function writeTrainingFiles(
   home: string,
-  { spec, fidelity, initialWeightsFile }: Pick<CommandTraining, 'spec' | 'fidelity' | 'initialWeightsFile'>,
+  { spec, fidelity }: Pick<CommandTraining, 'spec' | 'fidelity'>,
 ): Pick<RequestOf<'train'>, 'spec' | 'files'> {
   const graph = buildNetwork(spec, 'batch');
   mkdirSync(home, { recursive: true });
   const path = (name: string): string => join(home, name);
   const shapes = new Map(graph.parameters.map(({ name, shape }) => [name, shape]));
-  const weights = initialWeightsFile
-    ? decodeSafetensors(readFileSync(initialWeightsFile), initialWeightsFile).weights
-    : initialWeights(graph, new Random(fidelity.seed).child('weights'));
+  const weights = initialWeights(graph, new Random(fidelity.seed).child('weights'));
   writeFileSync(path('spec.json'), JSON.stringify(spec));
   writeFileSync(path('graph.json'), JSON.stringify(graphFile(graph)));
   writeFileSync(path('weights.safetensors'), encodeSafetensors({ weights, shapes, metadata: {} }));

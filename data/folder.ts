@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { type Dirent, existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, extname, join, resolve } from 'node:path';
 import sharp, { type OutputInfo } from 'sharp';
 import { ConfigError, InvalidFileError } from '../core/errors.ts';
@@ -14,17 +14,19 @@ const maxPixels = 100e6;
 /** Images decoded at once. */
 const parallel = 4;
 
+/** What a folder of examples that are not trained on may be called, the first there first. */
+const testFolders = ['test', 'val', 'valid', 'validation'];
+
 /**
- * One subfolder a class, named by it. Images become RGB squares: turned as their EXIF says, alpha
- * put on black, the centre cropped to the shorter side and brought down to `resolution` by `resizeFilter`.
+ * One subfolder a class, named by it, or `train/` and a folder for the test of such ones. Images become RGB squares: turned as
+ * their EXIF says, alpha put on black, the centre cropped to the shorter side and brought down to `resolution` by
+ * `resizeFilter`. What is left out beside them is told.
  * @throws {ConfigError} for an unusable folder; {InvalidFileError} naming the image that cannot be decoded.
  */
 export async function loadFolder(source: FolderSource, options: LoadOptions): Promise<DecodedImages> {
   const { baseDirectory } = options;
   const root = resolve(baseDirectory, source.path);
-  const hasSplits = isFolder(join(root, 'train')) && isFolder(join(root, 'test'));
-  const trainRoot = hasSplits ? join(root, 'train') : root;
-  const testRoot = source.test ? resolve(baseDirectory, source.test) : hasSplits ? join(root, 'test') : undefined;
+  const { trainRoot, testRoot } = splitFolders(root, source.test && resolve(baseDirectory, source.test), options);
   const classNames = classFolders(trainRoot);
   const train = await readImages(trainRoot, classNames, source.resolution, options);
   if (testRoot && classFolders(testRoot).join('/') !== classNames.join('/'))
@@ -43,6 +45,23 @@ export async function loadFolder(source: FolderSource, options: LoadOptions): Pr
   };
 }
 
+/** Where examples for training lie, and those for the test if there are such. @param named by the source. */
+function splitFolders(
+  root: string,
+  named: string | undefined,
+  { onNotice }: LoadOptions,
+): { trainRoot: string; testRoot: string | undefined } {
+  const [test, ...unused] = testFolders.map((name) => join(root, name)).filter(isFolder);
+  const train = join(root, 'train');
+  if (!isFolder(train) || test === undefined) return { trainRoot: root, testRoot: named };
+  if (named !== undefined) return { trainRoot: train, testRoot: named };
+  if (unused.length > 0)
+    onNotice?.(
+      `${root}: expected train/ and one folder for the test, took ${basename(test)}/; not read: ${unused.join(', ')}`,
+    );
+  return { trainRoot: train, testRoot: test };
+}
+
 function isFolder(path: string): boolean {
   return existsSync(path) && statSync(path).isDirectory();
 }
@@ -56,6 +75,11 @@ function classFolders(root: string): string[] {
     .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
     .map(({ name }) => name)
     .toSorted();
+  if (names.length === 1 && names[0] === 'train')
+    throw new ConfigError(
+      `${root}: expected train/ beside one of ${testFolders.map((name) => `${name}/`).join(', ')}, got train/ alone; ` +
+        `to have the test split taken from it, say ${join(root, 'train')}`,
+    );
   if (names.length < 2)
     throw new ConfigError(`${root}: expected at least two subfolders, one a class, got ${names.length}`);
   return names;
@@ -65,16 +89,24 @@ async function readImages(
   root: string,
   classNames: readonly string[],
   side: number,
-  { signal, maxPixelBytes }: LoadOptions,
+  { signal, maxPixelBytes, onNotice }: LoadOptions,
 ): Promise<Split> {
+  const others: string[] = [];
   const files = classNames.flatMap((name, label) => {
-    const images = readdirSync(join(root, name))
-      .filter((file) => extensions.has(extname(file).toLowerCase()))
-      .toSorted();
+    const entries = readdirSync(join(root, name), { withFileTypes: true });
+    const images = entries.filter(isImage).map((entry) => entry.name);
+    const rest = entries.filter((entry) => !isImage(entry) && !entry.name.startsWith('.')).map(kindOf);
     if (images.length === 0)
-      throw new ConfigError(`${join(root, name)}: expected images (${[...extensions].join(', ')}), found none`);
-    return images.map((file) => ({ path: join(root, name, file), label }));
+      throw new ConfigError(
+        `${join(root, name)}: expected images (${[...extensions].join(', ')}), found none${rest.length > 0 ? ` but ${counted(rest)}` : ''}`,
+      );
+    others.push(...rest);
+    return images.toSorted().map((file) => ({ path: join(root, name, file), label }));
   });
+  if (others.length > 0)
+    onNotice?.(
+      `${root}: expected images (${[...extensions].join(', ')}) in the folders of classes, left out ${counted(others)}`,
+    );
   const values = 3 * side * side;
   const pixels = allocatePixels(files.length, { channels: 3, height: side, width: side }, root, maxPixelBytes);
   let next = 0;
@@ -96,6 +128,22 @@ async function readImages(
   };
   await Promise.all(Array.from({ length: parallel }, worker));
   return { count: files.length, pixels, labels: Uint16Array.from(files, ({ label }) => label) };
+}
+
+function isImage(entry: Dirent): boolean {
+  return !entry.isDirectory() && extensions.has(extname(entry.name).toLowerCase());
+}
+
+function kindOf(entry: Dirent): string {
+  return entry.isDirectory() ? 'folders' : extname(entry.name).toLowerCase() || 'no extension';
+}
+
+/** How many there are of each kind: `.heic (2), folders (1)`. */
+function counted(kinds: readonly string[]): string {
+  return [...new Set(kinds)]
+    .toSorted()
+    .map((kind) => `${kind} (${kinds.filter((each) => each === kind).length})`)
+    .join(', ');
 }
 
 /** Interleaved bytes at the size of the file. */

@@ -8,7 +8,7 @@ import { loadRecords } from './records.ts';
 import { requireFit } from './pixels.ts';
 import { renderedClassNames, renderSplit } from './rendered.ts';
 import type { DataSource, LoadOptions, RenderedSource } from './source.ts';
-import { arrange, channelStatistics, type DecodedImages, divide } from './split.ts';
+import { arrange, channelStatistics, type DecodedImages, divide, missingClasses } from './split.ts';
 
 /**
  * Reads and splits a data set. The hold-out is always taken from the training examples, class by class;
@@ -31,6 +31,8 @@ export async function loadDataset(source: DataSource, options: LoadOptions): Pro
   const parts = divide(given.labels, classNames, rules, new Random(source.seed).child('split'));
   const taken = arrange(given, parts);
   const splits = { ...taken, test: images.test ?? taken.test };
+  const missing = missingClasses(splits, classNames);
+  if (missing !== undefined) options.onNotice?.(missing);
   return { name, channels, height, width, classNames, ...channelStatistics(taken.train, channels), splits };
 }
 

@@ -124,7 +124,7 @@ const csvSchema = z
 
 const folderSchema = z.strictObject({
   format: z.literal('folder'),
-  /** One subfolder a class, or `train/` and `test/` with one subfolder a class each. */
+  /** One subfolder a class, or `train/` and `test/` (else `val/`, `valid/`, `validation/`) with one subfolder a class each. */
   path: z.string(),
   test: z.string().optional(),
   /** Side to store: the shorter side is resized to it and the centre cropped. */
@@ -185,6 +185,8 @@ export interface LoadOptions {
   /** Relative paths of the source start here. */
   readonly baseDirectory: string;
   readonly signal?: AbortSignal;
+  /** Hears what a person should know of the data: what of it is not used, and which classes a split has none of. */
+  readonly onNotice?: ((text: string) => void) | undefined;
   /** Most bytes of pixels of a split; `largestPixelBytes` by default. */
   readonly maxPixelBytes?: number;
 }

@@ -24,8 +24,9 @@ export interface SplitRules {
 
 /**
  * Indices of the examples of each split, stratified: every class gives the same share, to within one
- * example. A class always keeps a training example.
- * @throws {ConfigError} when a class has too few examples to be in every split.
+ * example; which ones give the more, where shares are alike, is drawn. A class keeps a training example wherever there are as many
+ * of these as classes; small classes may be missing in the other splits.
+ * @throws {ConfigError} when a class has fewer examples than there are splits.
  */
 export function divide(
   labels: Uint16Array,
@@ -49,12 +50,12 @@ export function divide(
     );
   requireExamples(labels, classNames, 1 + Number(testCount > 0) + Number(holdoutCount > 0));
   const everything = Uint32Array.from(labels, (_, index) => index);
-  const test = stratifiedSample(everything, labels, testCount, random.child('test'));
+  const test = stratifiedSample(everything, labels, { count: testCount, kept: 1 }, random.child('test'));
   const rest = without(everything, test);
-  const holdout = stratifiedSample(rest, labels, holdoutCount, random.child('holdout'));
+  const holdout = stratifiedSample(rest, labels, { count: holdoutCount, kept: 1 }, random.child('holdout'));
   const train = without(rest, holdout);
-  const kept = Math.min(train.length, rules.limit ?? train.length);
-  return { train: stratifiedSample(train, labels, kept, random.child('limit')), holdout, test };
+  const count = Math.min(train.length, rules.limit ?? train.length);
+  return { train: stratifiedSample(train, labels, { count, taken: 1 }, random.child('limit')), holdout, test };
 }
 
 /** A share below 1 of so many, or else the number itself. */
@@ -72,9 +73,16 @@ function requireExamples(labels: Uint16Array, classNames: readonly string[], lea
   throw new ConfigError(`data: expected ${expected} of every class, got ${count} of ${classNames[poorest]}`);
 }
 
-/** `count` of the candidates in ascending order, every class by the same share (largest remainders get the rest). */
-function stratifiedSample(candidates: Uint32Array, labels: Uint16Array, count: number, random: Random): Uint32Array {
-  if (count === candidates.length) return candidates;
+/** How much of the candidates is taken, and what of each class at least is taken or left, where the numbers allow it. */
+interface Portion {
+  readonly count: number;
+  readonly taken?: number;
+  readonly kept?: number;
+}
+
+/** So many of the candidates in ascending order, every class by the same share. */
+function stratifiedSample(candidates: Uint32Array, labels: Uint16Array, portion: Portion, random: Random): Uint32Array {
+  if (portion.count === candidates.length) return candidates;
   const byClass = new Map<number, number[]>();
   for (const index of candidates) {
     const label = labels[index] as number;
@@ -82,17 +90,61 @@ function stratifiedSample(candidates: Uint32Array, labels: Uint16Array, count: n
     if (members) members.push(index);
     else byClass.set(label, [index]);
   }
-  const quotas = [...byClass].map(([label, members]) => {
-    const share = (members.length * count) / candidates.length;
-    return { label, members, whole: Math.floor(share), remainder: share - Math.floor(share) };
-  });
-  const extra = count - quotas.reduce((sum, { whole }) => sum + whole, 0);
-  const ranked = quotas.toSorted((a, b) => b.remainder - a.remainder || a.label - b.label);
-  const chosen = ranked.flatMap(({ label, members, whole }, rank) => {
+  const classes = [...byClass].map(([label, members]) => ({ label, members, size: members.length }));
+  const quotas = apportion(classes, portion, random);
+  const chosen = classes.flatMap(({ label, members }, at) => {
     const order = random.child(label).permutation(members.length);
-    return Array.from(order.subarray(0, whole + Number(rank < extra)), (place) => members[place] as number);
+    return Array.from(order.subarray(0, quotas[at]), (place) => members[place] as number);
   });
   return Uint32Array.from(chosen).sort();
+}
+
+/** Examples of each class: its share rounded down, and the rest by largest remainders, those that are equal in drawn order. */
+function apportion(
+  classes: readonly { readonly label: number; readonly size: number }[],
+  { count, taken = 0, kept = 0 }: Portion,
+  random: Random,
+): number[] {
+  const total = classes.reduce((sum, { size }) => sum + size, 0);
+  const quotas = classes.map(({ label, size }) => {
+    const share = (size * count) / total;
+    const [low, high] = [Math.min(size, taken), Math.max(0, size - kept)];
+    const draw = random.child('tie', label).uniform();
+    return { share, low, high, draw, count: Math.max(low, Math.min(high, Math.floor(share))) };
+  });
+  const [least, most] = [
+    quotas.reduce((sum, { low }) => sum + low, 0),
+    quotas.reduce((sum, { high }) => sum + high, 0),
+  ];
+  if (count < least || count > most) return apportion(classes, { count }, random);
+  let rest = count - quotas.reduce((sum, quota) => sum + quota.count, 0);
+  for (; rest !== 0; rest -= Math.sign(rest)) {
+    const step = Math.sign(rest);
+    const open = quotas.filter((quota) => (step > 0 ? quota.count < quota.high : quota.count > quota.low));
+    const next = open.reduce((best, quota) => {
+      const ahead = step * (quota.share - quota.count - (best.share - best.count));
+      return ahead > 0 || (ahead === 0 && quota.draw < best.draw) ? quota : best;
+    });
+    next.count += step;
+  }
+  return quotas.map((quota) => quota.count);
+}
+
+/** What a person should know of splits that classes are missing in; undefined where all are in all. */
+export function missingClasses(
+  splits: Readonly<Record<SplitName, Pick<Split, 'labels'>>>,
+  classNames: readonly string[],
+): string | undefined {
+  const missing = (['train', 'holdout', 'test'] as const).flatMap((name) => {
+    const found = new Set(splits[name].labels);
+    const names = classNames.filter((_, label) => !found.has(label));
+    // A split that was not asked for misses nothing.
+    if (found.size === 0 || names.length === 0) return [];
+    const some = names.length > 3 ? `${names.slice(0, 3).join(', ')}, …` : names.join(', ');
+    return [`no ${name} example of ${names.length} (${some})`];
+  });
+  if (missing.length === 0) return undefined;
+  return `data: expected examples of all ${classNames.length} classes in every split, got ${missing.join('; ')}`;
 }
 
 function without(indices: Uint32Array, removed: Uint32Array): Uint32Array {

@@ -116,8 +116,6 @@ export const trainJobSchema = z.strictObject({
   spec: networkSpecSchema,
   fidelity: fidelitySchema,
   keepWeights: z.boolean(),
-  /** Weights to start from. */
-  from: digestSchema.optional(),
 });
 export type TrainJob = z.infer<typeof trainJobSchema>;
 

@@ -54,7 +54,7 @@ export class FleetEvaluator implements Evaluator {
 
   async evaluate(
     { id, spec }: { readonly id: string; readonly spec: NetworkSpec },
-    { fidelity, keepWeights, signal, from, attempt = 1, onBegun, onProgress, onNotice }: EvaluationRequest,
+    { fidelity, keepWeights, signal, attempt = 1, onBegun, onProgress, onNotice }: EvaluationRequest,
   ): Promise<Outcome> {
     const { client, study } = this.#options;
     // A journal that lost its tail may give a trial's id to another network, which is another job.
@@ -66,7 +66,6 @@ export class FleetEvaluator implements Evaluator {
     let spentS = 0;
     try {
       const task = await (this.#task ??= this.#publishTask().catch((error: unknown) => this.#unpublished(error)));
-      if (from !== undefined) await this.#publish(from);
       const job: TrainJob = {
         schema: 1,
         study,
@@ -76,7 +75,6 @@ export class FleetEvaluator implements Evaluator {
         spec,
         fidelity,
         keepWeights,
-        ...(from === undefined ? {} : { from }),
       };
       const value = await client.ask(name, job, {
         signal,
@@ -150,12 +148,6 @@ export class FleetEvaluator implements Evaluator {
       cause,
       retry: code !== 'ENOENT',
     });
-  }
-
-  async #publish(digest: string): Promise<void> {
-    const { store, artefacts } = this.#options;
-    if (!store.here.has(digest)) await store.here.put(artefacts.get(digest));
-    await store.publish(digest);
   }
 
   async #fetch(digest: string): Promise<void> {

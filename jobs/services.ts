@@ -81,13 +81,11 @@ export function trainService(
       if (needed !== trainer)
         throw new JobContractError(`${id}: expected a training by ${trainer}, got one by ${needed}`);
       await store.fetch(task.dataFile);
-      if (job.from !== undefined) await store.fetch(job.from);
       const evaluator = evaluatorOf(job, task, work);
       const request: EvaluationRequest = {
         fidelity: job.fidelity,
         attempt: job.attempt,
         keepWeights: job.keepWeights,
-        ...(job.from === undefined ? {} : { from: job.from }),
         signal,
         onProgress: tell,
         onNotice: (notice) => tell({ notice }),

@@ -36,20 +36,69 @@ export function inHalfPrecision(model: OnnxModel): OnnxModel {
   const outputs = model.outputs.filter(({ dtype }) => dtype === 'float32');
   const outside = new Set([...inputs, ...outputs].map(({ name }) => name));
   const renamed = (name: string): string => (outside.has(name) ? inner(name) : name);
+  const singles = singleInputs(model, new Set(inputs.map(({ name }) => name)));
   return {
     ...model,
     name: `${model.name}-fp16`,
     nodes: [
       ...inputs.map(({ name }) => cast(`${name}.half`, name, inner(name), float16Type)),
-      ...model.nodes.map((node) => ({
-        ...halfConstant(node),
-        inputs: node.inputs.map(renamed),
-        outputs: node.outputs.map(renamed),
-      })),
+      ...singles.constants,
+      ...model.nodes
+        .filter(({ outputs: [name] }) => !singles.only.has(name ?? ''))
+        .flatMap((node) => [
+          {
+            ...halfConstant(node),
+            inputs: node.inputs.map((name, at) => (takesSingle(node, at) ? singles.nameOf(name) : renamed(name))),
+            outputs: node.outputs.map(renamed),
+          },
+          ...node.outputs
+            .filter((name) => singles.computed.has(name))
+            .map((name) => cast(`${single(name)}.cast`, renamed(name), single(name), float32Type)),
+        ]),
       ...outputs.map(({ name }) => cast(`${name}.single`, inner(name), name, float32Type)),
     ],
-    initializers: model.initializers.map(halfTensor),
+    initializers: [
+      ...model.initializers.filter(({ name }) => !singles.only.has(name)).map(halfTensor),
+      ...singles.initializers,
+    ],
   };
+}
+
+/** Inputs of operators that are float32 whatever the operator's type: scales and the region of interest. */
+const singlePlaces: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2], Upsample: [1] };
+
+function takesSingle({ domain = '', opType, inputs }: OnnxNode, at: number): boolean {
+  return domain === '' && inputs[at] !== '' && (singlePlaces[opType]?.includes(at) ?? false);
+}
+
+/**
+ * What stands for the floats that stay float32: of constants a second one as it was stored, of what is computed a cast back.
+ * @param given inputs of the network that are float32, which are read before they are cast.
+ */
+function singleInputs({ nodes, initializers, outputs }: OnnxModel, given: ReadonlySet<string>) {
+  const asked = new Set(nodes.flatMap((node) => node.inputs.filter((_, at) => takesSingle(node, at))));
+  const stored = initializers.filter(({ name, data }) => asked.has(name) && data instanceof Float32Array);
+  const constants = nodes.filter(({ opType, outputs: [name] }) => opType === 'Constant' && asked.has(name ?? ''));
+  const copied = new Set([...stored.map(({ name }) => name), ...constants.flatMap((node) => node.outputs)]);
+  const read = nodes.flatMap((node) => node.inputs.filter((_, at) => !takesSingle(node, at)));
+  const halved = new Set([...read, ...outputs.map(({ name }) => name)]);
+  return {
+    nameOf: (name: string): string => (given.has(name) ? name : single(name)),
+    initializers: stored.map((tensor) => ({ ...tensor, name: single(tensor.name) })),
+    constants: constants.map((node) => ({
+      ...node,
+      name: `${node.name}.fp32`,
+      outputs: node.outputs.map(single),
+    })),
+    /** Constants that nothing else reads. */
+    only: new Set([...copied].filter((name) => !halved.has(name))),
+    computed: new Set([...asked].filter((name) => !copied.has(name) && !given.has(name))),
+  };
+}
+
+/** What a value that is in fp16 elsewhere is called where it is float32. */
+function single(name: string): string {
+  return `${name}.fp32`;
 }
 
 // Of the ONNX enumeration of data types.
@@ -62,9 +111,13 @@ function halfTensor(tensor: OnnxTensor): OnnxTensor {
 
 /** A constant of an operator is of the operator's type, and so is what is cast to float32 for it. */
 function halfConstant(node: OnnxNode): OnnxNode {
-  const { value_float: single, value, to } = node.attributes ?? {};
-  if (single && 'float' in single)
-    return { ...node, attributes: { value: { tensor: { dims: [], data: Uint16Array.of(halfBits(single.float)) } } } };
+  const { value_float: scalar, value_floats: list, value, to } = node.attributes ?? {};
+  if (scalar && 'float' in scalar)
+    return { ...node, attributes: { value: { tensor: { dims: [], data: Uint16Array.of(halfBits(scalar.float)) } } } };
+  if (list && 'floats' in list) {
+    const data = Uint16Array.from(list.floats, halfBits);
+    return { ...node, attributes: { value: { tensor: { dims: [data.length], data } } } };
+  }
   if (value && 'tensor' in value)
     return {
       ...node,

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { InvalidFileError } from '../core/errors.ts';
 import type { Weights } from './graph.ts';
@@ -24,7 +24,12 @@ const headerSchema = z.object({ __metadata__: z.record(z.string(), z.string()).o
  * weights give equal bytes.
  * @see https://huggingface.co/docs/safetensors
  */
-export function encodeSafetensors({ weights, shapes, metadata }: StoredWeights): Uint8Array {
+export function encodeSafetensors(stored: StoredWeights): Uint8Array {
+  return Buffer.concat([...parts(stored)]);
+}
+
+/** What a file is made of, in order: its header, then tensor by tensor. */
+function* parts({ weights, shapes, metadata }: StoredWeights): Generator<Uint8Array> {
   const names = [...weights.keys()].toSorted((a, b) => (a < b ? -1 : 1));
   const header: Record<string, unknown> = { __metadata__: metadata };
   let end = 0;
@@ -35,17 +40,32 @@ export function encodeSafetensors({ weights, shapes, metadata }: StoredWeights):
   }
   const json = Buffer.from(JSON.stringify(header));
   const headerLength = Math.ceil(json.length / 8) * 8;
-  const bytes = Buffer.alloc(8 + headerLength + end, ' ');
+  const bytes = Buffer.alloc(8 + headerLength, ' ');
   bytes.writeBigUInt64LE(BigInt(headerLength));
   json.copy(bytes, 8);
-  let offset = 8 + headerLength;
-  for (const name of names) {
-    const { buffer, byteOffset, byteLength } = weights.get(name) as Float32Array;
-    bytes.set(new Uint8Array(buffer, byteOffset, byteLength), offset);
-    offset += byteLength;
-  }
-  return bytes;
+  yield bytes;
+  for (const name of names) yield bytesOf(weights.get(name) as Float32Array);
 }
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** Says what was expected of a file, and what it is instead. */
+type Fail = (expected: string, got: string, cause?: unknown) => never;
+
+function failureOf(where: string): Fail {
+  return (expected, got, cause) => {
+    throw new InvalidFileError(`${where}: expected ${expected}, got ${got}`, { cause });
+  };
+}
+
+/** What a file holds and where: offsets are from the file's begin. */
+interface Layout extends Omit<StoredWeights, 'weights'> {
+  readonly starts: ReadonlyMap<string, number>;
+}
+
+const prefixBytes = 8;
 
 /**
  * Reads the bytes of a safetensors file of float32 tensors.
@@ -53,35 +73,50 @@ export function encodeSafetensors({ weights, shapes, metadata }: StoredWeights):
  * @throws {InvalidFileError} when it is cut short, is not safetensors, or holds other types.
  */
 export function decodeSafetensors(bytes: Uint8Array, where: string): StoredWeights {
-  const fail = (expected: string, got: string, cause?: unknown): never => {
-    throw new InvalidFileError(`${where}: expected ${expected}, got ${got}`, { cause });
-  };
-  if (bytes.length < 8) fail('a safetensors file', `${bytes.length} bytes`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const headerLength = Number(view.getBigUint64(0, true));
-  if (headerLength > bytes.length - 8)
-    fail('a safetensors header', `${bytes.length} bytes where the header alone has ${headerLength}`);
-  const data = bytes.subarray(8 + headerLength);
+  const fail = failureOf(where);
+  const dataStart = dataStartOf(bytes, bytes.length, fail);
+  const { starts, shapes, metadata } = layoutOf(bytes.subarray(prefixBytes, dataStart), bytes.length, fail);
   const weights = new Map<string, Float32Array>();
-  const shapes = new Map<string, readonly number[]>();
-  const header = parseHeader(bytes.subarray(8, 8 + headerLength), fail);
-  const { __metadata__: metadata = {}, ...entries } = header;
-  for (const [name, { shape, data_offsets: offsets }] of Object.entries(entries)) {
-    const [start, end] = offsets;
-    const size = shape.reduce((product, extent) => product * extent, 4);
-    if (end - start !== size) fail(`${size} bytes for tensor ${name} [${shape.join(', ')}]`, `${end - start}`);
-    if (end > data.length) fail(`at least ${end} bytes of data (tensor ${name})`, `${data.length}`);
-    // Copied: the file’s bytes need not be aligned (and slice of a Buffer would not copy).
-    weights.set(name, new Float32Array(new Uint8Array(data.subarray(start, end)).buffer));
-    shapes.set(name, shape);
+  for (const [name, start] of starts) {
+    // Copied: the file’s bytes need not be aligned.
+    const values = new Float32Array(valuesOf(shapes.get(name)));
+    bytesOf(values).set(bytes.subarray(start, start + values.byteLength));
+    weights.set(name, values);
   }
   return { weights, shapes, metadata };
 }
 
-function parseHeader(
-  bytes: Uint8Array,
-  fail: (expected: string, got: string, cause?: unknown) => never,
-): z.infer<typeof headerSchema> {
+/** Where the data of a file begins. @param prefix its first bytes, 8 or more where it has so many. */
+function dataStartOf(prefix: Uint8Array, size: number, fail: Fail): number {
+  if (size < prefixBytes) fail('a safetensors file', `${size} bytes`);
+  const view = new DataView(prefix.buffer, prefix.byteOffset, prefix.byteLength);
+  const headerLength = Number(view.getBigUint64(0, true));
+  if (headerLength > size - prefixBytes)
+    fail('a safetensors header', `${size} bytes where the header alone has ${headerLength}`);
+  return prefixBytes + headerLength;
+}
+
+function layoutOf(header: Uint8Array, size: number, fail: Fail): Layout {
+  const { __metadata__: metadata = {}, ...entries } = parseHeader(header, fail);
+  const dataStart = prefixBytes + header.length;
+  const starts = new Map<string, number>();
+  const shapes = new Map<string, readonly number[]>();
+  for (const [name, { shape, data_offsets: offsets }] of Object.entries(entries)) {
+    const [start, end] = offsets;
+    const bytes = 4 * valuesOf(shape);
+    if (end - start !== bytes) fail(`${bytes} bytes for tensor ${name} [${shape.join(', ')}]`, `${end - start}`);
+    if (end > size - dataStart) fail(`at least ${end} bytes of data (tensor ${name})`, `${size - dataStart}`);
+    starts.set(name, dataStart + start);
+    shapes.set(name, shape);
+  }
+  return { starts, shapes, metadata };
+}
+
+function valuesOf(shape: readonly number[] = []): number {
+  return shape.reduce((product, extent) => product * extent, 1);
+}
+
+function parseHeader(bytes: Uint8Array, fail: Fail): z.infer<typeof headerSchema> {
   try {
     return headerSchema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
   } catch (cause) {
@@ -96,7 +131,7 @@ export async function writeSafetensors(file: string, stored: StoredWeights): Pro
   try {
     const handle = await open(unfinished, 'wx');
     try {
-      await handle.writeFile(encodeSafetensors(stored));
+      for (const part of parts(stored)) await handle.writeFile(part);
       await handle.sync();
     } finally {
       await handle.close();
@@ -108,7 +143,46 @@ export async function writeSafetensors(file: string, stored: StoredWeights): Pro
   }
 }
 
-/** @throws {InvalidFileError} when the file is not safetensors of float32; the file system's error when it is not there. */
-export async function readSafetensors(file: string): Promise<StoredWeights> {
-  return decodeSafetensors(await readFile(file), file);
+/** Reading takes no more than 2 GiB at once. */
+const largestPiece = 2 ** 30;
+
+/**
+ * Reads a file tensor by tensor, of any size.
+ * @param pieceBytes read at once, at most.
+ * @throws {InvalidFileError} when the file is not safetensors of float32; the file system's error when it is not there.
+ */
+export async function readSafetensors(file: string, pieceBytes: number = largestPiece): Promise<StoredWeights> {
+  const fail = failureOf(file);
+  const handle = await open(file);
+  try {
+    const { size } = await handle.stat();
+    const read = (into: Uint8Array, start: number) => readInto(handle, { into, start, pieceBytes, fail });
+    const prefix = new Uint8Array(Math.min(prefixBytes, size));
+    await read(prefix, 0);
+    const header = new Uint8Array(dataStartOf(prefix, size, fail) - prefixBytes);
+    await read(header, prefixBytes);
+    const { starts, shapes, metadata } = layoutOf(header, size, fail);
+    const weights = new Map<string, Float32Array>();
+    for (const [name, start] of starts) {
+      const values = new Float32Array(valuesOf(shapes.get(name)));
+      await read(bytesOf(values), start);
+      weights.set(name, values);
+    }
+    return { weights, shapes, metadata };
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readInto(
+  handle: FileHandle,
+  { into, start, pieceBytes, fail }: { into: Uint8Array; start: number; pieceBytes: number; fail: Fail },
+): Promise<void> {
+  for (let done = 0; done < into.length;) {
+    const length = Math.min(pieceBytes, into.length - done);
+    const { bytesRead } = await handle.read(into, done, length, start + done);
+    if (bytesRead === 0)
+      fail(`${start + into.length} bytes`, `${start + done}, for the file was cut while it was read`);
+    done += bytesRead;
+  }
 }

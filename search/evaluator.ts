@@ -14,8 +14,6 @@ export interface EvaluationRequest {
   readonly signal: AbortSignal;
   /** Which attempt at this candidate and fidelity it is, from 1. */
   readonly attempt?: number;
-  /** Artefact digest of weights to start from (a lower rung's checkpoint). */
-  readonly from?: string;
   /** Keep the trained weights as an artefact, named in the outcome's `checkpoint`. */
   readonly keepWeights: boolean;
   /** Hears that a device begins to be busy with it: of an evaluation that is cancelled the time from then on is charged, else none. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { datasetDigest, writeDatasetFile } from '../data/cache.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { loadDataset } from '../data/load.ts';
-import type { DataSource } from '../data/source.ts';
+import type { DataSource, LoadOptions } from '../data/source.ts';
 import type { DataDescription } from './context.ts';
 import type { StudyRecord } from './journal/record.ts';
 import type { StudyConfig } from './study-file.ts';
@@ -24,13 +24,13 @@ export async function prepareData(
   config: Pick<StudyConfig, 'data' | 'baseDirectory'>,
   folder: string,
   record: StudyRecord,
-  signal: AbortSignal,
+  { signal, onNotice }: Pick<LoadOptions, 'signal' | 'onNotice'>,
 ): Promise<DataDescription> {
   const file = join(folder, 'data.bin');
   const known = record.decision('data') as Omit<DataDescription, 'file'> | undefined;
   if (known && existsSync(file)) return { ...known, file };
   rmSync(file, { force: true });
-  const dataset = await loadDataset(config.data, { baseDirectory: config.baseDirectory, signal });
+  const dataset = await loadDataset(config.data, { baseDirectory: config.baseDirectory, signal, onNotice });
   await writeDatasetFile(dataset, file);
   const description = JSON.parse(JSON.stringify(describeData(dataset, config.data))) as Omit<DataDescription, 'file'>;
   record.decideAgain(

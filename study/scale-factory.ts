@@ -53,6 +53,8 @@ export interface ScaleFactoryOptions {
   readonly clock?: Clock;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StudyProgress) => void;
+  /** Hears what a person should know of the data. */
+  readonly onNotice?: (text: string) => void;
   /** Instead of measuring here. */
   readonly makeMeter?: () => LatencyMeter;
 }
@@ -71,8 +73,16 @@ export interface ScaleFactoryOptions {
 export async function scaleFactory(
   config: StudyConfig,
   declared: FactoryFile,
-  { folder, clock = systemClock, signal = new AbortController().signal, onProgress, makeMeter }: ScaleFactoryOptions,
+  options: ScaleFactoryOptions,
 ): Promise<FactorySummary> {
+  const {
+    folder,
+    clock = systemClock,
+    signal = new AbortController().signal,
+    onProgress,
+    onNotice,
+    makeMeter,
+  } = options;
   const profiles = await openProfiles(config);
   const release = takeLease(folder);
   const journal = new Journal(join(folder, factoryJournal), clock);
@@ -83,7 +93,7 @@ export async function scaleFactory(
     await open(record, config);
     rememberProfiles(record, profiles);
     onProgress?.({ phase: 'prepare', text: 'preparing the data' });
-    const data = await prepareData(config, folder, record, signal);
+    const data = await prepareData(config, folder, record, { signal, onNotice });
     const home = resolve(folder, 'trainings');
     mkdirSync(home, { recursive: true });
     const factory = openFactory({ ...declared, study: config.study, folder: home, clock });

@@ -105,7 +105,7 @@ export async function runStudy(config: StudyConfig, options: StudyOptions): Prom
     deafen = hearRequests(folder, requests, () => written.durable());
     rememberProfiles(record, profiles);
     options.onProgress?.({ phase: 'prepare', text: 'preparing the data' });
-    const data = await prepareData(config, folder, record, signal);
+    const data = await prepareData(config, folder, record, { signal, onNotice: options.onNotice });
     const artefacts = new FolderArtefacts(join(folder, 'artefacts'));
     const ledger = options.ledger === undefined ? {} : { ledger: new Ledger(options.ledger) };
     meter = options.makeMeter?.() ?? openLatencyMeter(config, signal, { ...ledger, clock });

@@ -3,7 +3,7 @@ import { curvePointSchema } from '../core/trial.ts';
 import type { CurvePoint } from './trainer.ts';
 
 const points = 30;
-/** A loss this many times the first one … */
+/** A loss this many times that of guessing, or the first one where that is higher, … */
 const lossMultiple = 3;
 /** … for this many steps in a row is divergence; a high learning rate may spike for a few. */
 const patience = 25;
@@ -26,10 +26,11 @@ const nothing = { steps: 0, loss: 0, correct: 0, gradientNorm: 0 };
 
 /** Averages losses into a few dozen points and notices divergence. */
 export class TrainingCurve {
-  /** The loss is not finite, or has stayed far above where it started. */
+  /** The loss is not finite, or has stayed far above that of guessing and of where it started. */
   diverged = false;
   readonly #examplesAfter: (step: number) => number;
   readonly #rowsPerExample: number;
+  readonly #chanceLoss: number;
   readonly #stepsPerPoint: number;
   readonly #steps: number;
   readonly #onPoint: ((point: CurvePoint) => void) | undefined;
@@ -41,20 +42,27 @@ export class TrainingCurve {
 
   /**
    * @param examplesAfter examples that so many steps have seen.
+   * @param classes that a row may be of, all alike to who knows nothing: one easy batch at the start is no measure of what is high.
    * @param onPoint hears of every point as it is made. @param state goes on from here.
    */
   constructor(
     steps: number,
     {
       examplesAfter,
+      classes,
       rowsPerExample = 1,
-    }: { readonly examplesAfter: (step: number) => number; readonly rowsPerExample?: number },
+    }: {
+      readonly examplesAfter: (step: number) => number;
+      readonly classes: number;
+      readonly rowsPerExample?: number;
+    },
     onPoint?: (point: CurvePoint) => void,
     state?: CurveState,
   ) {
     this.#steps = steps;
     this.#examplesAfter = examplesAfter;
     this.#rowsPerExample = rowsPerExample;
+    this.#chanceLoss = Math.log(classes);
     this.#stepsPerPoint = Math.ceil(steps / points);
     this.#onPoint = onPoint;
     if (!state) return;
@@ -82,7 +90,8 @@ export class TrainingCurve {
   /** Takes one step's mean loss, how many of its rows were right and, where it is known, its gradients' norm. */
   observe(loss: number, correct: number, gradientNorm = 0): void {
     if (this.#step === 0) this.#firstLoss = loss;
-    this.#stepsAbove = loss > lossMultiple * this.#firstLoss ? this.#stepsAbove + 1 : 0;
+    const start = Math.max(this.#firstLoss, this.#chanceLoss);
+    this.#stepsAbove = loss > lossMultiple * start ? this.#stepsAbove + 1 : 0;
     this.#step += 1;
     if (!Number.isFinite(loss) || this.#stepsAbove >= patience) this.diverged = true;
     if (!Number.isFinite(loss)) return;

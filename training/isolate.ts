@@ -45,8 +45,6 @@ export interface TrainingAssignment {
   readonly lowering?: FoundLowering;
   /** Where the trained weights go, as safetensors: written beside and renamed; absent when training diverged. */
   readonly weightsFile: string;
-  /** Weights to start from (a lower rung's checkpoint); drawn from the fidelity's seed when absent. */
-  readonly initialWeightsFile?: string;
   /** Makes the training survive its process: it is continued from the file when that is there. */
   readonly checkpoint?: Omit<CheckpointOptions, 'task' | 'onSaved'> & {
     /** Digest of the data set: a training on other data is not continued. */

@@ -1,5 +1,6 @@
 import { canonicalJson, digestBytes, digestJson } from '../core/digest.ts';
 import { ridgepointVersion } from '../core/version.ts';
+import type { Augmentation } from '../data/augment.ts';
 import type { Graph, Weights } from '../models/graph.ts';
 import type { RunIdentity } from './checkpoint.ts';
 import type { Recipe, TrainingRequest } from './trainer.ts';
@@ -15,8 +16,7 @@ export function identityOf(request: TrainingRequest, means: RunIdentity['means']
       examples: String(examples),
       seed: String(seed),
       start: weights ? digestOf(weights) : 'drawn',
-      // A run of one stage is the run without stages.
-      ...(stages.length > 1 && { stages: stagesDigest(stages) }),
+      ...(!isWithoutStages(request) && { stages: stagesDigest(stages) }),
       ...checkpoint?.task,
     },
     means: {
@@ -26,6 +26,31 @@ export function identityOf(request: TrainingRequest, means: RunIdentity['means']
       ...providersOf(request),
     },
   };
+}
+
+/** What the augmentation of a run of pictures adds to the work of its checkpoint. @param plans of its stages, if it has any. */
+export function augmentationIdentity(
+  augmentation: Augmentation,
+  plans: readonly { readonly augmentation: Augmentation }[] = [],
+): Record<string, string> {
+  const whole = canonicalJson(augmentation);
+  const isPlain = plans.length < 2 && plans.every((plan) => canonicalJson(plan.augmentation) === whole);
+  return {
+    augmentation: whole,
+    ...(!isPlain && { augmentations: digestJson(plans.map((plan) => plan.augmentation)) }),
+  };
+}
+
+/** A run of one stage that changes nothing is the run without stages. */
+function isWithoutStages({ graph, recipe, stages = [] }: TrainingRequest): boolean {
+  const [only, ...others] = stages;
+  if (!only) return true;
+  return (
+    others.length === 0 &&
+    only.optimization === undefined &&
+    networkDigest(only.graph) === networkDigest(graph) &&
+    canonicalJson(workOf(only.recipe)) === canonicalJson(workOf(recipe))
+  );
 }
 
 /** Where stages run, if not all where the run ends: an engine’s means are of that. */

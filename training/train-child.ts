@@ -1,15 +1,15 @@
 import { availableParallelism } from 'node:os';
 import { onnxRuntimeAccelerator } from '../accelerators/onnxruntime.ts';
 import { serveChild } from '../core/child.ts';
-import { canonicalJson, digestJson } from '../core/digest.ts';
-import { ConfigError, InvalidFileError } from '../core/errors.ts';
+import { canonicalJson } from '../core/digest.ts';
+import { ConfigError } from '../core/errors.ts';
 import { noAugmentation } from '../data/augment.ts';
 import { readDatasetFile } from '../data/cache.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { loadText, type Text } from '../data/text.ts';
 import { buildNetwork } from '../models/build.ts';
-import { elements, type Graph, type Weights } from '../models/graph.ts';
-import { readSafetensors, writeSafetensors } from '../models/safetensors.ts';
+import type { Graph } from '../models/graph.ts';
+import { writeSafetensors } from '../models/safetensors.ts';
 import { type NetworkSpec, specDigest } from '../models/spec.ts';
 import { isTransformer, type TransformerSpec } from '../models/transformer.ts';
 import { adoptLowering, type ChosenLowering, chooseLowering, type FoundLowering } from './choose-lowering.ts';
@@ -17,6 +17,7 @@ import type { ImageData, StoredTrainingResult, TrainingAssignment, TrainingNews 
 import { imageTask } from './image-task.ts';
 import { onnxTrainerOn } from './onnx-trainer.ts';
 import { microBatchSize } from './recipe.ts';
+import { augmentationIdentity } from './run-identity.ts';
 import { planStages, type StagePlan } from './stage-plan.ts';
 import { textTask } from './text-task.ts';
 import type { CheckpointOptions, Trainer, TrainingStage, TrainingTask } from './trainer.ts';
@@ -26,7 +27,6 @@ const cpu = onnxRuntimeAccelerator('cpu');
 serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assignment, { emit, signal }) => {
   const { spec, recipe, fidelity } = assignment;
   const { stages, graph, task, identity } = await subjectOf(assignment);
-  const start = assignment.initialWeightsFile;
 
   const trainer = await trainerFor(assignment, (found) => emit({ type: 'lowering', found }));
   const result = await trainer.train({
@@ -36,7 +36,6 @@ serveChild<TrainingAssignment, StoredTrainingResult, TrainingNews>(async (assign
     examples: fidelity.examples,
     ...(stages && { stages }),
     seed: fidelity.seed,
-    ...(start === undefined ? {} : { weights: await readWeights(start, stages?.[0]?.graph ?? graph) }),
     threads: assignment.threads,
     ...(assignment.checkpoint && {
       checkpoint: {
@@ -109,11 +108,8 @@ function imageSubject(
     graph: buildNetwork(sized, microBatchSize(recipe)),
     task,
     ...(plans && { stages: plans.map((plan) => stageOf(plan, taskOf(plan))) }),
-    identity: {
-      augmentation: canonicalJson(augmentation),
-      // Sizes, recipes and lengths of stages the trainer names itself.
-      ...(plans && plans.length > 1 && { augmentations: digestJson(plans.map((plan) => plan.augmentation)) }),
-    },
+    // Sizes, recipes and lengths of stages the trainer names itself.
+    identity: augmentationIdentity(augmentation, plans),
   };
 }
 
@@ -167,15 +163,4 @@ function expectFit(spec: NetworkSpec, dataset: Dataset): void {
       `${dataset.name}: expected a network of ${channels} channels and ${classes} classes, ` +
         `got ${spec.input.channels} and ${spec.classes}`,
     );
-}
-
-/** @throws {InvalidFileError} when the file's tensors are not the graph's parameters. */
-async function readWeights(file: string, graph: Graph): Promise<Weights> {
-  const { weights } = await readSafetensors(file);
-  for (const { name, shape } of graph.parameters) {
-    const found = weights.get(name)?.length;
-    if (found !== elements(shape))
-      throw new InvalidFileError(`${file}: expected ${elements(shape)} values of ${name}, got ${found ?? 'none'}`);
-  }
-  return weights;
 }

@@ -48,7 +48,7 @@ export class TrainingRun {
       timeline.updates,
       {
         examplesAfter: (updates) => timeline.examplesAfter(updates),
-        rowsPerExample: rowsPerExample(request.graph),
+        ...rowsOf(request.graph),
       },
       this.#progressReport(request, timeline, startMs),
       saved?.curve,
@@ -134,10 +134,11 @@ export class TrainingRun {
   }
 }
 
-/** Rows of logits that one example has: one, or one a token. */
-function rowsPerExample({ outputs, tensors }: TrainingRequest['graph']): number {
+/** Rows of logits that one example has, one or one a token, and the classes that a row tells apart. */
+function rowsOf({ outputs, tensors }: TrainingRequest['graph']): { rowsPerExample: number; classes: number } {
   const [, ...extents] = tensors.get(outputs[0] as string)?.shape ?? [];
-  return extents.slice(0, -1).reduce<number>((product, extent) => product * Number(extent), 1);
+  const rowsPerExample = extents.slice(0, -1).reduce<number>((product, extent) => product * Number(extent), 1);
+  return { rowsPerExample, classes: Number(extents.at(-1)) };
 }
 
 function freshVectors({ recipe, seed, weights }: TrainingRequest, graph: Graph, flat: FlatParameters): StateVectors {

@@ -104,7 +104,7 @@ class CommandEvaluator implements Evaluator {
 
   async #train(
     { id, spec }: { readonly id: string; readonly spec: NetworkSpec },
-    { fidelity, keepWeights, signal, from, onProgress }: EvaluationRequest,
+    { fidelity, keepWeights, signal, onProgress }: EvaluationRequest,
   ): Promise<CommandTrainingResult> {
     const { digest, name, classNames, mean, std } = this.#data;
     const file = await this.#dataFile(spec.input.resolution);
@@ -115,7 +115,6 @@ class CommandEvaluator implements Evaluator {
       fidelity,
       keepWeights,
       signal,
-      ...(from ? { initialWeightsFile: this.#artefacts.path(from) } : {}),
       onEvent: (event) => {
         if (event.t !== 'progress' || event.examples === undefined) return;
         const { examples, imagesPerS } = event;

@@ -125,7 +125,7 @@ export class LocalEvaluator implements Evaluator {
     request: EvaluationRequest,
     weightsFile: string,
   ): Promise<Outcome> {
-    const { dataFile, trainer, recipe, augmentation, artefacts, checkpoints } = this.#options;
+    const { dataFile, trainer, recipe, augmentation, checkpoints } = this.#options;
     const schedule = this.#scheduleOf(request);
     // Those of final trainings, too, before anything is trained.
     await expectProviders({ recipe, ...(this.#options.schedule && { schedule: this.#options.schedule }) });
@@ -143,7 +143,6 @@ export class LocalEvaluator implements Evaluator {
       ...(schedule && { schedule }),
       threads: 1,
       weightsFile,
-      ...(request.from ? { initialWeightsFile: artefacts.path(request.from) } : {}),
       checkpoint: {
         file: checkpointFileOf(checkpoints.folder, id),
         dataDigest: checkpoints.dataDigest,

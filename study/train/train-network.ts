@@ -72,14 +72,14 @@ export interface TrainedNetwork {
  * @throws {InterruptedError} when aborted. @throws {StudyBusyError} while another process trains for this folder.
  */
 export async function trainNetwork(request: TrainNetworkRequest): Promise<TrainedNetwork> {
-  const { network, folder, signal, onProgress } = request;
+  const { network, folder, signal, onProgress, onNotice } = request;
   expectFree(folder);
   const { trainer, recipe } = resolveRecipe(request.trainer);
   expectTrainer(trainer);
   await expectProviders({ recipe, ...(request.schedule && { schedule: request.schedule }) });
   if (typeof network === 'string') loadNetwork(network); // A name or file that is wrong need not wait for the data.
   onProgress?.({ phase: 'prepare', text: 'preparing the data' });
-  const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal });
+  const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal, onNotice });
   const classes = dataset.classNames.length;
   const { channels, height, width } = dataset;
   const nativeResolution = Math.min(height, width);

@@ -1,8 +1,17 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { dataArgument, listArgument, logArgument, numberArgument, positiveArgument } from '../../cli/arguments.ts';
+import {
+  dataArgument,
+  listArgument,
+  logArgument,
+  numberArgument,
+  positiveArgument,
+  uncheckedDataArgument,
+} from '../../cli/arguments.ts';
 import { ConfigError } from '../../core/errors.ts';
+import { dataSourceSchema } from '../../data/source.ts';
+import { textSourceSchema } from '../../data/text.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 
 describe('arguments', () => {
@@ -22,16 +31,23 @@ describe('arguments', () => {
   });
 
   it('data is text, YAML in braces, or a YAML file', () => {
-    expect(dataArgument('./photos')).toBe('./photos');
-    expect(dataArgument('{format: csv, path: digits.csv, range: [0, 16]}')).toEqual({
+    expect(uncheckedDataArgument('./photos')).toBe('./photos');
+    expect(uncheckedDataArgument('{format: csv, path: digits.csv, range: [0, 16]}')).toEqual({
       format: 'csv',
       path: 'digits.csv',
       range: [0, 16],
     });
     const file = join(fileFolder(), 'data.yaml');
     writeFileSync(file, 'format: idx\npath: mnist\n');
-    expect(dataArgument(file)).toEqual({ format: 'idx', path: 'mnist' });
-    expect(() => dataArgument('{format: csv')).toThrow(/--data: expected YAML, got {format: csv:/);
+    expect(uncheckedDataArgument(file)).toEqual({ format: 'idx', path: 'mnist' });
+    expect(() => uncheckedDataArgument('{format: csv')).toThrow(/--data: expected YAML, got {format: csv:/);
+  });
+
+  it('data is of the sources a command takes, and what is not is refused in one way', () => {
+    expect(dataArgument(dataSourceSchema, './photos')).toMatchObject({ format: 'folder', path: './photos' });
+    expect(dataArgument(textSourceSchema, 'grammar')).toMatchObject({ format: 'grammar' });
+    expect(() => dataArgument(dataSourceSchema, 'photos')).toThrow(/^--data: expected "rendered".* got "photos"/);
+    expect(() => dataArgument(dataSourceSchema, '{format: csv')).toThrow(/^--data: expected YAML/);
   });
 
   it.each([

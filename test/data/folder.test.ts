@@ -28,9 +28,9 @@ async function photos(folder: string): Promise<void> {
   }
 }
 
-function load(path: string, resolution = 12): Promise<DecodedImages> {
+function load(path: string, resolution = 12, onNotice?: (text: string) => void): Promise<DecodedImages> {
   const source = dataSourceSchema.parse({ format: 'folder', path, resolution }) as FolderSource;
-  return loadFolder(source, { baseDirectory: '/' });
+  return loadFolder(source, { baseDirectory: '/', onNotice });
 }
 /** First byte of a channel of a 12×12 example. */
 function plane(example: number, channel: number): number {
@@ -67,6 +67,42 @@ describe('image folder', () => {
     await save(join(folder, 'test', 'blue', 'a.png'), 14, 14, blue);
     const { train, test } = await load(folder, 10);
     expect([train.count, test?.count, test?.labels[1]]).toEqual([6, 2, 1]);
+  });
+
+  it.each(['val', 'valid', 'validation'])('takes %s/ beside train/ as the test split', async (name) => {
+    const folder = await temporaryFolder();
+    await photos(join(folder, 'train'));
+    await save(join(folder, name, 'red', 'a.png'), 14, 14, red);
+    await save(join(folder, name, 'blue', 'a.png'), 14, 14, blue);
+    const { train, test, classNames } = await load(folder, 10);
+    expect([train.count, test?.count, classNames]).toEqual([6, 2, ['blue', 'red']]);
+  });
+
+  it('takes test/ before val/, and tells what it does not read', async () => {
+    const folder = await temporaryFolder();
+    const notices: string[] = [];
+    await photos(join(folder, 'train'));
+    await photos(join(folder, 'test'));
+    await save(join(folder, 'val', 'red', 'a.png'), 14, 14, red);
+    const { test } = await load(folder, 10, (text) => notices.push(text));
+    expect(test?.count).toBe(6);
+    expect(notices).toEqual([
+      `${folder}: expected train/ and one folder for the test, took test/; not read: ${join(folder, 'val')}`,
+    ]);
+  });
+
+  it('tells what it left out beside images', async () => {
+    const folder = await temporaryFolder();
+    const notices: string[] = [];
+    await photos(folder);
+    for (const name of ['a.HEIC', 'b.heic', 'labels', '.DS_Store']) await writeFile(join(folder, 'red', name), '');
+    await mkdir(join(folder, 'blue', 'more'));
+    await load(folder, 12, (text) => notices.push(text));
+    expect(notices).toEqual([
+      expect.stringMatching(
+        /: expected images \(.*\) in .*, left out \.heic \(2\), folders \(1\), no extension \(1\)$/,
+      ),
+    ]);
   });
 
   it('keeps the centre of what is not square', async () => {
@@ -120,6 +156,19 @@ describe('image folder', () => {
     ['a missing folder', async () => undefined, /expected a folder .* none at/],
     ['an empty folder', (folder: string) => mkdir(folder), /at least two subfolders, one a class, got 0/],
     ['one class', (folder: string) => save(join(folder, 'red', 'a.png'), 12, 12, red), /one a class, got 1/],
+    [
+      'train/ alone',
+      (folder: string) => photos(join(folder, 'train')),
+      /expected train\/ beside one of test\/, val\/.*, got train\/ alone; .* say .*photos\/train/,
+    ],
+    [
+      'a class of folders',
+      async (folder: string) => {
+        await photos(folder);
+        await mkdir(join(folder, 'green', 'inner'), { recursive: true });
+      },
+      /green: expected images .* found none but folders \(1\)/,
+    ],
     [
       'an empty class',
       async (folder: string) => {

@@ -33,6 +33,16 @@ describe('records', () => {
       for (let index = 0; index < count; index++) expect(labels[index]).toBe((pixels[index * 40] ?? -1) % 3);
   });
 
+  it('tell which classes a split has none of', async () => {
+    const folder = await temporaryFolder();
+    const notices: string[] = [];
+    await writeFile(join(folder, 'train.bin'), records(30));
+    await writeFile(join(folder, 'test.bin'), records(2));
+    const source = dataSourceSchema.parse({ ...geometry, path: 'train.bin', test: 'test.bin' });
+    await loadDataset(source, { baseDirectory: folder, onNotice: (text) => notices.push(text) });
+    expect(notices).toEqual(['data: expected examples of all 3 classes in every split, got no test example of 1 (2)']);
+  });
+
   it('leave a test split of their own as it is', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'train.bin'), records(30));

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../core/errors.ts';
 import { Random } from '../../core/random.ts';
-import { arrange, channelStatistics, divide } from '../../data/split.ts';
+import { arrange, channelStatistics, divide, missingClasses } from '../../data/split.ts';
 
 const names = ['a', 'b', 'c'];
 const rules = { holdout: 0.1, testShare: 0.2, hasTest: false };
@@ -41,6 +41,46 @@ describe('divide', () => {
     expect(other).not.toEqual(first);
   });
 
+  it('draws which classes give more where their shares are alike', () => {
+    const labels = labelsOf(...Array<number>(100).fill(5));
+    const classNames = Array.from({ length: 100 }, (_, label) => String(label));
+    const [first, other] = [1, 2].map((seed) =>
+      divide(labels, classNames, { ...rules, testShare: 0.15, limit: 50 }, new Random(seed)),
+    );
+    for (const split of ['train', 'holdout', 'test'] as const) {
+      const of = (parts: typeof first) =>
+        classNames.filter((_, label) => countOf(parts?.[split] as Uint32Array, labels, label));
+      expect(of(first)).not.toEqual(of(other));
+      // Half the labels or so are high ones: 4 sigma.
+      const high = of(first).filter((name) => Number(name) >= 50).length / of(first).length;
+      expect(Math.abs(high - 0.5)).toBeLessThan(4 * Math.sqrt(0.25 / of(first).length));
+    }
+  });
+
+  it('divides as ever where shares differ', () => {
+    expect(
+      divide(labelsOf(7, 11, 14), names, { holdout: 0.2, testShare: 0.25, hasTest: false, limit: 14 }, new Random(4)),
+    ).toEqual({
+      train: Uint32Array.of(4, 5, 6, 9, 12, 14, 17, 18, 22, 25, 28, 29, 30, 31),
+      holdout: Uint32Array.of(0, 11, 15, 20, 24),
+      test: Uint32Array.of(2, 3, 10, 13, 16, 19, 21, 26),
+    });
+  });
+
+  it('leaves every class a training example where there are as many', () => {
+    const share = fc.constantFrom(0.3, 0.5);
+    const sizes = fc.array(fc.integer({ min: 3, max: 10 }), { minLength: 2, maxLength: 12 });
+    fc.assert(
+      fc.property(sizes, share, share, fc.integer({ min: 1, max: 40 }), (counts, holdout, testShare, limit) => {
+        const labels = labelsOf(...counts);
+        const parts = divide(labels, counts.map(String), { holdout, testShare, limit, hasTest: false }, new Random(1));
+        const classes = new Set(Array.from(parts.train, (index) => labels[index])).size;
+        expect(classes).toBe(Math.min(counts.length, parts.train.length));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   it('keeps hold-out and test when the training data is limited', () => {
     const labels = labelsOf(40, 40, 40);
     const whole = divide(labels, names, rules, new Random(0));
@@ -76,6 +116,21 @@ describe('divide', () => {
 
   it('refuses a hold-out larger than what is left to train on', () => {
     expect(() => divide(labelsOf(9, 9, 9), names, { ...rules, holdout: 20 }, new Random(0))).toThrow(/at most half/);
+  });
+});
+
+const split = (...labels: number[]) => ({ labels: Uint16Array.from(labels) });
+
+describe('missing classes', () => {
+  it('are told by split, the first few by name', () => {
+    const splits = { train: split(0, 1, 2, 3, 4), holdout: split(1, 4), test: split(0) };
+    expect(missingClasses(splits, ['a', 'b', 'c', 'd', 'e'])).toBe(
+      'data: expected examples of all 5 classes in every split, got no holdout example of 3 (a, c, d); no test example of 4 (b, c, d, …)',
+    );
+  });
+
+  it('are none of a split that has all, or that there is not', () => {
+    expect(missingClasses({ train: split(1, 0), holdout: split(0, 1), test: split() }, ['a', 'b'])).toBeUndefined();
   });
 });
 

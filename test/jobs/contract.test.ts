@@ -54,7 +54,6 @@ describe('what travels', () => {
       attempt: 1,
       task: digest,
       spec,
-      from: digest,
       keepWeights: true,
       fidelity: {
         examples: 100,

@@ -4,9 +4,9 @@ import { Random } from '../../core/random.ts';
 import { filePrecision } from '../../latency/file-precision.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { exportOnnx } from '../../models/export.ts';
-import { halfBits } from '../../models/half.ts';
+import { halfBits, inHalfPrecision } from '../../models/half.ts';
 import { initialWeights } from '../../models/initialise.ts';
-import { describeOnnx } from '../../models/onnx.ts';
+import { describeOnnx, encodeOnnx, type OnnxModel, type OnnxNode } from '../../models/onnx.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 
 /** The number that bits of binary16 stand for, by the definition of IEEE 754. */
@@ -91,5 +91,68 @@ describe('a network exported in fp16', () => {
     for (const [index, value] of half.entries())
       expect(Math.abs(value - (single[index] ?? NaN))).toBeLessThan(0.01 * scale);
     expect(half).not.toEqual(single);
+  });
+});
+
+function node(opType: string, inputs: string[], output: string, attributes = {}): OnnxNode {
+  return { opType, name: output, inputs, outputs: [output], attributes };
+}
+
+/** Three pixels in a row, doubled by what `nodes` do between `x` and `y`. */
+async function doubled(nodes: readonly OnnxNode[], changes: Partial<OnnxModel> = {}): Promise<number[]> {
+  const model: OnnxModel = {
+    name: 'resizes',
+    inputs: [{ name: 'x', dtype: 'float32', shape: [1, 1, 1, 3] }],
+    outputs: [{ name: 'y', dtype: 'float32' }],
+    nodes,
+    initializers: [],
+    ...changes,
+  };
+  const session = await onnxRuntimeAccelerator('cpu').open(encodeOnnx(inHalfPrecision(model)), { threads: 1 });
+  const { y } = await session.run({ x: { dtype: 'float32', dims: [1, 1, 1, 3], data: Float32Array.of(1, 2, 3) } });
+  await session.close();
+  return [...((y as { data: Float32Array }).data as Float32Array)];
+}
+
+describe('a network that resizes, in fp16', () => {
+  const nearest = { mode: { string: 'nearest' }, coordinate_transformation_mode: { string: 'asymmetric' } };
+  const scales = { dims: [4], data: Float32Array.of(1, 1, 1, 2) };
+  const roi = { dims: [8], data: Float32Array.of(0, 0, 0, 0, 1, 1, 1, 1) };
+  const expected = [1, 1, 2, 2, 3, 3];
+
+  test('keeps stored scales and a stored region in float32, and halves them for others', async () => {
+    const initializers = [
+      { name: 'scales', ...scales },
+      { name: 'roi', ...roi },
+    ];
+    const resize = node('Resize', ['x', 'roi', 'scales'], 'y', nearest);
+    expect(await doubled([resize], { initializers })).toEqual(expected);
+    const shared = [
+      node('Resize', ['x', '', 'scales'], 'large', nearest),
+      node('ReduceMax', ['scales'], 'two', { keepdims: { int: 0 } }),
+      node('Mul', ['large', 'two'], 'y'),
+    ];
+    expect(await doubled(shared, { initializers: initializers.slice(0, 1) })).toEqual([2, 2, 4, 4, 6, 6]);
+  });
+
+  test('keeps scales of constant nodes in float32, and casts computed ones back', async () => {
+    const constants = [
+      node('Constant', [], 'scales', { value: { tensor: scales } }),
+      node('Constant', [], 'scales', { value_floats: { floats: [1, 1, 1, 2] } }),
+    ];
+    for (const constant of constants)
+      expect(await doubled([constant, node('Resize', ['x', '', 'scales'], 'y', nearest)])).toEqual(expected);
+    const computed = [
+      node('Constant', [], 'roots', { value: { tensor: { dims: [4], data: Float32Array.of(1, 1, 1, 4) } } }),
+      node('Sqrt', ['roots'], 'scales'),
+      node('Resize', ['x', '', 'scales'], 'y', nearest),
+    ];
+    expect(await doubled(computed)).toEqual(expected);
+  });
+
+  test('keeps the scales of an older upsampling in float32', async () => {
+    const upsample = node('Upsample', ['x', 'scales'], 'y', { mode: { string: 'nearest' } });
+    const initializers = [{ name: 'scales', ...scales }];
+    expect(await doubled([upsample], { initializers, opsets: { '': 9 } })).toEqual(expected);
   });
 });

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
@@ -11,6 +11,7 @@ import {
   type StoredWeights,
   writeSafetensors,
 } from '../../models/safetensors.ts';
+import { fileFolder } from '../cases/file-folder.ts';
 
 const stored: StoredWeights = {
   weights: new Map([
@@ -84,6 +85,29 @@ describe('safetensors', () => {
     ['a header that is no object', '[1]', /expected a JSON header/],
   ])('refuses %s', (_, header, message) => {
     expect(() => decodeSafetensors(file(header, new Uint8Array(4)), 'file')).toThrow(message);
+  });
+
+  it('reads a file in pieces of any size, and refuses one that was cut short', async () => {
+    const path = join(fileFolder(), 'weights.safetensors');
+    const bytes = encodeSafetensors(stored);
+    await writeSafetensors(path, stored);
+    for (const pieceBytes of [1, 5, 8, 1000]) expect(await readSafetensors(path, pieceBytes)).toEqual(stored);
+    for (const length of [0, 7, 8, 20, bytes.length - 1]) {
+      await writeFile(path, bytes.subarray(0, length));
+      await expect(readSafetensors(path)).rejects.toThrow(`${path}: expected`);
+    }
+  });
+
+  it('reads a file of more than 2 GiB', async () => {
+    const path = join(fileFolder(), 'large.safetensors');
+    const start = 2 ** 31 + 16;
+    const header = `{"x":{"dtype":"F32","shape":[2],"data_offsets":[${start},${start + 8}]}}`;
+    const handle = await open(path, 'w');
+    const { bytesWritten } = await handle.write(file(header));
+    // Between them lies a hole, which takes no room.
+    await handle.write(new Uint8Array(Float32Array.of(1, 2).buffer), 0, 8, bytesWritten + start);
+    await handle.close();
+    expect((await readSafetensors(path)).weights).toEqual(new Map([['x', Float32Array.of(1, 2)]]));
   });
 
   it('writes a file whole or not at all', async () => {

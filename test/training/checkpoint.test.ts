@@ -177,7 +177,7 @@ describe('a checkpoint', () => {
     const file = join(fileFolder(), 'checkpoint');
     const of = (identity: RunIdentity) => new Checkpoint({ file, task: {} }, { identity, parametersOf: () => [] });
     const earlier = of({ work: { 'recipe.learningRate': '0.1' }, means: { threads: '1', ridgepoint: '0.0.1' } });
-    const curve = new TrainingCurve(2, { examplesAfter: (step) => 8 * step }, () => {}).state;
+    const curve = new TrainingCurve(2, { examplesAfter: (step) => 8 * step, classes: 3 }, () => {}).state;
     await earlier.write({ vectors: {}, updatesMs: [1], trainS: 1, curve, stage: 0 });
     const later = of({ work: { 'recipe.learningRate': '0.2' }, means: { threads: '2', ridgepoint: '0.0.2' } });
     const reading = later.read();

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -90,7 +90,7 @@ describe('training in a child process', () => {
     );
   });
 
-  it('trains, reports progress, and leaves the weights in a file that training can start from', async () => {
+  it('trains, reports progress, and leaves the weights in a file', async () => {
     const progress: TrainingProgress[] = [];
     const result = await trainInChild({ ...assignment, onProgress: (point) => progress.push(point) });
     expect(result.status).toBe('trained');
@@ -105,15 +105,6 @@ describe('training in a child process', () => {
     const parameters = buildNetwork(spec, 'batch').parameters.map(({ name }) => name);
     expect([...weights.keys()].toSorted()).toEqual(parameters.toSorted());
     expect(metadata['spec_digest']).toBe(specDigest(spec));
-
-    const again = await trainInChild({
-      ...assignment,
-      recipe: defaultRecipe({ batchSize: 16, learningRate: 1e-6 }),
-      fidelity: { examples: 16, seed: 2 },
-      weightsFile: join(folder, 'continued.safetensors'),
-      initialWeightsFile: assignment.weightsFile,
-    });
-    expect(again.status === 'trained' && again.metrics['accuracy']).toBeGreaterThan(0.9);
   });
 
   it('tells what lowering it chose, unless it was told one, whose notice it repeats', async () => {
@@ -133,14 +124,6 @@ describe('training in a child process', () => {
     expect(theirs.found).toEqual([]);
     const { weights } = await readSafetensors(join(folder, 'brief'));
     expect(weights.size).toBe(buildNetwork(spec, 'batch').parameters.length);
-  });
-
-  it('refuses weights of another network, naming the file', async () => {
-    const initialWeightsFile = join(folder, 'garbage');
-    await writeFile(initialWeightsFile, 'garbage!garbage!');
-    const running = trainInChild({ ...assignment, weightsFile: join(folder, 'none'), initialWeightsFile });
-    await expect(running).rejects.toThrow(/garbage: expected/);
-    expect(existsSync(join(folder, 'none'))).toBe(false);
   });
 
   it('refuses a network that does not fit the data', async () => {
