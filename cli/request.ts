@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { ConfigError } from '../core/errors.ts';
+import type { FleetAnswer } from '../jobs/requests.ts';
 import { journalPath } from '../study/journal/journal.ts';
-import { expectDone, type RequestAnswer, requester, requestOf, type StudyRequest } from '../study/requests.ts';
+import { expectDone, requester, requestOf, type StudyRequest } from '../study/requests.ts';
 
 /** Options of commands that ask something of a study. */
 export const requestArguments = {
-  study: { type: 'string', description: "of a trial: its study's folder, or with --redis its name" },
+  study: { type: 'string', description: "of a trial: its study's folder, or with --redis its name or key" },
   redis: { type: 'string', description: 'ask the process that runs it wherever that is: redis://host:port' },
   json: { type: 'boolean', description: 'one JSON object on stdout' },
 } as const;
@@ -25,7 +26,7 @@ export async function request(
   console.log(json ? JSON.stringify({ schema: 1, ...answer }) : text);
 }
 
-async function overFleet(url: string, study: string, asked: StudyRequest): Promise<RequestAnswer> {
+async function overFleet(url: string, study: string, asked: StudyRequest): Promise<FleetAnswer> {
   const [{ connectNow, redisPlace }, { askOverFleet }] = await Promise.all([
     import('../jobs/connection.ts'),
     import('../jobs/requests.ts'),

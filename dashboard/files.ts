@@ -1,14 +1,31 @@
 import { createReadStream } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
-import { extname, join, sep } from 'node:path';
+import { extname, join, posix, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { memberFolder } from '../study/deliver/deliver-phase.ts';
+import { variantPrecisions } from '../study/deliver/quantize.ts';
+import { resultNames } from '../study/deliver/result-files.ts';
+import { sharedFiles, sharedFolder } from '../study/deliver/shared-family.ts';
+import { variantFile } from '../study/deliver/variants.ts';
+
+/** What a study leaves in the folder of a delivered network. */
+const memberFiles: readonly string[] = [
+  ...Object.values(sharedFiles),
+  ...variantPrecisions.map(variantFile),
+  'spec.yaml',
+  'card.md',
+  'metrics.json',
+];
 
 /** What of a study's folder may be read, by its path there: results, and what was delivered. Not its data, not its store. */
-const served = [
-  /^(report\.html|(family|pareto|trials)\.csv|resolved\.yaml|manifest\.json|journal\.jsonl)$/,
-  /^family\/[^/]+\/[^/]+\/(model\.onnx|spec\.yaml|card\.md|metrics\.json)$/,
-];
+function isServed(path: string): boolean {
+  const [folder, file] = [posix.dirname(path), posix.basename(path)];
+  const [, target = '', size = ''] = folder.split('/');
+  return folder === '.'
+    ? resultNames.some((name) => name === path)
+    : memberFiles.includes(file) && [memberFolder({ target, size }), sharedFolder(target)].includes(folder);
+}
 
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -27,9 +44,9 @@ const types: Readonly<Record<string, string>> = {
   '.woff2': 'font/woff2',
 };
 
-/** The report has its style inside, and nothing else that does anything. */
+/** The report has its style inside, and nothing else that does anything; what it links may be opened and downloaded. */
 const reportPolicy =
-  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-popups; frame-ancestors 'none'";
+  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-popups allow-downloads; frame-ancestors 'none'";
 
 /**
  * The file at a path below a folder, by its real name.
@@ -48,7 +65,7 @@ export async function confined(folder: string, path: string): Promise<string | u
 
 /** A file of a study that people may read. @param path below the study's folder, with `/`. */
 export async function servedFile(folder: string, path: string): Promise<string | undefined> {
-  return served.some((pattern) => pattern.test(path)) ? confined(folder, path) : undefined;
+  return isServed(path) ? confined(folder, path) : undefined;
 }
 
 /** Sends a file as what its name says it is. */

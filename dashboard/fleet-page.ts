@@ -81,18 +81,18 @@ function deviceTable({ workers }: FleetView): Content {
 }
 
 function queueTable({ queues }: FleetView): Content {
-  if (queues.length === 0) return note('No queue yet: studies and workers make them.');
+  if (queues.length === 0) return note('No queue yet: studies make them.');
   return dataTable(
     'Queues',
     ['queue', 'wait', 'run', 'later', 'failed', 'done', 'why they wait'],
-    queues.map(({ name, jobs, why }) => [
-      name,
-      String(jobs.waiting),
-      String(jobs.active),
-      String(jobs.delayed),
-      jobs.failed > 0 ? element('span', { class: 'bad' }, `! ${jobs.failed}`) : '0',
-      String(jobs.completed),
-      why === undefined ? '–' : element('span', { class: 'mark bad' }, `! ${why}`),
+    queues.map(({ queue, waiting, active, delayed, failed, completed, why, isStuck }) => [
+      queue,
+      String(waiting),
+      String(active),
+      String(delayed),
+      failed > 0 ? element('span', { class: 'bad' }, `! ${failed}`) : '0',
+      String(completed),
+      isStuck ? element('span', { class: 'mark bad' }, `! ${why.join('; ')}`) : why.join('; ') || '–',
     ]),
   );
 }

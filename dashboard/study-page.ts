@@ -20,6 +20,7 @@ import { element, type Content, type Markup } from '../report/markup.ts';
 import { xyChart } from '../report/xy-chart.ts';
 import { phaseNames } from '../study/journal/events.ts';
 import { rungsOf } from '../study/study-file.ts';
+import { resultNames } from '../study/deliver/result-files.ts';
 import type { StudySummary, TargetSummary } from '../study/deliver/summary.ts';
 import { facts, livePart, note, type Page, scrolling, stateMark, studyPath, timeOfDay } from './layout.ts';
 import type { FollowedStudy } from './runs.ts';
@@ -428,18 +429,8 @@ function warningPart({ warnings }: StudySummary): Content {
   );
 }
 
-const files = [
-  'report.html',
-  'family.csv',
-  'pareto.csv',
-  'trials.csv',
-  'resolved.yaml',
-  'manifest.json',
-  'journal.jsonl',
-];
-
 function filePart({ name, folder, view }: FollowedStudy): Markup {
-  const there = files.filter((file) => existsSync(join(folder, file)));
+  const there = resultNames.filter((file) => existsSync(join(folder, file)));
   return livePart(
     'files',
     {},

@@ -14,7 +14,8 @@ import type { SharedStore } from './store.ts';
 import type { StudyMetrics } from './metrics.ts';
 import type { AskEvent } from './telemetry.ts';
 import { hearFleetRequests } from './requests.ts';
-import { heartbeatMs, present, trainingSlots, whyWaiting } from './presence.ts';
+import { heartbeatMs, present, trainingSlots } from './presence.ts';
+import { whyNotTaken } from './waiting.ts';
 
 /**
  * Spreads a study over the workers at a Redis: they train every candidate, and measure on the devices that this host
@@ -76,7 +77,7 @@ async function openFleet(parts: {
     const workers = await present(redis, place.prefix);
     capacity = trainingSlots(workers, trainerName);
     for (const { queue, waiting } of clients) {
-      const why = waiting === 0 ? undefined : whyWaiting(queue, workers);
+      const why = waiting === 0 ? undefined : whyNotTaken({ queue, precisions: {} }, workers);
       if (why !== undefined && told.get(queue) !== why) study.onNotice(`${waiting} wait: ${why}`);
       told.set(queue, why);
     }

@@ -1,7 +1,8 @@
 import { pino } from 'pino';
 import type { JournalEvent } from '../study/journal/events.ts';
 import type { StudyProgress } from '../study/context.ts';
-import { type AskEvent, studyOfJob, type WorkerEvent } from './telemetry.ts';
+import { studyOf } from './contract.ts';
+import type { AskEvent, WorkerEvent } from './telemetry.ts';
 
 /** A worker's log: what it says, and what becomes of its jobs. */
 export interface WorkerLog {
@@ -21,7 +22,7 @@ export function structuredLog(worker: string, write: (line: string) => void): Wo
     hear: (event) => {
       if (event.type === 'redis') return event.up ? log.info('Redis is there') : log.warn('Redis is gone');
       const { queue, job } = event;
-      const about = { queue, job, study: studyOfJob(job) };
+      const about = { queue, job, study: studyOf(job) };
       if (event.type === 'begun') return log.info({ ...about, waitedMs: Math.round(event.waitedMs) }, 'job begun');
       const { how, tookMs, error } = event;
       const ended = { ...about, tookMs: Math.round(tookMs), ...(error && { code: error.code, reason: error.message }) };

@@ -1,17 +1,17 @@
-import { Queue } from 'bullmq';
+import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { connect, leave, type RedisPlace } from './connection.ts';
-import { type Presence, present, whyWaiting } from './presence.ts';
-
-/** States of jobs that are counted, as BullMQ calls them. */
-const jobStates = ['waiting', 'active', 'delayed', 'failed', 'completed'] as const;
+import { queueToSee, stateOf } from './overview.ts';
+import { namedQueues, type Presence, present } from './presence.ts';
+import { type QueueState, whyNotTaken, whyQueued } from './waiting.ts';
 
 /** One queue as somebody who looks sees it. */
-export interface QueueView {
-  readonly name: string;
-  readonly jobs: Readonly<Record<(typeof jobStates)[number], number>>;
-  /** Why jobs that wait are not taken; absent where none waits, or somebody takes them. */
-  readonly why?: string;
+export interface QueueView extends QueueState {
+  readonly completed: number;
+  /** Why its jobs are not done yet, a line for each reason. */
+  readonly why: readonly string[];
+  /** Jobs wait that nobody there can do. */
+  readonly isStuck: boolean;
 }
 
 /** A fleet at one moment. */
@@ -25,7 +25,7 @@ export interface FleetView {
 /** A look takes no longer: Redis may go meanwhile, and commands then wait for it. */
 const lookMs = 5000;
 
-/** Looks at the workers and the queues of a Redis without taking part. */
+/** Looks at the workers and the queues of a Redis without taking part: changes nothing but to forget workers that are gone. */
 export class FleetObserver {
   readonly place: RedisPlace;
   readonly #redis: Redis;
@@ -66,38 +66,19 @@ export class FleetObserver {
 
   async #look(): Promise<FleetView> {
     const workers = await present(this.#redis, this.place.prefix);
-    for (const name of await this.#names())
-      if (!this.#queues.has(name)) {
-        const queue = new Queue(name, { connection: this.#redis, prefix: this.place.prefix });
-        // Connection errors are told by `connect`.
-        queue.on('error', () => {});
-        this.#queues.set(name, queue);
-      }
+    for (const name of await namedQueues(this.#redis, this.place.prefix))
+      if (!this.#queues.has(name)) this.#queues.set(name, queueToSee(this.#redis, this.place.prefix, name));
     const queues = await Promise.all(this.queues.map((queue) => queueView(queue, workers)));
     return {
       reachable: true,
       workers: workers.toSorted((a, b) => a.id.localeCompare(b.id)),
-      queues: queues.toSorted((a, b) => a.name.localeCompare(b.name)),
+      queues: queues.toSorted((a, b) => a.queue.localeCompare(b.queue)),
     };
-  }
-
-  /** Queues that anybody has opened: BullMQ keeps a `meta` key of each. */
-  async #names(): Promise<readonly string[]> {
-    const { prefix } = this.place;
-    const found = new Set<string>();
-    let cursor = '0';
-    do {
-      const [next, keys] = await this.#redis.scan(cursor, 'MATCH', `${prefix}:*:meta`, 'COUNT', 1000);
-      for (const key of keys) found.add(key.slice(prefix.length + 1, -':meta'.length));
-      cursor = next;
-    } while (cursor !== '0');
-    return [...found];
   }
 }
 
 async function queueView(queue: Queue, workers: readonly Presence[]): Promise<QueueView> {
-  const counts = await queue.getJobCounts(...jobStates);
-  const jobs = Object.fromEntries(jobStates.map((state) => [state, counts[state] ?? 0])) as QueueView['jobs'];
-  const why = jobs.waiting + jobs.delayed > 0 ? whyWaiting(queue.name, workers) : undefined;
-  return { name: queue.name, jobs, ...(why === undefined ? {} : { why }) };
+  const [state, completed] = await Promise.all([stateOf(queue), queue.getCompletedCount()]);
+  const isStuck = state.waiting > 0 && whyNotTaken(state, workers) !== undefined;
+  return { ...state, completed, why: whyQueued(state, workers), isStuck };
 }

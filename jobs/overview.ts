@@ -24,6 +24,13 @@ export interface Overview {
   readonly studies: readonly StudyJobs[];
 }
 
+/** A queue for looking at: opening it writes nothing. Errors of its connection are for those who opened that. */
+export function queueToSee(redis: Redis, prefix: string, name: string): Queue {
+  const queue = new Queue(name, { connection: redis, prefix, skipMetasUpdate: true });
+  queue.on('error', () => {});
+  return queue;
+}
+
 /** A queue for looking at, closed again. */
 async function looking<Result>(
   redis: Redis,
@@ -31,8 +38,7 @@ async function looking<Result>(
   name: string,
   look: (queue: Queue) => Promise<Result>,
 ): Promise<Result> {
-  const queue = new Queue(name, { connection: redis, prefix, skipMetasUpdate: true });
-  queue.on('error', () => {});
+  const queue = queueToSee(redis, prefix, name);
   try {
     return await look(queue);
   } finally {
@@ -65,7 +71,8 @@ function count(studies: Map<string, StudyJobs>, key: string, kind: 'waiting' | '
   studies.set(key, { ...known, [kind]: known[kind] + 1 });
 }
 
-async function stateOf(queue: Queue): Promise<QueueState> {
+/** A queue as it is now. */
+export async function stateOf(queue: Queue): Promise<QueueState> {
   const counts = await queue.getJobCounts('waiting', 'delayed', 'active', 'failed', 'prioritized');
   const precisions: Record<string, number> = {};
   if (queue.name.startsWith('measure.'))

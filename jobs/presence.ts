@@ -1,6 +1,5 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { builtInTrainers, measureQueue, trainQueue } from './contract.ts';
 
 /** A worker that is not heard of for so long is taken for gone. */
 const presenceMs = 15_000;
@@ -72,21 +71,4 @@ export async function namedQueues(redis: Redis, prefix: string): Promise<string[
 /** Trainings that the workers there can do at once. */
 export function trainingSlots(workers: readonly Presence[], trainer: string): number {
   return workers.reduce((sum, worker) => sum + (worker.trainers.includes(trainer) ? worker.slots : 0), 0);
-}
-
-/** Why jobs of a queue are not taken, naming what there is instead; undefined where somebody takes them. */
-export function whyWaiting(queue: string, workers: readonly Presence[]): string | undefined {
-  const trainers = workers.filter(({ slots }) => slots > 0).flatMap((worker) => worker.trainers);
-  const devices = workers.flatMap((worker) => worker.devices);
-  if (trainers.some((name) => trainQueue(name) === queue)) return undefined;
-  if (devices.some((name) => measureQueue(name) === queue)) return undefined;
-  if (workers.length === 0) return 'there is no worker; start one with "ridgepoint worker --redis …"';
-  const count = `${workers.length} ${workers.length === 1 ? 'worker' : 'workers'}`;
-  return queue.startsWith('measure.')
-    ? `none of ${count} offers the device ${queue.slice('measure.'.length)}; they offer ${names(devices)}`
-    : `none of ${count} trains with ${queue === trainQueue(builtInTrainers.onnx) ? 'the built-in trainer' : queue.slice('train.'.length)}; they train with ${names(trainers)}`;
-}
-
-function names(list: readonly string[]): string {
-  return [...new Set(list)].toSorted().join(', ') || 'nothing';
 }

@@ -22,8 +22,3 @@ export interface AskEvent {
   /** Why it failed. */
   readonly error?: Pick<RidgepointError, 'code' | 'message'>;
 }
-
-/** Key of the study that a job is of. */
-export function studyOfJob(id: string): string {
-  return id.split('.').slice(0, -2).join('.');
-}

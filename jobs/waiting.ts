@@ -22,16 +22,24 @@ export function whyQueued(state: QueueState, workers: readonly Presence[]): stri
 }
 
 function reason(state: QueueState, workers: readonly Presence[]): string {
+  return whyNotTaken(state, workers) ?? busy(state, workers);
+}
+
+/** Why nobody can do jobs of a queue, naming the nearest there is; undefined where somebody can. */
+export function whyNotTaken(
+  state: Pick<QueueState, 'queue' | 'precisions'>,
+  workers: readonly Presence[],
+): string | undefined {
   if (workers.length === 0) return 'there is no worker; start one with "ridgepoint worker --redis …"';
   const device = workers.flatMap(({ devices }) => devices).find((name) => measureQueue(name) === state.queue);
-  if (state.queue.startsWith('measure.'))
-    return missingPrecision(state, workers, device) ?? missingDevice(state, workers, device) ?? busy(state, workers);
-  return missingTrainer(state, workers) ?? busy(state, workers);
+  return state.queue.startsWith('measure.')
+    ? (missingPrecision(state, workers, device) ?? missingDevice(state, workers, device))
+    : missingTrainer(state, workers);
 }
 
 /** Workers that offer the device, and none of them in a precision that is asked for. */
 function missingPrecision(
-  { precisions }: QueueState,
+  { precisions }: Pick<QueueState, 'precisions'>,
   workers: readonly Presence[],
   device: string | undefined,
 ): string | undefined {
@@ -47,7 +55,7 @@ function missingPrecision(
 }
 
 function missingDevice(
-  { queue, precisions }: QueueState,
+  { queue, precisions }: Pick<QueueState, 'queue' | 'precisions'>,
   workers: readonly Presence[],
   device: string | undefined,
 ): string | undefined {
@@ -69,7 +77,7 @@ function shared(a: string, b: string): number {
   return count;
 }
 
-function missingTrainer({ queue }: QueueState, workers: readonly Presence[]): string | undefined {
+function missingTrainer({ queue }: Pick<QueueState, 'queue'>, workers: readonly Presence[]): string | undefined {
   const training = workers.filter(({ slots }) => slots > 0);
   const trainers = [...new Set(training.flatMap((worker) => worker.trainers))].toSorted();
   if (trainers.some((name) => trainQueue(name) === queue)) return undefined;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openProfiles } from './evaluation/profiles.ts';
 import { runStudy, type StudyOptions } from './study.ts';
+import type { Size } from './sizes.ts';
 import type { StudyConfig } from './study-file.ts';
 import type { StudySummary } from './deliver/summary.ts';
 
@@ -11,7 +12,8 @@ const checkExamples = 256;
 
 /**
  * Runs the smallest study that goes through every step of the given one: same data, targets,
- * trainer and space, one candidate, two sizes at most, no limits. Leaves nothing behind.
+ * trainer and space, one candidate, two sizes at most, no limits: sizes in milliseconds, which the candidate would have to
+ * be below, are multiples of it instead. Leaves nothing behind.
  */
 export async function checkStudy(
   config: StudyConfig,
@@ -25,7 +27,9 @@ export async function checkStudy(
   const tiny: StudyConfig = {
     ...config,
     targets,
-    family: Object.fromEntries(Object.entries(config.family).map(([name, sizes]) => [name, sizes.slice(0, 2)])),
+    family: Object.fromEntries(
+      Object.entries(config.family).map(([name, sizes]) => [name, sizes.slice(0, 2).map(withinReach)]),
+    ),
     search: { ...config.search, reward: 'product', trials: 1, examples: checkExamples, finalists: 1, seeds: 1 },
     scale: { ...config.scale, trials: 1, round: 1, examples: checkExamples, finalists: 1 },
     final: {
@@ -42,4 +46,9 @@ export async function checkStudy(
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** A size that any base can be scaled to, above the base's own so that there is something to scale. */
+function withinReach(size: Size, index: number): Size {
+  return size.ms === undefined ? size : { ...size, ms: undefined, multiple: index + 2 };
 }

@@ -8,6 +8,19 @@ interface ManifestFacts extends Pick<StudySummary, 'finished' | 'seed' | 'data' 
   readonly study: string;
 }
 
+/** What a finished study leaves at the top of its folder, the report first; the two of several targets only where there are several. */
+export const resultNames = [
+  'report.html',
+  'family.csv',
+  'shared.csv',
+  'across-targets.json',
+  'pareto.csv',
+  'trials.csv',
+  'resolved.yaml',
+  'manifest.json',
+  'journal.jsonl',
+] as const;
+
 /** Files of a study's folder that a user may take away. Each is written beside and renamed, and the manifest, the last, has its digest. */
 export class ResultFiles {
   readonly #folder: string;

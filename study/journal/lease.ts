@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { digestBytes, shortDigest } from '../../core/digest.ts';
 import { EnvironmentError } from '../../core/errors.ts';
 
 /** Another process is writing this study. */
@@ -24,39 +25,59 @@ export interface LeaseHolder {
 
 /**
  * Takes the right to write a study's folder; the returned function gives it back, and only what it took: the folder may
- * have been renamed and its name be another's. A lease left by a process of this host that no longer lives is taken over.
+ * have been renamed and its name be another's. A lease left by a process of this host that no longer lives is taken over,
+ * by one process however many find it at once.
+ * @param lives whether a holder on this host still runs.
  * @throws {StudyBusyError} while another live process, or another host, holds it.
  */
-export function takeLease(folder: string): () => void {
+export function takeLease(folder: string, lives: (holder: LeaseHolder) => boolean = isAlive): () => void {
   mkdirSync(folder, { recursive: true });
   const path = join(resolve(folder), leaseFileName);
-  const mine = `${path}.${process.pid}`;
   const token = randomUUID();
+  const mine = `${path}.${token}`;
   const holder: LeaseHolder = { host: hostname(), pid: process.pid, started: startOf(process.pid), token };
   try {
     writeFileSync(mine, JSON.stringify(holder));
-    if (!tryLink(mine, path)) {
-      const other = readHolder(path);
-      if (other && (other.host !== hostname() || isAlive(other))) throw busy(folder, path, other);
-      // Renamed away, not removed: of two who find the same dead holder, one renames it and the other fails here.
-      renameSync(path, `${mine}.stale`);
-      rmSync(`${mine}.stale`, { force: true });
-      if (!tryLink(mine, path)) throw busy(folder, path, readHolder(path));
-    }
+    if (!tryLink(mine, path)) takeOver(mine, path, (other) => other.host !== hostname() || lives(other));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw busy(folder, path, undefined);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw busy(path, undefined);
     throw error;
   } finally {
     rmSync(mine, { force: true });
   }
   return () => {
-    if (readHolder(path)?.token === token) rmSync(path, { force: true });
+    if (holderIn(textOf(path))?.token === token) rmSync(path, { force: true });
   };
+}
+
+/**
+ * Puts a lease in the place of a dead holder's. Whoever is first to link its own to the name made of what that holder
+ * wrote is its one successor; where the successor died before it was done, too, the next number is taken likewise.
+ */
+function takeOver(mine: string, path: string, holds: (other: LeaseHolder) => boolean): void {
+  const found = textOf(path);
+  const other = holderIn(found);
+  if (found === undefined || (other && holds(other))) throw busy(path, other);
+  const links: string[] = [];
+  for (;;) {
+    const link = `${path}.${shortDigest(digestBytes(found))}.${links.length + 1}`;
+    links.push(link);
+    if (tryLink(mine, link)) break;
+    const successor = holderIn(textOf(link));
+    if (successor && holds(successor)) throw busy(link, successor);
+  }
+  // Another may have been done with all of this since the dead holder was found: its lease is left alone.
+  if (textOf(path) !== found) {
+    rmSync(links.at(-1) ?? '', { force: true });
+    throw busy(path, holderIn(textOf(path)));
+  }
+  renameSync(mine, path);
+  for (const link of links) rmSync(link, { force: true });
 }
 
 /** The process that writes a study's folder, as far as can be told: one of another host is taken to live. */
 export function leaseHolder(folder: string): LeaseHolder | undefined {
-  const holder = readHolder(join(resolve(folder), leaseFileName));
+  const holder = holderIn(textOf(join(resolve(folder), leaseFileName)));
   return holder && (holder.host !== hostname() || isAlive(holder)) ? holder : undefined;
 }
 
@@ -71,16 +92,26 @@ function tryLink(from: string, to: string): boolean {
   }
 }
 
-function busy(folder: string, path: string, holder: LeaseHolder | undefined): StudyBusyError {
+function busy(path: string, holder: LeaseHolder | undefined): StudyBusyError {
   const who = holder ? `process ${holder.pid} on ${holder.host}` : 'another process that started just now';
   return new StudyBusyError(
-    `${folder}: expected no other writer, got ${who}; stop it, or delete ${path} if that host is gone`,
+    `${dirname(path)}: expected no other writer, got ${who}; stop it, or delete ${path} if that host is gone`,
   );
 }
 
-function readHolder(path: string): LeaseHolder | undefined {
+/** A file's text; undefined where there is none. */
+function textOf(path: string): string | undefined {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as LeaseHolder;
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined where the text is no holder: a host that lost its power may leave an empty file. */
+function holderIn(text: string | undefined): LeaseHolder | undefined {
+  try {
+    return text === undefined ? undefined : (JSON.parse(text) as LeaseHolder);
   } catch {
     return undefined;
   }

@@ -60,7 +60,7 @@ const delivered = ['model.onnx', 'weights.safetensors', 'metrics.json'] as const
 
 /** Every file of the work, and what they are called while they are written. */
 const ownName =
-  /^(?:(?:data\.bin|(?:checkpoint|weights)\.safetensors|model\.onnx|metrics\.json)(?:\.[0-9a-f-]+\.(?:part|tmp))?|lease\.json(?:\.\d+(?:\.stale)?)?)$/;
+  /^(?:(?:data\.bin|(?:checkpoint|weights)\.safetensors|model\.onnx|metrics\.json)(?:\.[0-9a-f-]+\.(?:part|tmp))?|lease\.json(?:\.[0-9a-f-]+(?:\.(?:\d+|stale))?)?)$/;
 
 function expectNew(folder: string): void {
   if (existsSync(folder)) throw new ConfigError(`--out: expected a folder that does not exist yet, got ${folder}`);

@@ -1,6 +1,6 @@
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Runs } from '../../dashboard/runs.ts';
@@ -182,6 +182,19 @@ describe.skipIf(!hasChromium)('the page in a real browser', () => {
         .map(({ outerHTML }) => outerHTML),
     );
     expect(nameless).toEqual([]);
+  });
+
+  it('downloads a network from the report', async () => {
+    const path = 'family/cpu/1x/model-int8.onnx';
+    mkdirSync(dirname(join(runs, 'one', path)), { recursive: true });
+    writeFileSync(join(runs, 'one', path), 'onnx');
+    writeFileSync(join(runs, 'one', 'report.html'), `<a href="./${path}">onnx</a>`);
+    await page.goto(`${dashboard.url}/studies/one/files/report.html`);
+    const downloading = page.waitForEvent('download', { timeout: 10_000 });
+    await page.getByRole('link', { name: 'onnx' }).click();
+    const download = await downloading;
+    expect(download.suggestedFilename()).toBe('model-int8.onnx');
+    expect(readFileSync(await download.path(), 'utf8')).toBe('onnx');
   });
 });
 

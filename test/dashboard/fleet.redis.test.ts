@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { Runs } from '../../dashboard/runs.ts';
 import { Dashboard } from '../../dashboard/server.ts';
 import { FleetObserver } from '../../jobs/observer.ts';
-import { announce } from '../../jobs/presence.ts';
+import { announce, nameQueue } from '../../jobs/presence.ts';
 import { FleetFixture } from '../jobs/fleet.ts';
 import { hasRedis } from '../jobs/redis-server.ts';
 import { hasChromium, launchChromium, openPage } from './chromium.ts';
@@ -34,7 +34,8 @@ describe.skipIf(!hasRedis)('the page of a fleet over a real Redis', () => {
     const { place } = fleet;
     const redis = new Redis(place.options);
     redis.on('error', () => {});
-    const queueOf = (name: string): Queue => {
+    const queueOf = async (name: string): Promise<Queue> => {
+      await nameQueue(redis, place.prefix, name);
       const queue = new Queue(name, { connection: redis, prefix: place.prefix });
       queue.on('error', () => {});
       fleet.closing(() => queue.close());
@@ -62,13 +63,27 @@ describe.skipIf(!hasRedis)('the page of a fleet over a real Redis', () => {
   it('shows workers with what they do, their devices, and why jobs wait', async () => {
     const { redis, place, queueOf, dashboard, textOf } = await open();
     await announce(redis, place.prefix, worker);
-    await queueOf('train.built-in').add('train.built-in', {}, { jobId: 'study-1.t0002-0a1b.1' });
-    await queueOf('measure.tpu').add('measure.tpu', {}, { jobId: 'study-1.t0003-0a1b.1' });
+    const trainings = await queueOf('train.built-in');
+    await trainings.add('train.built-in', {}, { jobId: 'study-1.t0002-0a1b.1' });
+    const measurements = await queueOf('measure.tpu');
+    await measurements.add('measure.tpu', {}, { jobId: 'study-1.t0003-0a1b.1' });
     await dashboard.lookAtFleet();
     const page = await textOf('/fleet');
     expect(page).toMatch(/bench-1-77-abc<\/th>.*? busy.*?built-in<\/td><td>4<\/td><td>xeon<\/td>/s);
-    expect(page).toMatch(/measure\.tpu<\/th><td>1<\/td>.*?none of 1 worker offers the device tpu; they offer xeon/s);
-    expect(page).toMatch(/train\.built-in<\/th><td>1<\/td>(<td>.*?<\/td>){4}<td>–<\/td>/s);
+    expect(page).toMatch(/measure\.tpu<\/th><td>1<\/td>.*?! 1 wait: nobody offers tpu; nearest: bench-1, xeon/s);
+    expect(page).toMatch(
+      /train\.built-in<\/th><td>1<\/td>(<td>.*?<\/td>){4}<td>1 wait: 1 worker with 4 slots does 0 now and takes more<\/td>/s,
+    );
+  });
+
+  it('looks at queues without writing to them', async () => {
+    const { redis, place, observer } = await open();
+    await nameQueue(redis, place.prefix, 'train.built-in');
+    const meta = `${place.prefix}:train.built-in:meta`;
+    await redis.hset(meta, 'version', 'of whoever opened it');
+    expect((await observer.look()).queues).toMatchObject([{ queue: 'train.built-in', waiting: 0, why: [] }]);
+    await Promise.all(observer.queues.map((queue) => queue.waitUntilReady()));
+    expect(await redis.hgetall(meta)).toEqual({ version: 'of whoever opened it' });
   });
 
   it('tells when the fleet changes, and only then', async () => {
@@ -91,7 +106,7 @@ describe.skipIf(!hasRedis)('the page of a fleet over a real Redis', () => {
 
   it('serves bull-board without a request to anywhere else, and without anything that changes a queue', async () => {
     const { queueOf, dashboard, textOf } = await open();
-    const queue = queueOf('train.built-in');
+    const queue = await queueOf('train.built-in');
     await queue.add('train.built-in', { schema: 1 }, { jobId: 'study-1.t0002-0a1b.1' });
     await dashboard.lookAtFleet();
     const page = await textOf('/queues');
@@ -121,7 +136,8 @@ describe.skipIf(!hasRedis)('the page of a fleet over a real Redis', () => {
     'shows a job by bull-board in a real browser, with nothing to press that changes it',
     async () => {
       const { queueOf, dashboard } = await open();
-      await queueOf('train.built-in').add('train.built-in', { trial: 't0002' }, { jobId: 'study-1.t0002-0a1b.1' });
+      const queue = await queueOf('train.built-in');
+      await queue.add('train.built-in', { trial: 't0002' }, { jobId: 'study-1.t0002-0a1b.1' });
       await dashboard.lookAtFleet();
       const browser = await launchChromium();
       fleet.closing(() => browser.close());

@@ -1,11 +1,14 @@
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EnvironmentError } from '../../core/errors.ts';
 import { Runs } from '../../dashboard/runs.ts';
 import { Dashboard, type DashboardOptions } from '../../dashboard/server.ts';
+import { renderReport } from '../../report/html.ts';
+import type { StudySummary } from '../../study/deliver/summary.ts';
+import { latency, studySummary } from '../report/fixture.ts';
 import { trainingAttempts } from '../../commands/trainer.ts';
 import { trainingsFolder } from '../../study/evaluation/command-evaluator.ts';
 import { readJournal } from '../../study/journal/journal.ts';
@@ -265,6 +268,37 @@ describe('who may see the page', () => {
   });
 });
 
+/** What a report may link: every variant of every network, and a shared network in both precisions. */
+function reportOfEverything(): StudySummary {
+  const summary = studySummary({ targets: 2 });
+  const variant = { testAccuracy: 0.6, holdoutAccuracy: 0.6, latency: latency(0.5), limitMet: null, accuracyChange: 0 };
+  return {
+    ...summary,
+    targets: summary.targets.map((target) => ({
+      ...target,
+      lines: target.lines.map((line) => ({
+        ...line,
+        members: line.members.map((member) => ({
+          ...member,
+          variants: (['fp16', 'int8'] as const).map((precision) => ({
+            ...variant,
+            precision,
+            file: `family/${target.name}/${member.size}/model-${precision}.onnx`,
+            speedUp: { ratio: 1, verdict: 'alike' } as const,
+          })),
+        })),
+      })),
+    })),
+    acrossTargets: summary.acrossTargets && {
+      ...summary.acrossTargets,
+      shared: summary.acrossTargets.shared.map((shared) => ({
+        ...shared,
+        files: ['shared/2x/model.onnx', 'shared/2x/model-fp16.onnx'],
+      })),
+    },
+  };
+}
+
 describe('files', () => {
   beforeEach(() => {
     const folder = join(runs, 'one');
@@ -287,8 +321,31 @@ describe('files', () => {
     expect(await textOf('/studies/one/files/journal.jsonl')).toBe(readFileSync(journal.path, 'utf8'));
   });
 
+  it('are all that a report links: variants and the family of all targets, too', async () => {
+    await open();
+    const links = [...renderReport(reportOfEverything()).matchAll(/href="\.\/([^"]+)"/g)].map(([, link = '']) => link);
+    expect(links).toEqual(
+      expect.arrayContaining([
+        'family/gateway/2x/model.onnx',
+        'family/gateway/2x/model-int8.onnx',
+        'shared/2x/model.onnx',
+        'shared/2x/model-fp16.onnx',
+      ]),
+    );
+    for (const path of [...links, 'shared.csv', 'across-targets.json', 'shared/2x/metrics.json']) {
+      mkdirSync(dirname(join(runs, 'one', path)), { recursive: true });
+      writeFileSync(join(runs, 'one', path), path);
+      expect([path, await textOf(`/studies/one/files/${path}`)]).toEqual([path, path]);
+    }
+    expect(await textOf('/studies/one')).toMatch(/files\/shared\.csv.*files\/across-targets\.json/s);
+  });
+
   it.each([
     '/studies/one/files/data.bin',
+    '/studies/one/files/family/cpu/model.onnx',
+    '/studies/one/files/shared/model.onnx',
+    '/studies/one/files/shared/..%2ffamily/cpu/1x/model.onnx',
+    '/studies/one/files/artefacts/shared/1x/model.onnx',
     '/studies/one/files/lease.json',
     '/studies/one/files/trials.csv',
     '/studies/one/files/family/cpu/link/card.md',

@@ -77,9 +77,30 @@ describe.skipIf(!hasRedis)('a fleet looked at from outside', () => {
       return Promise.resolve({ done: true, text: 'cancelled' });
     });
     const parts = { speaking: asking, listening: hearing, prefix };
-    expect(await askOverFleet(parts, 'retail', request)).toMatchObject({ done: true, text: 'cancelled' });
+    const answer = { study: 'retail-0a1b', done: true, text: 'cancelled' };
+    expect(await askOverFleet(parts, 'retail', request)).toEqual(answer);
     expect(got).toEqual([request]);
-    await expect(askOverFleet(parts, 'retail-v2', request, 100)).rejects.toThrow(/runs the study retail-v2/);
+    const waits = { calledMs: 100, answerMs: 5000 };
+    await expect(askOverFleet(parts, 'retail-v2', request, waits)).rejects.toThrow(/runs the study retail-v2/);
+  });
+
+  it('takes a request to none of several studies of one name, and to each by its key', async () => {
+    const [speaking, asking, hearing] = await Promise.all([outside(), outside(), outside()]);
+    const { prefix } = fleet.place;
+    const request = { schema: 1, action: 'cancel', by: 'ada@office' } as const;
+    const got: string[] = [];
+    for (const key of ['retail-0a1b', 'retail-77ff'])
+      await hearFleetRequests({ listening: await outside(), speaking, prefix }, key, () => {
+        got.push(key);
+        return Promise.resolve({ done: true, text: 'cancelled' });
+      });
+    const parts = { speaking: asking, listening: hearing, prefix };
+    await expect(askOverFleet(parts, 'retail', request)).rejects.toThrow(
+      'expected one study called retail at this Redis, got 2; say which by its key: retail-0a1b, retail-77ff',
+    );
+    expect(got).toEqual([]);
+    expect(await askOverFleet(parts, 'retail-77ff', request)).toMatchObject({ study: 'retail-77ff' });
+    expect(got).toEqual(['retail-77ff']);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Presence } from '../../jobs/presence.ts';
-import { type QueueState, whyQueued } from '../../jobs/waiting.ts';
+import { type QueueState, whyNotTaken, whyQueued } from '../../jobs/waiting.ts';
 
 const worker = (host: string, offers: Partial<Presence>): Presence => ({
   schema: 1,
@@ -33,6 +33,13 @@ describe('why jobs wait', () => {
     expect(whyQueued(queue('measure.trt-a100', { precisions: { fp16: 37 } }), [node9, node7])).toEqual([
       '37 wait: nobody offers trt-a100/fp16; nearest: node7, fp32',
     ]);
+  });
+
+  it('are given alone by whoever asks only whether somebody can do them', () => {
+    expect(whyNotTaken(queue('train.built-in', { active: 4 }), [node9])).toBeUndefined();
+    expect(whyNotTaken(queue('measure.trt-a100'), [node9, node7])).toBeUndefined();
+    expect(whyNotTaken(queue('measure.tpu'), [node9])).toBe('nobody offers tpu; nearest: node9, cpu');
+    expect(whyNotTaken(queue('train.built-in'), [])).toContain('there is no worker');
   });
 
   it('takes a program that does not tell for one that can', () => {

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { CommandError } from '../../commands/run.ts';
 import { EnvironmentError, InterruptedError } from '../../core/errors.ts';
 import { jobId, received, trainJobSchema } from '../../jobs/contract.ts';
-import { present, whyWaiting } from '../../jobs/presence.ts';
+import { present } from '../../jobs/presence.ts';
 import type { Work } from '../../jobs/worker.ts';
 import { tensorFlowUnavailable } from '../../training/tfjs/load.ts';
 import { FleetFixture, service } from './fleet.ts';
@@ -344,13 +344,10 @@ describe.skipIf(!hasRedis)('jobs over a real Redis', () => {
   it('tells who is there and what they offer, until they leave', async () => {
     const { redis } = bare();
     const { prefix } = fleet.place;
-    expect(whyWaiting('train.built-in', await present(redis, prefix))).toContain('there is no worker');
     const worker = fleet.worker([service(() => Promise.resolve({}), 3)], { id: 'node7' });
     await until(async () => (await present(redis, prefix)).length === 1);
     const workers = await present(redis, prefix);
     expect(workers).toMatchObject([{ id: 'node7', trainers: ['built-in'], devices: [], slots: 3, jobs: [] }]);
-    expect(whyWaiting('train.built-in', workers)).toBeUndefined();
-    expect(whyWaiting('measure.trt', workers)).toBe('none of 1 worker offers the device trt; they offer nothing');
     worker.stop('return');
     await worker.ended;
     expect(await present(redis, prefix)).toEqual([]);

@@ -27,6 +27,25 @@ it('a study tells what its trainer tells, no text twice, with the trial it is of
   ]);
 });
 
+it('a check finds nothing wrong with sizes in milliseconds that its one candidate is above', async () => {
+  const controller = new AbortController();
+  const clock = new SimulatedClock(Date.UTC(2026, 0, 1));
+  const statuses: string[] = [];
+  const changes = { targets: { edge: { device: 'simulated', allow: 'predicted' } }, family: { edge: ['1us', '2us'] } };
+  const checking = checkStudy(smallStudy(changes), {
+    clock,
+    signal: controller.signal,
+    onEvent: (event) => {
+      if (event.type !== 'outcome') return;
+      statuses.push(event.outcome.status);
+      controller.abort();
+    },
+    makeEvaluator: (data, artefacts) => new FakeEvaluator({ data, artefacts, clock }),
+  });
+  await expect(checking).rejects.toThrow(InterruptedError);
+  expect(statuses).toEqual(['ok']);
+});
+
 it('a check tells what its trainer tells, before hours are spent on it', async () => {
   const controller = new AbortController();
   const told: string[] = [];

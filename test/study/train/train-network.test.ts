@@ -115,6 +115,8 @@ describe('training one network', () => {
     const left = {
       'lease.json': lease,
       'lease.json.12345': lease,
+      'lease.json.0f8fad5b-d9cb-469f-a165-70867728950e': lease,
+      'lease.json.0123456789ab.1': lease,
       'data.bin': '',
       'data.bin.52b0a2a6-9d0c-4d4e-8f6a-0123456789ab.part': '',
       'checkpoint.safetensors.0123456789ab.tmp': '',
