@@ -96,6 +96,8 @@ export const deviceProfileSchema = z.strictObject({
   /** How sure it is, where measurements of this very device and runtime made it so. */
   calibration: z
     .strictObject({
+      /** What was measured in, and so all that is calibrated; see {@link calibratedIn} for profiles that do not say. */
+      precision: z.enum(precisions).optional(),
       /** Networks measured. */
       points: z.int().positive(),
       /** Standard deviation of ln(measured ÷ predicted) on networks that were left out. */
@@ -122,6 +124,16 @@ export const deviceProfileSchema = z.strictObject({
   learned: learnedModelSchema.optional(),
 });
 export type DeviceProfile = z.infer<typeof deviceProfileSchema>;
+
+/**
+ * The precision whose latencies measurements of the device back: peaks of others are the vendor's word. Undefined
+ * where nothing was measured, and where `calibration` of several precisions' peaks does not say in which.
+ */
+export function calibratedIn({ calibration, learned, peakTflops }: DeviceProfile): Precision | undefined {
+  if (!calibration) return undefined;
+  const peaks = precisions.filter((precision) => peakTflops[precision] !== undefined);
+  return calibration.precision ?? learned?.precision ?? (peaks.length === 1 ? peaks[0] : undefined);
+}
 
 /** FLOP a byte from which arithmetic bounds a kernel; undefined where peak or bandwidth is not known. */
 export function ridgePoint(profile: DeviceProfile, precision: Precision): number | undefined {

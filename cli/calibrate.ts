@@ -1,13 +1,13 @@
 import { defineCommand } from 'citty';
-import { rename, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { type DeviceProfile, type Precision, precisions } from '../accelerators/device-profile.ts';
+import { type DeviceProfile, precisions } from '../accelerators/device-profile.ts';
 import { findProfile, formatProfile } from '../accelerators/profile-file.ts';
 import { commandNameOf, readCommand } from '../commands/declaration.ts';
 import { commandProtocols } from '../commands/sampling.ts';
 import { openCommandTarget } from '../commands/target.ts';
 import { childEntry, openChild } from '../core/child.ts';
 import { systemClock } from '../core/clock.ts';
+import { digestJson } from '../core/digest.ts';
 import { ConfigError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import { parseDurationMs } from '../core/units.ts';
@@ -16,6 +16,7 @@ import { calibratedProfile, type NetworkDraw, observeNetworks } from '../latency
 import { programOf } from '../latency/calibration.ts';
 import { type ObservationFile, openObservations } from '../latency/calibration-observations.ts';
 import { fingerprint } from '../latency/fingerprint.ts';
+import type { Latency } from '../latency/latency.ts';
 import { withHostLock } from '../latency/host-lock.ts';
 import type { ObservedTimes, ObserveTask } from '../latency/observe-child.ts';
 import { calibrationProtocol } from '../latency/protocol.ts';
@@ -23,13 +24,18 @@ import { loadSpace } from '../search/space-file.ts';
 import { drawNetwork, networkModel } from '../study/evaluation/calibration-networks.ts';
 import { numberArgument, oneOf } from './arguments.ts';
 import { interruptible, openReporter, type Reporter } from './progress.ts';
+import { writeWhole } from './written-file.ts';
 
 /** `ridgepoint calibrate --on cpu -o profile.yaml`: a profile of the device at hand, learned from measurements, for `predict --on`. */
 export const command = defineCommand({
   args: {
     on: { type: 'string', description: 'cpu, or command:<name>', default: 'cpu' },
     output: { type: 'string', alias: 'o', description: 'profile to write (.yaml)', required: true },
-    budget: { type: 'string', description: 'time to measure in this call; calling again adds to it', default: '20m' },
+    budget: {
+      type: 'string',
+      description: 'time to measure the CPU in this call; calling again adds to it',
+      default: '20m',
+    },
     threads: { type: 'string', description: 'threads inside one inference', default: '1' },
     seed: { type: 'string', description: 'seed of the networks that are drawn', default: '0' },
     space: { type: 'string', description: 'search space (YAML) to draw from too' },
@@ -39,8 +45,13 @@ export const command = defineCommand({
     points: { type: 'string', description: 'networks a command measures', default: '10' },
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
-  async run({ args }) {
+  async run({ args, rawArgs }) {
     if (!/\.ya?ml$/i.test(args.output)) throw new ConfigError(`--output: expected a .yaml file, got ${args.output}`);
+    const name = commandNameOf(args.on);
+    if (name === undefined && args.on !== 'cpu')
+      throw new ConfigError(`--on: expected cpu or command:<name>, got ${args.on}`);
+    expectSense(args.on, name !== undefined, rawArgs);
+    const precision = oneOf('--precision', precisions, args.precision);
     const budgetMs = parseDurationMs(args.budget);
     const threads = numberArgument('--threads', args.threads, 1);
     const points = numberArgument('--points', args.points, 3);
@@ -50,30 +61,31 @@ export const command = defineCommand({
     const random = new Random(`calibrate/${args.seed}`);
     const draw = (from: Random): NetworkDraw => drawNetwork(from, space);
     const id = basename(args.output).replace(/\.ya?ml$/i, '');
-    const name = commandNameOf(args.on);
-    if (name === undefined && args.on !== 'cpu')
-      throw new ConfigError(`--on: expected cpu or command:<name>, got ${args.on}`);
-    const header = { schema: 1 as const, threads, seed: args.seed, fingerprint: fingerprint(args.on) };
-    const base =
-      name === undefined ? undefined : await profileLike(args.like, oneOf('--precision', precisions, args.precision));
+    const base = name === undefined ? undefined : await profileLike(args.like);
     const declared = name === undefined ? undefined : readCommand(args.commands, name);
+    const header = {
+      schema: 2 as const,
+      precision,
+      space: space === undefined ? 'built-in' : digestJson(space),
+      threads,
+      seed: args.seed,
+      fingerprint: fingerprint(args.on),
+    };
     const file = await openObservations(`${args.output}.observations.ndjson`, header);
     let profile: DeviceProfile;
     try {
       if (base && declared) {
         const target = openCommandTarget(declared);
-        const measureOne = async ({ spec, batch }: NetworkDraw): Promise<number> => {
-          const request = { model: networkModel(spec), spec: JSON.stringify(spec), batch, threads };
-          const protocol = commandProtocols.quick;
-          return (await target.measure({ ...request, precision: base.precision, protocol }, { signal })).p50Ms;
+        const measureOne = ({ spec, batch }: NetworkDraw): Promise<Latency> => {
+          const request = { model: networkModel(spec), spec: JSON.stringify(spec), batch, threads, precision };
+          return target.measure({ ...request, protocol: commandProtocols.quick }, { signal });
         };
-        const precision = base.precision;
         await measurePoints({ file, points, random, draw, measureOne, reporter }).finally(() => target.close());
         const measured = file.observations.map((observation) => ({
-          program: programOf(observation, base.profile.fusion),
+          program: programOf(observation, base.fusion),
           measuredMs: observation.p50Ms,
         }));
-        profile = { ...calibrateProfile(base.profile, precision, measured), id, name: args.on };
+        profile = { ...calibrateProfile(base, precision, measured), id, name: args.on };
       } else {
         await observeOnCpu({ file, budgetMs, threads, random, draw, reporter, signal });
         reporter.progress({ phase: 'fit', text: `${file.observations.length} networks` });
@@ -87,8 +99,7 @@ export const command = defineCommand({
     } finally {
       reporter.finish();
     }
-    await writeFile(`${args.output}.part`, formatProfile(profile));
-    await rename(`${args.output}.part`, args.output);
+    writeWhole(args.output, formatProfile(profile));
     if (args.json)
       console.log(JSON.stringify({ schema: 1, profile: args.output, id, calibration: profile.calibration }));
     else console.log(describe(args.output, profile));
@@ -98,11 +109,19 @@ export const command = defineCommand({
 /** Spaces of users' own are bound to images like those the built-in ones get. */
 const userData = { channels: 3, classes: 1000, nativeResolution: 320 };
 
-/** What a command's profile starts from, in the precision asked for. */
-async function profileLike(like: string | undefined, precision: Precision) {
+/** Refuses options that would be ignored: the CPU is calibrated in fp32 for a time, a command by so many networks. */
+function expectSense(on: string, isCommand: boolean, rawArgs: readonly string[]): void {
+  const given = rawArgs.flatMap((argument) => /^--([a-z-]+)/.exec(argument)?.[1] ?? []);
+  const ofOthers = isCommand ? ['budget'] : ['like', 'precision', 'points', 'commands'];
+  const ignored = given.find((name) => ofOthers.includes(name));
+  if (ignored !== undefined)
+    throw new ConfigError(`--${ignored}: expected --on ${isCommand ? 'cpu' : 'command:<name>'} beside it, got ${on}`);
+}
+
+/** What a command's profile starts from. */
+function profileLike(like: string | undefined): Promise<DeviceProfile> {
   if (like === undefined) throw new ConfigError('--like: expected the profile nearest to the command, got none');
-  const profile = await findProfile(like);
-  return { profile, precision };
+  return findProfile(like);
 }
 
 interface PointsContext {
@@ -110,7 +129,7 @@ interface PointsContext {
   readonly points: number;
   readonly random: Random;
   readonly draw: (random: Random) => NetworkDraw;
-  readonly measureOne: (network: NetworkDraw) => Promise<number>;
+  readonly measureOne: (network: NetworkDraw) => Promise<Latency>;
   readonly reporter: Reporter;
 }
 
@@ -119,13 +138,13 @@ async function measurePoints({ file, points, random, draw, measureOne, reporter 
   while (file.observations.length < points) {
     const network = draw(random.child('network', file.observations.length));
     const startMs = systemClock.now();
-    const p50Ms = await measureOne(network);
+    const { p50Ms, sessionP50Ms = [p50Ms], stable } = await measureOne(network);
     await file.append({
       role: 'random',
       ...network,
       p50Ms,
-      sessionP50Ms: [p50Ms],
-      stable: true,
+      sessionP50Ms,
+      stable,
       referenceMs: 1,
       kernels: [],
       costMs: systemClock.now() - startMs,

@@ -2,6 +2,7 @@ import { defineCommand } from 'citty';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
+import { extent } from '../core/extent.ts';
 import { amount, percent, significant } from '../report/format.ts';
 import { tablePage } from '../report/law-page.ts';
 import { xyChart } from '../report/xy-chart.ts';
@@ -289,5 +290,5 @@ function fitPage(report: FitReport, given: readonly Run[], name: string): string
 }
 
 function diagonal(losses: readonly number[]): readonly (readonly [number, number])[] {
-  return [Math.min(...losses), Math.max(...losses)].map((loss) => [loss, loss] as const);
+  return extent(losses).map((loss) => [loss, loss] as const);
 }

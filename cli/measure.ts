@@ -4,15 +4,15 @@ import { type Command, commandNameOf, readCommand } from '../commands/declaratio
 import { commandProtocols } from '../commands/sampling.ts';
 import { openCommandTarget } from '../commands/target.ts';
 import { digestBytes } from '../core/digest.ts';
-import { ConfigError, InvalidFileError } from '../core/errors.ts';
-import { fingerprint } from '../latency/fingerprint.ts';
+import { ConfigError, InterruptedError, InvalidFileError, RidgepointError } from '../core/errors.ts';
 import { type Meter, type MeterRequest, openMeter } from '../latency/isolate.ts';
-import { type Latency, latencySchema, type Percentile, percentileMs, percentiles } from '../latency/latency.ts';
+import { type Fingerprint, type Latency, latencySchema, type Percentile, percentiles } from '../latency/latency.ts';
 import { Ledger, type LedgerIdentity, ledgerName, type ModelOrigin } from '../latency/ledger.ts';
 import type { MeasureProgress } from '../latency/measure.ts';
 import { candidateModel, modelBytes } from '../latency/model-file.ts';
 import { type ProtocolPreset, protocolPresets, protocols } from '../latency/protocol.ts';
 import { type Offline, type ScenarioName, scenarioNames, type Server } from '../latency/scenario.ts';
+import { keepsLimit, type LimitMet, limitDoubt } from '../latency/setting.ts';
 import { verifiable, verifyEntry, type Verified } from '../latency/verify.ts';
 import type { ModelSpec } from '../models/transformer.ts';
 import { type Limit, limitSchema } from '../study/sizes.ts';
@@ -134,7 +134,8 @@ export const command = defineCommand({
             continue;
           }
           const setting = { accelerator: on, batch, threads };
-          const quietReferenceMs = ledger?.quietReferenceMs(on, threads, fingerprint(on));
+          const host = ledger && (await open().fingerprint(on, call));
+          const quietReferenceMs = host && ledger.quietReferenceMs(on, threads, host);
           const quiet = quietReferenceMs === undefined ? {} : { quietReferenceMs };
           const allowFallback = args['allow-fallback'];
           const request: MeterRequest = {
@@ -184,7 +185,9 @@ export const command = defineCommand({
         ),
       );
     else console.log(results.map((result) => describe(result, limit)).join('\n'));
-    if (results.some((result) => misses(result, limit))) process.exitCode = 4;
+    const kept = results.map((result) => keeps(result, limit));
+    if (kept.includes('unknown')) process.exitCode = 3;
+    if (kept.includes(false)) process.exitCode = 4;
     if (args.strict && results.some(({ stable }) => !stable)) process.exitCode = 3;
   },
 });
@@ -321,14 +324,23 @@ async function verify(
   watching: (what: string) => Parameters<Meter['measure']>[1],
 ): Promise<void> {
   const known = ledger.entries;
-  const candidates = verifiable(known, fingerprint);
+  /** What does not start here is of no host that this is. */
+  const hostOf = (accelerator: string): Promise<Fingerprint | undefined> =>
+    open()
+      .fingerprint(accelerator, watching(accelerator))
+      .catch((error: unknown) => {
+        if (!(error instanceof RidgepointError) || error instanceof InterruptedError) throw error;
+        return undefined;
+      });
+  const candidates = await verifiable(known, hostOf);
   const verified: Verified[] = [];
   for (const [index, entry] of candidates.slice(0, entries).entries()) {
     const call = watching(`entry ${index + 1} of ${Math.min(entries, candidates.length)}`);
     verified.push(
-      await verifyEntry(ledger, entry, (model, { accelerator, batch, threads, protocol, percentile }) => {
+      await verifyEntry(ledger, entry, async (model, { accelerator, batch, threads, protocol, percentile }) => {
         const setting = { accelerator, batch, threads };
-        const quietReferenceMs = ledger.quietReferenceMs(accelerator, threads, fingerprint(accelerator));
+        const host = await open().fingerprint(accelerator, call);
+        const quietReferenceMs = ledger.quietReferenceMs(accelerator, threads, host);
         const quiet = quietReferenceMs === undefined ? {} : { quietReferenceMs };
         return open().measure({ model, setting, protocol, percentile: percentile as Percentile, ...quiet }, call);
       }),
@@ -356,17 +368,21 @@ async function verify(
 
 function describe(result: Latency | Offline | Server, limit: Limit | undefined): string {
   if (!('scenario' in result)) {
-    const verdict = limit
-      ? `\n  ${misses(result, limit) ? 'ABOVE' : 'within'} p${limit.percentile} < ${limit.ms} ms`
-      : '';
-    return describeLatency(result) + verdict;
+    return describeLatency(result) + (limit ? `\n  ${limitText(result, limit)}` : '');
   }
   return result.scenario === 'offline' ? describeOffline(result) : describeServer(result);
 }
 
-/** Whether a limit was asked of it that it does not meet. */
-function misses(result: Latency | Offline | Server, limit: Limit | undefined): boolean {
-  if (!limit) return false;
-  if (!('scenario' in result)) return percentileMs(result, limit.percentile) > limit.ms;
-  return result.scenario === 'server' && result.highestRatePerS === null;
+function limitText(latency: Latency, limit: Limit): string {
+  const asked = `p${limit.percentile} < ${limit.ms} ms`;
+  const kept = keepsLimit(latency, limit);
+  if (kept === 'unknown') return `NOT KNOWN to be within ${asked}: ${limitDoubt(latency)}`;
+  return `${kept ? 'within' : 'ABOVE'} ${asked}`;
+}
+
+/** Whether it meets the limit asked of it; where none was, it does. */
+function keeps(result: Latency | Offline | Server, limit: Limit | undefined): LimitMet {
+  if (!limit) return true;
+  if (!('scenario' in result)) return keepsLimit(result, limit);
+  return result.scenario !== 'server' || result.highestRatePerS !== null;
 }

@@ -1,5 +1,5 @@
 import { defineCommand } from 'citty';
-import { type DeviceProfile, type Precision, precisions } from '../accelerators/device-profile.ts';
+import { calibratedIn, type DeviceProfile, type Precision, precisions } from '../accelerators/device-profile.ts';
 import { findProfile } from '../accelerators/profile-file.ts';
 import { ConfigError } from '../core/errors.ts';
 import { modelBytes } from '../latency/model-file.ts';
@@ -25,7 +25,7 @@ export const command = defineCommand({
     batch: { type: 'string', description: "examples in one run (default: the file's, or 1)" },
     precision: {
       type: 'string',
-      description: `${precisions.join(', ')} (default: the device's first of fp16, bf16, fp32, int8)`,
+      description: `${precisions.join(', ')} (default: what the profile is calibrated in, or the device's first of fp16, bf16, fp32, int8)`,
     },
     threads: {
       type: 'string',
@@ -86,10 +86,10 @@ function shapesArgument(texts: readonly string[]): Readonly<Record<string, reado
   );
 }
 
-/** What networks are usually served in: half precision where the device has it. */
-function preferred({ peakTflops }: DeviceProfile): Precision {
+/** What measurements back, or what networks are usually served in: half precision where the device has it. */
+function preferred(profile: DeviceProfile): Precision {
   const order = ['fp16', 'bf16', 'fp32', 'int8'] as const;
-  return order.find((precision) => peakTflops[precision] !== undefined) ?? 'fp32';
+  return calibratedIn(profile) ?? order.find((precision) => profile.peakTflops[precision] !== undefined) ?? 'fp32';
 }
 
 function verdict({ latency, footprint }: Prediction) {
@@ -113,7 +113,7 @@ function describe(model: string, { profile, ...prediction }: Prediction & { read
   const { status, reason } = { reason: undefined, ...verdict(prediction) };
   const { capacityBytes } = footprint;
   return [
-    `${model} on ${profile.id} (${profile.name}), batch ${latency.batch}, ${latency.precision}: ${time(latency.p50Ms)} predicted (95 % interval ${time(lo)} to ${time(hi)}), ${latency.calibrated ? 'calibrated' : 'not calibrated: good for ranking only'}`,
+    `${model} on ${profile.id} (${profile.name}), batch ${latency.batch}, ${latency.precision}: ${time(latency.p50Ms)} predicted (95 % interval ${time(lo)} to ${time(hi)}), ${latency.calibrated ? 'calibrated' : `not calibrated${profile.calibration ? ` in ${latency.precision}` : ''}: good for ranking only`}`,
     ...(status === 'infeasible' ? [`  INFEASIBLE: does not fit in memory: ${reason}`] : []),
     `  ${kernels.length} kernels, bound by ${(['compute', 'memory', 'overhead'] as const).map(part).join(', ')}${hostMs > deviceMs ? `; all of them wait for the host, which takes ${time(hostMs)} to start them` : ''}`,
     `  by kind: ${byKind(kernels, total)}`,

@@ -1,17 +1,20 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { Latency, Percentile } from '../latency/latency.ts';
+import { leastForP99, plottedSamples } from '../latency/measure.ts';
 import { quantile } from '../core/quantile.ts';
-import { geometricInterval, type Interval, quantileInterval, relativeHalfWidth } from '../latency/statistics.ts';
+import {
+  boundedBy,
+  geometricInterval,
+  type Interval,
+  quantileInterval,
+  relativeHalfWidth,
+} from '../latency/statistics.ts';
 import type { OkOf, Precision } from './protocol.ts';
 import { type Answer, pathInOut } from './run.ts';
 import type { CommandProtocol } from './sampling.ts';
 
 /** A program cannot have spent more than this many times its own life on the runs it reports. */
 const implausible = 4;
-/** Below so many samples a p99 is a maximum in disguise. */
-const leastForP99 = 300;
-/** Samples kept for plots. */
-const keptSamples = 200;
 
 /** One session: what a program measured in one life. */
 export interface Session {
@@ -64,13 +67,15 @@ function readSamples(path: string): Float64Array {
 /** A percentile's interval from sessions, and how tight it should be. */
 export interface Goal {
   readonly interval: Interval;
+  /** The one asked for, or 90 where nothing is known of a p99. */
+  readonly percentile: Percentile;
   /** Whether it is within the protocol's tolerance for this percentile. */
   readonly isTight: boolean;
 }
 
 /**
  * Of the p50, "the p50 of a session". Of a tail, that of all samples in their sessions; where a program gave
- * percentiles, its own are the samples, and one that it left out is unbounded.
+ * percentiles, its own are the samples; instead of a p99 that it left out the interval is the p90's, and never tight.
  */
 export function goalOf(
   sessions: readonly Session[],
@@ -80,17 +85,19 @@ export function goalOf(
   const tolerance = percentile === 50 ? median.tolerance : tail.tolerance;
   const of = (values: readonly number[]): Goal => {
     const interval = geometricInterval(values, level);
-    return { interval, isTight: relativeHalfWidth(interval) <= tolerance };
+    return { interval, percentile, isTight: relativeHalfWidth(interval) <= tolerance };
   };
   if (percentile === 50) return of(sessions.map(({ p50Ms }) => p50Ms));
   const samples = sessions.flatMap(({ samplesMs }) => (samplesMs ? [[...samplesMs]] : []));
   if (samples.length === sessions.length) {
     const interval = quantileInterval(samples, percentile / 100, level);
-    return { interval, isTight: relativeHalfWidth(interval) <= tolerance };
+    return { interval, percentile, isTight: relativeHalfWidth(interval) <= tolerance };
   }
   const given = sessions.flatMap(({ p90Ms, p99Ms }) => (percentile === 90 ? p90Ms : (p99Ms ?? [])));
   // Without one of each session the p90s are all there is.
-  return given.length === sessions.length ? of(given) : { ...of(sessions.map(({ p90Ms }) => p90Ms)), isTight: false };
+  return given.length === sessions.length
+    ? of(given)
+    : { ...of(sessions.map(({ p90Ms }) => p90Ms)), percentile: 90, isTight: false };
 }
 
 /** Centre of values that what disturbs them multiplies. */
@@ -118,35 +125,31 @@ export function summariseSessions(
   { protocol, percentile = 50, ...context }: SessionContext,
 ): Latency {
   const { centre } = goalOf(sessions, protocol, 50).interval;
-  const { interval, isTight } = goalOf(sessions, protocol, percentile);
+  const goal = goalOf(sessions, protocol, percentile);
   const first = sessions[0]?.answer;
   const includesIo = first?.includesIo ?? false;
   for (const key of ['includesIo', 'clock'] as const)
     if (sessions.some(({ answer }) => answer[key] !== first?.[key]))
       throw new Error(`expected ${key} to be the same in all sessions, got several`);
   const tail = (ms: number): number => Math.max(ms, centre);
-  const extremes = sessions.flatMap(({ samplesMs, p50Ms, p90Ms }) =>
-    samplesMs ? [Math.min(...samplesMs), Math.max(...samplesMs)] : [p50Ms, p90Ms],
-  );
+  const samples = sessions.flatMap(({ samplesMs = [] }) => [...samplesMs]);
+  const sorted = Float64Array.from(samples).sort();
   const shared = {
     source: 'command',
     ...context,
     p50Ms: centre,
     intervalMs: {
-      percentile,
+      percentile: goal.percentile,
       level: protocol.interval.level,
-      // Too few samples to bound a tail: it ends at the extreme ones, and the verdict is unstable.
-      lo: interval.lo > 0 ? interval.lo : Math.min(...extremes),
-      hi: Number.isFinite(interval.hi) ? interval.hi : Math.max(...extremes),
+      ...boundedBy(goal.interval, sorted),
     },
     sessions: sessions.length,
-    stable: isTight && context.drift <= protocol.reference.tolerance,
+    stable: goal.isTight && context.drift <= protocol.reference.tolerance,
     includesIo,
     ...(first?.clock === undefined ? {} : { clock: first.clock }),
     calibrated: true,
     sessionP50Ms: sessions.map(({ p50Ms }) => p50Ms),
   } as const;
-  const samples = sessions.flatMap(({ samplesMs = [] }) => [...samplesMs]);
   if (sessions.some(({ samplesMs }) => samplesMs === undefined)) {
     const p99s = sessions.flatMap(({ p99Ms = [] }) => p99Ms);
     return {
@@ -157,13 +160,11 @@ export function summariseSessions(
       reported: true,
     };
   }
-  const sorted = Float64Array.from(samples).sort();
-  const step = Math.ceil(samples.length / keptSamples);
   return {
     ...shared,
     p90Ms: tail(quantile(sorted, 0.9)),
     p99Ms: samples.length < leastForP99 ? null : tail(quantile(sorted, 0.99)),
     samples: samples.length,
-    samplesMs: samples.filter((_, index) => index % step === 0),
+    samplesMs: plottedSamples(samples),
   };
 }

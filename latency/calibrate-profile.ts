@@ -40,7 +40,7 @@ const kernelStartUs = 2;
  * The profile that explains measured networks best, near where it was: maximum a posteriori of
  * ln latency over the logarithms of one common speed, the shares of every kind and the fixed times, errors after
  * Student's t, constants normal around the given profile (so ten points fit seventeen constants without chasing noise).
- * Its `calibration` states the deviation of points left out one at a time.
+ * Its `calibration` states the precision and the deviation of points left out one at a time.
  * @param points at least three, of one precision; batches may differ.
  */
 export function calibrateProfile(
@@ -58,7 +58,7 @@ export function calibrateProfile(
   const { noise, logDeviation } = choices.reduce((best, choice) =>
     choice.logDeviation < best.logDeviation ? choice : best,
   );
-  return { ...fit(start, observed, noise), calibration: { points: points.length, logDeviation } };
+  return { ...fit(start, observed, noise), calibration: { precision, points: points.length, logDeviation } };
 }
 
 /** Root mean square of ln(measured ÷ predicted) of each point by the fit to all others. */

@@ -169,6 +169,7 @@ export function calibratedProfile(
     runOverheadUs: model.runMs * 1e3,
     fusion,
     calibration: {
+      precision: 'fp32',
       points: sightings.length,
       logDeviation: rounded(validation.logDeviation),
       seed,

@@ -1,19 +1,26 @@
 import { appendFile, readFile, truncate } from 'node:fs/promises';
 import { z } from 'zod';
+import { precisions } from '../accelerators/device-profile.ts';
 import { ConfigError } from '../core/errors.ts';
 import { networkSpecSchema } from '../models/spec.ts';
 import { fingerprintSchema } from './latency.ts';
 
 const positive = z.number().positive();
 
+const common = { threads: z.int().positive(), seed: z.string(), fingerprint: fingerprintSchema };
+
 /** First line of a file of observations: what all of them have in common. */
 export const observationsHeaderSchema = z.strictObject({
-  schema: z.literal(1),
-  threads: z.int().positive(),
-  seed: z.string(),
-  fingerprint: fingerprintSchema,
+  schema: z.literal(2),
+  precision: z.enum(precisions),
+  /** Digest of the search space of the user's own that networks are drawn from too, or `built-in`. */
+  space: z.string(),
+  ...common,
 });
 export type ObservationsHeader = z.infer<typeof observationsHeaderSchema>;
+
+/** Of files without precision and space: those of the CPU are in fp32, and may be of any space; those of commands could be in any precision. */
+const firstHeaderSchema = z.strictObject({ schema: z.literal(1), ...common });
 
 /** A network that was measured, from outside and from inside. */
 export const observationSchema = z.strictObject({
@@ -42,8 +49,8 @@ export interface ObservationFile {
 
 /**
  * Opens the file, or begins it. A last line that was cut off is dropped.
- * @throws {ConfigError} naming the line that cannot be read, or what differs where the file is of another host, runtime,
- * number of threads or seed.
+ * @throws {ConfigError} when it can be neither read nor begun, naming the line that cannot be read, or what differs where
+ * the file is of another host, runtime, precision, number of threads, seed or space.
  */
 export async function openObservations(path: string, header: ObservationsHeader): Promise<ObservationFile> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -55,9 +62,11 @@ export async function openObservations(path: string, header: ObservationsHeader)
   // What follows the last line break is empty, or was cut off while it was written.
   const cut = lines.pop() ?? '';
   if (lines.length === 0) {
-    await appendFile(path, `${JSON.stringify(header)}\n`);
+    await appendFile(path, `${JSON.stringify(header)}\n`).catch((cause: NodeJS.ErrnoException) => {
+      throw new ConfigError(`${path}: expected a file that can be written, got ${cause.code}`, { cause });
+    });
   } else {
-    expectSame(parseLine(observationsHeaderSchema, lines[0] as string, `${path}, line 1`), header, path);
+    expectSame(parseHeader(lines[0] as string, `${path}, line 1`, header), header, path);
     for (const [index, line] of lines.slice(1).entries())
       observations.push(parseLine(observationSchema, line, `${path}, line ${index + 2}`));
     if (cut !== '') await truncate(path, Buffer.byteLength(text) - Buffer.byteLength(cut));
@@ -70,6 +79,17 @@ export async function openObservations(path: string, header: ObservationsHeader)
       await appendFile(path, `${JSON.stringify(observation)}\n`);
     },
   };
+}
+
+/** @param expected whose space a file of the first schema is taken to be of. */
+function parseHeader(line: string, where: string, expected: ObservationsHeader): ObservationsHeader {
+  const header = parseLine(z.discriminatedUnion('schema', [observationsHeaderSchema, firstHeaderSchema]), line, where);
+  if (header.schema === 2) return header;
+  if (header.fingerprint.provider !== 'cpu')
+    throw new ConfigError(
+      `${where}: expected the precision that was measured in, got none, for an earlier version wrote it; calibrate into another file`,
+    );
+  return { ...header, schema: 2, precision: 'fp32', space: expected.space };
 }
 
 function parseLine<T>(schema: z.ZodType<T>, line: string, where: string): T {

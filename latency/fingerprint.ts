@@ -5,11 +5,11 @@ import type { Fingerprint } from './latency.ts';
 
 /**
  * This host, runtime and provider. Latencies are comparable, and cached ones reusable, when all of
- * it is equal. Call it in the process that measures, when a session is open there: a software driver
- * in a GPU's place is known by then only.
+ * it is equal. Call it in the process that measures, when a session is open there, where {@link needsSession}
+ * says so; elsewhere any process knows it.
  */
 export function fingerprint(provider: string): Fingerprint {
-  const software = provider === 'webgpu' ? softwareDriver() : undefined;
+  const software = needsSession(provider) ? softwareDriver() : undefined;
   return {
     host: hostname(),
     os: `${type()} ${release()} ${arch()}`,
@@ -20,4 +20,9 @@ export function fingerprint(provider: string): Fingerprint {
     node: process.version,
     ...(software === undefined ? {} : { software }),
   };
+}
+
+/** Whether a provider's fingerprint is known only where a session of it is open: a software driver may be in a GPU's place. */
+export function needsSession(provider: string): boolean {
+  return provider === 'webgpu';
 }

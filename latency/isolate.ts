@@ -1,7 +1,8 @@
 import { type Child, childEntry, openChild } from '../core/child.ts';
+import { fingerprint, needsSession } from './fingerprint.ts';
 import { withHostLock } from './host-lock.ts';
-import type { Latency } from './latency.ts';
-import type { MeasureTask } from './measure-child.ts';
+import type { Fingerprint, Latency } from './latency.ts';
+import type { FingerprintTask, MeasureTask } from './measure-child.ts';
 import type { MeasureProgress } from './measure.ts';
 import type { Offline, Server, ServerQuestion } from './scenario.ts';
 
@@ -27,20 +28,29 @@ export interface Meter {
   offline(request: MeterRequest, call?: MeterCall): Promise<Offline>;
   /** Response times of requests that arrive by themselves. Throws as `measure` does. */
   server(request: MeterRequest, question: ServerQuestion, call?: MeterCall): Promise<Server>;
+  /**
+   * What measurements of a provider are stamped with here: asked of the measuring process where only that knows it, once.
+   * Throws as `measure` does.
+   */
+  fingerprint(accelerator: string, call?: MeterCall): Promise<Fingerprint>;
   close(): Promise<void>;
 }
+
+type Answer = Latency | Offline | Server | Fingerprint;
+type MeasuringChild = Child<MeasureTask | FingerprintTask, Answer, MeasureProgress>;
 
 const entry = childEntry(import.meta.url, './measure-child');
 
 /**
- * A meter that measures in one long-lived child process, holding the host's lock exclusively for
+ * A meter that measures in one long-lived child process, started when it is first asked, holding the host's lock exclusively for
  * each measurement. One process for many: starting it costs as much as a quick measurement, and its
  * reference kernel remembers how fast this host was. Every measurement has fresh sessions.
  */
 export function openMeter(options: { readonly lockDirectory?: string } = {}): Meter {
-  let child: Child<MeasureTask, Latency | Offline | Server, MeasureProgress> | undefined = openChild({ entry });
+  let child: MeasuringChild | undefined;
+  const fingerprints = new Map<string, Fingerprint>();
 
-  const living = (): Child<MeasureTask, Latency | Offline | Server, MeasureProgress> => {
+  const living = (): MeasuringChild => {
     if (!child?.alive) child = openChild({ entry });
     return child;
   };
@@ -51,18 +61,24 @@ export function openMeter(options: { readonly lockDirectory?: string } = {}): Me
     throw error;
   };
 
-  const run = (task: MeasureTask, { signal, onProgress }: MeterCall = {}): Promise<Latency | Offline | Server> =>
+  const run = (task: MeasureTask | FingerprintTask, { signal, onProgress }: MeterCall = {}): Promise<Answer> =>
     withHostLock(
       'exclusive',
       async () => (await living().call(task, { signal, onEvent: onProgress }).catch(dropLost)).output,
       { signal, directory: options.lockDirectory },
     );
 
-  // What the child answers follows from the scenario asked for.
+  // What the child answers follows from what it is asked for.
   return {
     measure: (request, call) => run(request, call) as Promise<Latency>,
     offline: (request, call) => run({ ...request, scenario: 'offline' }, call) as Promise<Offline>,
     server: (request, question, call) => run({ ...request, scenario: question }, call) as Promise<Server>,
+    async fingerprint(accelerator, call) {
+      if (!needsSession(accelerator)) return fingerprint(accelerator);
+      const known = fingerprints.get(accelerator) ?? ((await run({ fingerprintOf: accelerator }, call)) as Fingerprint);
+      fingerprints.set(accelerator, known);
+      return known;
+    },
     async close() {
       await child?.close();
       child = undefined;

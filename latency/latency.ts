@@ -43,7 +43,7 @@ export const latencySchema = z.strictObject({
   includesIo: z.boolean(),
   /** Whose clock: the host's around a call, waiting included, or the device's own. Absent where nobody said. */
   clock: z.enum(['host', 'device']).optional(),
-  /** False for a prediction by a profile that no measurement backs: good for ranking only. */
+  /** False for a prediction by a profile that no measurement in this precision backs: good for ranking only. */
   calibrated: z.boolean(),
   fingerprint: fingerprintSchema.nullable(),
   /** Nodes by the execution provider that the runtime's profile saw them on; of providers other than the CPU. */
@@ -86,8 +86,8 @@ export interface LatencySetting {
 }
 
 /**
- * A percentile of a latency. Where there are too few samples for a p99 the p90 stands in, so that a
- * p99 limit can be judged early (what fails on p90 fails on p99); delivery measures the p99 itself.
+ * A percentile of a latency. Where the p99 is not known the p90 stands in, so that a p99 limit can be judged early:
+ * what fails on p90 fails on p99. That it is kept only a p99 can say; see `keepsLimit` in setting.ts.
  * @param percentile 50, 90 or 99.
  */
 export function percentileMs(latency: Latency, percentile: number): number {

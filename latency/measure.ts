@@ -6,7 +6,14 @@ import { randomInputs } from './inputs.ts';
 import type { Fingerprint, Latency, LatencySetting, Percentile } from './latency.ts';
 import type { Protocol } from './protocol.ts';
 import { median, quantile } from '../core/quantile.ts';
-import { geometricInterval, type Interval, leastSamples, quantileInterval, relativeHalfWidth } from './statistics.ts';
+import {
+  boundedBy,
+  geometricInterval,
+  type Interval,
+  leastSamples,
+  quantileInterval,
+  relativeHalfWidth,
+} from './statistics.ts';
 
 /** What to measure, and how. */
 export interface MeasureRequest {
@@ -205,13 +212,7 @@ export function summarise(
     p50Ms: centre,
     p90Ms: tail(0.9),
     p99Ms: samples.length < leastForP99 ? null : tail(0.99),
-    intervalMs: {
-      percentile,
-      level,
-      // Where too few samples bound a tail its interval ends at the extreme one, and the verdict is unstable.
-      lo: interval.lo > 0 ? interval.lo : (sorted[0] as number),
-      hi: Number.isFinite(interval.hi) ? interval.hi : (sorted.at(-1) as number),
-    },
+    intervalMs: { percentile, level, ...boundedBy(interval, sorted) },
     sessions: sessions.length,
     samples: samples.length,
     stable: relativeHalfWidth(interval) <= boundsOf(protocol, percentile).tolerance && undisturbed,
@@ -221,16 +222,19 @@ export function summarise(
     calibrated: true,
     fingerprint,
     sessionP50Ms: sessions.map((session) => median(session)),
-    samplesMs: thin(samples, 200),
+    samplesMs: plottedSamples(samples),
   };
 }
 
 /** Below so many samples a p99 is a maximum in disguise. */
 export const leastForP99 = 300;
 
-/** Every k-th of the values in their order, at most `count`. */
-function thin(values: readonly number[], count: number): number[] {
-  const step = Math.max(1, Math.ceil(values.length / count));
+/** Samples kept for plots, at most. */
+const keptSamples = 200;
+
+/** The samples that a record keeps for plots: every k-th in their order. */
+export function plottedSamples(values: readonly number[]): number[] {
+  const step = Math.max(1, Math.ceil(values.length / keptSamples));
   return values.filter((_, index) => index % step === 0);
 }
 

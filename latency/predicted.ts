@@ -1,4 +1,4 @@
-import { type DeviceProfile, type Precision, precisions } from '../accelerators/device-profile.ts';
+import { calibratedIn, type DeviceProfile, type Precision, precisions } from '../accelerators/device-profile.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { KernelProgram } from '../models/kernels.ts';
 import { featureNames, programFeatures } from './kernel-features.ts';
@@ -31,7 +31,7 @@ export interface Footprint {
 }
 
 /**
- * Standard deviation of ln(measured ÷ predicted) of profiles that nothing calibrated: it covers the GPU columns of
+ * Standard deviation of ln(measured ÷ predicted) of profiles that nothing calibrated in the precision asked for: it covers the GPU columns of
  * `bench/latency/analytic.ts` (.1 to .7; which runtime ran matters more than which chip), not its TPU columns, which hosts bound.
  */
 export const priorLogDeviation = 0.7;
@@ -61,7 +61,7 @@ export function predictLatency(program: KernelProgram, profile: DeviceProfile, p
       ...exactly(ms, profile.id, { batch: program.batch, threads: profile.learned?.threads ?? 1 }),
       precision,
       intervalMs: { percentile: 50, level: 0.95, lo: ms / spread, hi: ms * spread },
-      calibrated: profile.calibration !== undefined,
+      calibrated: calibratedIn(profile) === precision,
     },
     kernels,
     deviceMs,
@@ -85,8 +85,10 @@ function learnedLatency(
   analytic: ProgramLatency,
 ): LearnedLatency {
   const { learned, calibration } = profile;
-  if (!learned || learned.precision !== precision)
-    return { ...analytic, logDeviation: calibration?.logDeviation ?? priorLogDeviation, unseen: [] };
+  if (!learned || learned.precision !== precision) {
+    const known = calibratedIn(profile) === precision ? calibration?.logDeviation : undefined;
+    return { ...analytic, logDeviation: known ?? priorLogDeviation, unseen: [] };
+  }
   if (learned.features.join() !== featureNames.join())
     throw new ConfigError(
       `${profile.id}: expected a model of ${featureNames.join(', ')}, got one of ${learned.features.join(', ')}; calibrate again`,

@@ -46,7 +46,25 @@ export interface RunLimit {
   readonly ms: number;
 }
 
-/** Whether some setting that a latency was chosen from keeps a limit; its own where there was no choice. */
+/** Whether a limit is kept; `unknown` where what was measured does not tell. */
+export type LimitMet = boolean | 'unknown';
+
+/**
+ * Whether a run of a latency keeps a limit. Of a p99 that was not measured it is known only that it is at least the p90:
+ * a limit below that is missed, any other `unknown` ({@link limitDoubt} says why).
+ */
+export function keepsLimit(latency: Latency, limit: RunLimit): LimitMet {
+  if (runPercentileMs(latency, limit.percentile) > limit.ms) return false;
+  return limit.percentile <= 90 || latency.p99Ms !== null || 'unknown';
+}
+
+/** Why it is not known whether a latency keeps a limit of its p99, in words that stand after a colon. */
+export function limitDoubt({ reported, samples }: Latency): string {
+  const lack = reported ? 'the program reported no p99' : `${samples} samples are too few for a p99`;
+  return `its p90 is within it, but ${lack}`;
+}
+
+/** Whether some setting that a latency was chosen from may keep a limit, where a p90 stands in for a p99 that is not known; its own where there was no choice. */
 export function someSettingMeets(latency: Latency, limit: RunLimit): boolean {
   const { chosenFrom } = latency;
   if (!chosenFrom) return runPercentileMs(latency, limit.percentile) <= limit.ms;

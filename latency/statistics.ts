@@ -26,6 +26,17 @@ export function geometricInterval(values: readonly number[], level: number): Int
   return { centre: Math.exp(mean), lo: Math.exp(mean - half), hi: Math.exp(mean + half) };
 }
 
+/**
+ * The ends of an interval; one that too few samples bound is the extreme sample, and the verdict is unstable then.
+ * @param sorted the samples, ascending. Empty where the interval is of values that bound both ends.
+ */
+export function boundedBy(
+  { lo, hi }: Interval,
+  sorted: ArrayLike<number>,
+): { readonly lo: number; readonly hi: number } {
+  return { lo: lo > 0 ? lo : (sorted[0] ?? lo), hi: Number.isFinite(hi) ? hi : (sorted[sorted.length - 1] ?? hi) };
+}
+
 /** Half the width of an interval relative to its centre, on the wider (upper) side. */
 export function relativeHalfWidth({ centre, hi }: Interval): number {
   return hi / centre - 1;

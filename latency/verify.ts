@@ -19,17 +19,22 @@ export type MeasureAgain = (model: Uint8Array, identity: LedgerIdentity) => Prom
 
 /**
  * The entries worth verifying on this host: the newest stable one of each key, newest first.
- * @param fingerprintOf of an accelerator, here and now.
+ * @param fingerprintOf of an accelerator, here and now, as the process that measures knows it; undefined where it does not
+ * start. It is asked once for each.
  */
-export function verifiable(
+export async function verifiable(
   entries: readonly LedgerEntry[],
-  fingerprintOf: (accelerator: string) => Fingerprint,
-): LedgerEntry[] {
-  const newest = new Map<string, LedgerEntry>();
-  for (const entry of entries) {
-    const here = canonicalJson(fingerprintOf(entry.identity.accelerator));
-    if (entry.latency.stable && canonicalJson(entry.latency.fingerprint) === here) newest.set(entry.key, entry);
+  fingerprintOf: (accelerator: string) => Promise<Fingerprint | undefined>,
+): Promise<LedgerEntry[]> {
+  const stable = entries.filter(({ latency }) => latency.stable);
+  const here = new Map<string, string | undefined>();
+  for (const accelerator of new Set(stable.map(({ identity }) => identity.accelerator))) {
+    const fingerprint = await fingerprintOf(accelerator);
+    here.set(accelerator, fingerprint && canonicalJson(fingerprint));
   }
+  const newest = new Map<string, LedgerEntry>();
+  for (const entry of stable)
+    if (canonicalJson(entry.latency.fingerprint) === here.get(entry.identity.accelerator)) newest.set(entry.key, entry);
   return [...newest.values()].toSorted((a, b) => (a.at < b.at ? 1 : -1));
 }
 

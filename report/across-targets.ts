@@ -1,3 +1,4 @@
+import { limitDoubt } from '../latency/setting.ts';
 import type { AcrossTargets, SharedMemberSummary, SharedOnTarget, StudySummary } from '../study/deliver/summary.ts';
 import { amount, percentNumber, plural, signed, significant } from './format.ts';
 import { element, type Content } from './markup.ts';
@@ -45,7 +46,11 @@ function sharedRow({ name, testAccuracy, targets, count, files }: SharedMemberSu
       const against = ownDifferencePoints(testAccuracy.mean, one);
       return element(
         'td',
-        { class: one.limitMet === false ? 'bad' : null, title: one.limitMet === false ? 'misses the limit' : null },
+        {
+          class: one.limitMet === false || one.limitMet === 'unknown' ? 'bad' : null,
+          title:
+            one.limitMet === false ? 'misses the limit' : one.limitMet === 'unknown' ? limitDoubt(one.latency) : null,
+        },
         `${significant(one.latency.p50Ms)}, ${percentNumber(one.regret)}`,
         against !== null && element('small', {}, ` ${signed(against)} to its own ${one.size}`),
       );

@@ -1,10 +1,11 @@
 import type { Latency } from '../latency/latency.ts';
+import { limitDoubt } from '../latency/setting.ts';
 import { minimumRuntime, type Preprocessing } from '../models/export.ts';
 import type { MemberSummary, StudySummary, TargetSummary } from '../study/deliver/summary.ts';
 import type { Schedule } from '../training/schedule.ts';
 import type { Recipe } from '../training/trainer.ts';
 import { amount, byteSize, grouped, milliseconds, percent, percentNumber, plural, utcMinute } from './format.ts';
-import { verdictText } from './source.ts';
+import { limitMetText, verdictText } from './source.ts';
 import { limitText } from './headline.ts';
 import { type DeliveredVariant, type MadeVariant, variantText } from './variants.ts';
 
@@ -96,7 +97,7 @@ function resultSection({ member, summary, target }: CardInput): string {
         ] as const)
       : []),
     ...(target.limit && limitMet !== null
-      ? ([[`limit ${limitText(target.limit)}`, limitMet ? 'met' : '**missed**']] as const)
+      ? ([[`limit ${limitText(target.limit)}`, limitMet === true ? 'met' : `**${limitMetText(limitMet)}**`]] as const)
       : []),
   ];
   const each = testAccuracy.values.map((value) => percentNumber(value, 2)).join(', ');
@@ -132,7 +133,7 @@ function latencySection(latency: Latency): string {
       ? `The delivered file, measured ${source === 'command' ? 'by the user’s own program ' : ''}in ${plural(sessions, 'fresh session')} (${plural(samples, 'run')} in all); the interval ` +
         `comes from the spread between sessions. ${plural(latency.rejectedBlocks, 'block')} rejected, drift of the reference kernel ` +
         `${percent(latency.drift)}. Copies to and from the device are ${latency.includesIo ? '' : 'not '}included.`
-      : `Predicted, not measured${latency.calibrated ? '' : '; the profile was never calibrated: good for ranking only'}.`;
+      : `Predicted, not measured${latency.calibrated ? '' : `; the profile was never calibrated in ${latency.precision}: good for ranking only`}.`;
   const software = fingerprint?.software;
   const emulation = software === undefined ? '' : ` (emulated on the CPU by ${inline(software)}: no GPU’s latency)`;
   const place = fingerprint
@@ -245,6 +246,8 @@ function limitSection({ member, summary, target }: CardInput): string {
         `\`ridgepoint measure model.onnx --on ${code(target.device)}\`.`,
     !member.latency.stable && 'The latency was unstable when measured.',
     member.limitMet === false && 'It misses the latency limit of its study.',
+    member.limitMet === 'unknown' &&
+      `Whether it keeps the latency limit of its study is not known: ${limitDoubt(member.latency)}.`,
     member.testAccuracy.sd === null && 'One training seed: small differences from other networks mean little.',
     summary.warnings.length > 0 && `The study gave ${plural(summary.warnings.length, 'warning')}: see its report.html.`,
   ]);

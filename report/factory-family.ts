@@ -1,6 +1,6 @@
 import type { FactoryMember, FactorySummary, FactoryTargetFamily } from '../study/factory-summary.ts';
 import { percentNumber, plural, significant } from './format.ts';
-import { verdictText } from './source.ts';
+import { limitMetText, verdictText } from './source.ts';
 
 const header = ['size', 'test %', 'p50 ms', 'verdict', 'limit', 'd · w · r', 'px', 'trained', 'file'];
 
@@ -45,7 +45,7 @@ function row({
     sd === null ? percentNumber(mean) : `${percentNumber(mean)} ± ${percentNumber(sd)}`,
     significant(latency.p50Ms),
     verdictText(latency),
-    limitMet === null ? '–' : limitMet ? 'met' : 'missed',
+    limitMetText(limitMet),
     [depth, width, side].map((value) => value.toFixed(2)).join(' · '),
     String(resolution),
     String(trained),

@@ -159,11 +159,14 @@ function comparisonClause({ line, verdict, differencePoints, noisePoints }: Comp
 function limitClause(target: TargetSummary, members: readonly MemberSummary[]): string {
   const judged = members.filter((member) => member.limitMet !== null);
   if (!target.limit || judged.length === 0) return '';
-  const met = judged.filter((member) => member.limitMet).length;
+  const met = judged.filter((member) => member.limitMet === true).length;
+  const isKnown = judged.every((member) => member.limitMet !== 'unknown');
+  const within = isKnown ? 'within' : 'known to be within';
   const limit = limitText(target.limit);
-  if (members.length === 1) return met === 1 ? `, within the limit ${limit},` : `, over the limit ${limit},`;
-  const share = met === members.length ? 'all' : met === 0 ? 'none' : `${met} of them`;
-  return `, ${share} within the limit ${limit},`;
+  if (members.length === 1 && met === 0)
+    return isKnown ? `, over the limit ${limit},` : `, not ${within} the limit ${limit},`;
+  const share = met === members.length ? 'all ' : met === 0 ? 'none ' : `${met} of them `;
+  return `, ${members.length === 1 ? '' : share}${within} the limit ${limit},`;
 }
 
 function progressSentence(summary: StudySummary): string {

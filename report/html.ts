@@ -7,6 +7,7 @@ import type {
   TargetSummary,
 } from '../study/deliver/summary.ts';
 import type { Latency } from '../latency/latency.ts';
+import { limitDoubt } from '../latency/setting.ts';
 import type { NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec, Stage } from '../models/spec.ts';
 import { allocationSection } from './allocation.ts';
@@ -39,7 +40,7 @@ import {
 import { proxySection } from './proxy-audit.ts';
 import { rungChart, rungText } from './rungs.ts';
 import { isPerExample, memberSettingText, p50Title, settingsSection, targetSettingText } from './settings.ts';
-import { sourcesOf, sourceText, verdictText } from './source.ts';
+import { limitMetText, sourcesOf, sourceText, verdictText } from './source.ts';
 import { deviceHoursText } from './terminal.ts';
 import { memberRows, variantList } from './variants.ts';
 
@@ -194,8 +195,11 @@ function resultRow(target: TargetSummary, line: FamilySummary, member: MemberSum
     element('td', { class: verdictClass(latency), title: sourceText(latency) }, verdictText(latency)),
     element(
       'td',
-      { class: limitMet === null ? null : limitMet ? 'good' : 'bad' },
-      limitMet === null ? '–' : limitMet ? '✓ met' : '✗ missed',
+      {
+        class: limitMet === null ? null : limitMet === true ? 'good' : 'bad',
+        title: limitMet === 'unknown' ? limitDoubt(latency) : null,
+      },
+      (limitMet === true ? '✓ ' : limitMet === false ? '✗ ' : '') + limitMetText(limitMet),
     ),
     isCounted && [cell(count ? amount(count.params) : '–'), cell(count ? amount(count.macs) : '–')],
     cell(

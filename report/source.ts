@@ -1,9 +1,10 @@
 import type { Latency } from '../latency/latency.ts';
+import type { LimitMet } from '../latency/setting.ts';
 import type { PredictionSummary, TargetSummary } from '../study/deliver/summary.ts';
 import { percent, plural } from './format.ts';
 
 /** Where a latency comes from, in words that stand after "latency": measured, reported by a program, or predicted. */
-export function sourceText({ source, accelerator, calibrated, reported }: Latency): string {
+export function sourceText({ source, accelerator, precision, calibrated, reported }: Latency): string {
   if (reported) return 'reported by your program';
   switch (source) {
     case 'measured':
@@ -11,7 +12,7 @@ export function sourceText({ source, accelerator, calibrated, reported }: Latenc
     case 'command':
       return 'measured by your program';
     case 'predicted':
-      return `predicted by ${accelerator}, ${calibrated ? 'calibrated' : 'never calibrated'}`;
+      return `predicted by ${accelerator}, ${calibrated ? 'calibrated' : `never calibrated in ${precision}`}`;
     default:
       return source satisfies never;
   }
@@ -22,6 +23,12 @@ export function verdictText({ source, calibrated, stable, reported }: Latency): 
   if (source === 'predicted') return calibrated ? 'predicted' : 'predicted, ranking only';
   if (reported) return 'reported, unchecked';
   return stable ? 'stable' : 'unstable';
+}
+
+/** Whether a limit is met, in a word or two; `–` where there is none. */
+export function limitMetText(limitMet: LimitMet | null): string {
+  if (limitMet === null) return '–';
+  return limitMet === 'unknown' ? 'not known' : limitMet ? 'met' : 'missed';
 }
 
 /** Sources of a target's final latencies, without repeats. */

@@ -4,7 +4,7 @@ import { amount, duration, percentNumber, plural, significant } from './format.t
 import { headline, limitText, p50Interval } from './headline.ts';
 import { rungText } from './rungs.ts';
 import { isPerExample, memberSettingText, targetSettingText } from './settings.ts';
-import { predictionText, sourcesOf, verdictText } from './source.ts';
+import { limitMetText, predictionText, sourcesOf, verdictText } from './source.ts';
 import { memberRows, variantLines } from './variants.ts';
 
 const columns = 90;
@@ -97,7 +97,7 @@ function row(target: TargetSummary, line: FamilySummary, member: MemberSummary):
     significant(latency.p50Ms),
     hi > lo ? `${significant(lo)}–${significant(hi)}` : '',
     verdictText(latency).split(',')[0] ?? '',
-    limitMet === null ? '–' : limitMet ? 'met' : 'missed',
+    limitMetText(limitMet),
     count ? amount(count.params) : '–',
     count ? amount(count.macs) : '–',
   ];

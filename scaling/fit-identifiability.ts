@@ -1,3 +1,4 @@
+import { extent } from '../core/extent.ts';
 import { symmetricEigen } from '../core/linear-algebra.ts';
 import { gramOf } from './fit.ts';
 import { chinchilla } from './laws/chinchilla.ts';
@@ -45,7 +46,8 @@ export function checkDesign(points: readonly Point[], parameters = chinchilla.pa
         ]
       : []),
   ];
-  return { ratioSpread, sizes, dataAmounts, flopsRange: Math.max(...flops) / Math.min(...flops), problems };
+  const [least, most] = extent(flops);
+  return { ratioSpread, sizes, dataAmounts, flopsRange: most / least, problems };
 }
 
 /** What a fit's curvature says of its parameters. */

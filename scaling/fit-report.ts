@@ -1,4 +1,5 @@
 import { ConfigError, InterruptedError } from '../core/errors.ts';
+import { extent } from '../core/extent.ts';
 import { Random } from '../core/random.ts';
 import { bootstrap, type Draws, percentileInterval } from './fit-bootstrap.ts';
 import { checkDesign, curvatureAt, type DesignCheck, worstCondition } from './fit-identifiability.ts';
@@ -139,7 +140,7 @@ export async function fitRuns(
     : request.laws.filter((name) => !/^approach-[12]$/.test(name)).map(lossLaw);
   const warnings: string[] = [];
   const kept = dropOutliers(runs, laws[0], penalty, outliers, warnings);
-  const flops = [Math.min(...kept.map((run) => run.flops)), Math.max(...kept.map((run) => run.flops))] as const;
+  const flops = extent(kept.map((run) => run.flops));
   // Points of one curve are no runs of their own.
   const finals = finalRuns(kept);
   const design = checkDesign(finals, Math.min(...laws.map((law) => law.parameters.length), 5));

@@ -1,12 +1,13 @@
 import type { Json } from '../core/digest.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { Latency } from '../latency/latency.ts';
+import { limitDoubt, type LimitMet } from '../latency/setting.ts';
 import { fitElasticity } from '../scaling/elasticity.ts';
 import type { Multipliers } from '../scaling/multipliers.ts';
 import type { DataDescription } from './context.ts';
 import { deliveredLatencyId } from './deliver/deliver-phase.ts';
 import { dataSummary } from './deliver/summarise.ts';
-import { type JournalledProfile, profileId } from './evaluation/profiles.ts';
+import { profileBehind } from './evaluation/profiles.ts';
 import type { MemberSummary, OverSeeds, StudySummary, TargetSummary } from './deliver/summary.ts';
 import { activeMs } from './journal/active-time.ts';
 import type { JournalEvent } from './journal/events.ts';
@@ -27,7 +28,7 @@ export interface FactoryMember {
   readonly holdoutAccuracy: OverSeeds;
   readonly testAccuracy: OverSeeds;
   readonly latency: Latency;
-  readonly limitMet: boolean | null;
+  readonly limitMet: LimitMet | null;
   /** Scalings trained within this size before it was chosen; 0 for the base. */
   readonly trained: number;
 }
@@ -134,15 +135,15 @@ function targetOf(
   { targets, final }: Asked,
   { target: name, members, scalings }: FactoryTargetFamily,
 ): TargetSummary {
-  const { device, batch, threads, limit } = targets[name] as StudyConfig['targets'][string];
-  const profile = record.decision(profileId(device)) as JournalledProfile | undefined;
+  const config = targets[name] as StudyConfig['targets'][string];
+  const { device, batch, threads, limit } = config;
   const measured = scalings.flatMap(({ multipliers, p50Ms }) =>
     p50Ms === null ? [] : [{ multipliers, latencyMs: p50Ms }],
   );
   return {
     name,
     device,
-    predictedBy: profile ? { profile: profile.id, calibrated: profile.calibrated } : null,
+    predictedBy: profileBehind(record, device, config),
     prediction: null,
     elasticity: measured.length > 1 ? fitElasticity(measured) : null,
     batch,
@@ -193,6 +194,9 @@ function warningsOf({ target, members, unserved }: FactoryTargetFamily, several:
         ...(diverged > 0 ? [`${diverged} of the seeds of ${size}${on} diverged; its accuracy is over the others`] : []),
         ...(latency.stable || latency.source === 'predicted' ? [] : [`the latency of ${size}${on} is unstable`]),
         ...(limitMet === false ? [`${size}${on} does not meet the limit in its final measurement`] : []),
+        ...(limitMet === 'unknown'
+          ? [`whether ${size}${on} meets the limit is not known: ${limitDoubt(latency)}`]
+          : []),
         ...(over > tolerated
           ? [`${size}${on} took ${(100 * over).toFixed(0)} % longer than its size in its final measurement`]
           : []),

@@ -8,6 +8,7 @@ import { ConfigError, InfeasibleModelError, InterruptedError, UnreachableLimitEr
 import { readDatasetFile } from '../data/cache.ts';
 import { withHostLock } from '../latency/host-lock.ts';
 import type { Latency } from '../latency/latency.ts';
+import { keepsLimit } from '../latency/setting.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import { realisedKey, realisedMultipliers } from '../scaling/apply.ts';
 import { blankBase } from '../scaling/blank-base.ts';
@@ -20,7 +21,7 @@ import { FolderArtefacts } from './artefacts.ts';
 import type { DataDescription, LatencyMeter, StudyProgress } from './context.ts';
 import { environmentOf } from './environment.ts';
 import { deliveredLatencyId, memberFolder, verificationTolerance, VerificationError } from './deliver/deliver-phase.ts';
-import { latencyId, meetsLimit, patientMeter } from './evaluation/evaluate.ts';
+import { latencyId, mayMeetLimit, patientMeter } from './evaluation/evaluate.ts';
 import type { FactoryFile } from './factory-file.ts';
 import { writeFactoryResults } from './factory-results.ts';
 import {
@@ -274,7 +275,7 @@ class FactoryScalings {
     }));
     const { limit } = this.#target;
     const below = sizes.find((size) => !isBase(size) && size.targetMs < baseMs);
-    if (below || (limit && !meetsLimit(base.latency, limit)))
+    if (below || (limit && !mayMeetLimit(base.latency, limit)))
       throw new UnreachableLimitError(
         `expected a base within ${below ? `${below.size.name} (${below.targetMs.toPrecision(3)} ms)` : `the limit of ${limit?.ms} ms`}, got one of ${baseMs.toPrecision(3)} ms`,
       );
@@ -358,7 +359,7 @@ class FactoryScalings {
 
   #isWithinLimit(latency: Latency): boolean {
     const { limit } = this.#target;
-    return !limit || meetsLimit(latency, limit);
+    return !limit || mayMeetLimit(latency, limit);
   }
 
   /** A scaling, written by the factory and measured; undefined where the factory or the target has none. */
@@ -488,7 +489,7 @@ class FactoryScalings {
       holdoutAccuracy: overSeeds(runs.map(({ accuracy }) => accuracy)),
       testAccuracy: overSeeds(runs.map(({ test }) => test)),
       latency,
-      limitMet: limit ? meetsLimit(latency, limit) : null,
+      limitMet: limit ? keepsLimit(latency, limit) : null,
       trained: isBase({ size, targetMs }) ? 0 : this.#trainedWithin(targetMs).length,
     };
   }

@@ -1,3 +1,4 @@
+import { extent } from '../../core/extent.ts';
 import { polynomialFit } from '../../core/least-squares.ts';
 import type { AllocationTuple } from './law.ts';
 import { type PowerLaw, powerLawThrough, type PublishedPowerLaw } from './power-law.ts';
@@ -114,8 +115,4 @@ function vertex(x: readonly number[], y: readonly number[]): { readonly at: numb
 
 function geometricMean(values: readonly number[]): number {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
-}
-
-function extent(values: readonly number[]): readonly [number, number] {
-  return [Math.min(...values), Math.max(...values)];
 }

@@ -1,6 +1,7 @@
 import { deviceFront, type DeviceMeasures, deviceTransfer } from '../../search/regret.ts';
 import { deliveredLatencyId, scoreId } from './deliver-phase.ts';
-import { countSpec, meetsLimit } from '../evaluation/evaluate.ts';
+import { keepsLimit } from '../../latency/setting.ts';
+import { countSpec } from '../evaluation/evaluate.ts';
 import { overSeeds } from './over-seeds.ts';
 import type { StudyRecord } from '../journal/record.ts';
 import type { Score } from '../evaluation/score.ts';
@@ -74,7 +75,7 @@ function sharedMember(
         target: target.name,
         ...level,
         latency,
-        limitMet: limit ? meetsLimit(latency, limit) : null,
+        limitMet: limit ? keepsLimit(latency, limit) : null,
         regret: decision.regrets[target.name] ?? NaN,
         ownTestAccuracy: own?.testAccuracy.mean ?? null,
       },

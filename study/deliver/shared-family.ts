@@ -3,7 +3,7 @@ import { InfeasibleModelError } from '../../core/errors.ts';
 import { type DeviceMeasures, leastRegretWithin } from '../../search/regret.ts';
 import type { StudyContext } from '../context.ts';
 import { exportRun, measureDelivered, type Place, placeFile, precisionFor, scoreRun } from './deliver-phase.ts';
-import { accuracyOf, countSpec, latencyOf, leastRunBytes, measureAgain, meetsLimit } from '../evaluation/evaluate.ts';
+import { accuracyOf, countSpec, latencyOf, leastRunBytes, measureAgain, mayMeetLimit } from '../evaluation/evaluate.ts';
 import type { Trial } from '../journal/record.ts';
 import { familyLine } from '../scale/scalings.ts';
 import type { Member } from '../train/train-phase.ts';
@@ -208,7 +208,7 @@ async function brokenLimit(context: StudyContext, trial: Trial): Promise<string 
     if (!limit) continue;
     const known = { id: `thorough ${name} ${trial.specDigest}`, target: name, digest: trial.specDigest };
     const latency = await measureAgain(context, known, (target) => meter.measureSpec(trial.spec, target, 'thorough'));
-    if (!meetsLimit(latency, limit)) return name;
+    if (!mayMeetLimit(latency, limit)) return name;
   }
   return undefined;
 }

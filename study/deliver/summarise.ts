@@ -2,6 +2,7 @@ import { emulated } from '../../accelerators/software-driver.ts';
 import type { Outcome } from '../../core/trial.ts';
 import { agreementOf, rateAtMost } from '../../latency/agreement.ts';
 import type { Latency } from '../../latency/latency.ts';
+import { keepsLimit, limitDoubt, type LimitMet } from '../../latency/setting.ts';
 import { speedUp } from '../../latency/speed-up.ts';
 import { nonDominated } from '../../search/pareto.ts';
 import { type Allocation, allocationId } from '../train/allocate-phase.ts';
@@ -9,9 +10,9 @@ import { acrossTargetsOf } from './across-targets.ts';
 import { activeMs } from '../journal/active-time.ts';
 import type { DataDescription } from '../context.ts';
 import { deliveredLatencyId, type FilePrecision, memberFolder, scoreId } from './deliver-phase.ts';
-import { countSpec, latencyId, meetsLimit } from '../evaluation/evaluate.ts';
+import { countSpec, latencyId, mayMeetLimit } from '../evaluation/evaluate.ts';
 import { type JournalEvent, type PhaseName, phaseNames } from '../journal/events.ts';
-import { type JournalledProfile, profileId } from '../evaluation/profiles.ts';
+import { profileBehind } from '../evaluation/profiles.ts';
 import { auditProxies, auditWarnings } from '../search/proxy-audit.ts';
 import { StudyRecord, type Trial } from '../journal/record.ts';
 import { rungSummaries } from './rung-summary.ts';
@@ -243,7 +244,7 @@ class Summariser {
     return Object.entries(this.#config.targets).map(([name, target]) => ({
       name,
       device: target.device,
-      predictedBy: this.#predictedBy(target.device),
+      predictedBy: profileBehind(this.#record, target.device, target),
       prediction: this.#prediction(name, target),
       elasticity: (this.#record.decision(elasticityId(name)) as ElasticitySummary | undefined) ?? null,
       batch: target.batch,
@@ -254,14 +255,9 @@ class Summariser {
     }));
   }
 
-  #predictedBy(device: string): TargetSummary['predictedBy'] {
-    const profile = this.#record.decision(profileId(device)) as JournalledProfile | undefined;
-    return profile ? { profile: profile.id, calibrated: profile.calibrated } : null;
-  }
-
   /** Every network that was predicted on a target, beside its measurement where there is one. */
-  #prediction(target: string, { profile }: TargetConfig): PredictionSummary | null {
-    const by = profile === undefined ? null : this.#predictedBy(profile);
+  #prediction(target: string, config: TargetConfig): PredictionSummary | null {
+    const by = config.profile === undefined ? null : profileBehind(this.#record, config.profile, config);
     if (!by) return null;
     const networks = [...new Set(this.#record.trials.map(({ specDigest }) => specDigest)), ...this.#untried(target)];
     const pairs = networks.flatMap((digest) => {
@@ -275,7 +271,7 @@ class Summariser {
     });
     const sampled = screened.filter(({ verdict, latency }) => verdict === 'measured anyway' && latency);
     const wronglyRefused = sampled.filter(
-      ({ latency, percentile, limitMs }) => latency && meetsLimit(latency, { percentile, ms: limitMs }),
+      ({ latency, percentile, limitMs }) => latency && mayMeetLimit(latency, { percentile, ms: limitMs }),
     ).length;
     return {
       ...by,
@@ -407,9 +403,9 @@ class Summariser {
     return { kind: 'user-model', name: model, members: member };
   }
 
-  #limitMet(target: string, latency: Latency): boolean | null {
+  #limitMet(target: string, latency: Latency): LimitMet | null {
     const limit = this.#config.targets[target]?.limit;
-    return limit ? meetsLimit(latency, limit) : null;
+    return limit ? keepsLimit(latency, limit) : null;
   }
 
   #warnings(trials: readonly TrialSummary[], targets: readonly TargetSummary[]): string[] {
@@ -429,6 +425,8 @@ class Summariser {
             );
           if (limitMet === false)
             warnings.push(`${name}: ${line} ${size} does not meet the limit in its final measurement`);
+          if (limitMet === 'unknown')
+            warnings.push(`${name}: whether ${line} ${size} meets the limit is not known: ${limitDoubt(latency)}`);
         }
         warnings.push(...inversions(name, line, members));
         warnings.push(...members.flatMap(variantWarnings).map((warning) => `${name}: ${warning}`));
@@ -444,8 +442,11 @@ class Summariser {
     }
     for (const { name, lines } of targets) {
       const latencies = lines.flatMap(({ members }) => members.map(({ latency }) => latency));
-      if (latencies.some(({ calibrated }) => !calibrated))
-        warnings.push(`${name}: latencies are predicted by a profile that was never calibrated: good for ranking only`);
+      const ranked = latencies.find(({ calibrated }) => !calibrated);
+      if (ranked)
+        warnings.push(
+          `${name}: latencies are predicted by a profile that was never calibrated in ${ranked.precision}: good for ranking only`,
+        );
       const software = latencies.find(({ fingerprint }) => fingerprint?.software)?.fingerprint?.software;
       if (software) warnings.push(`${name}: ran ${emulated(software)}`);
     }
@@ -508,6 +509,7 @@ function variantWarnings({ size, variants }: MemberSummary): string[] {
         ? [`${what} loses ${(-100 * accuracyChange).toFixed(1)} points of test accuracy to the delivered file`]
         : []),
       ...(limitMet === false ? [`${what} does not meet the limit`] : []),
+      ...(limitMet === 'unknown' ? [`whether ${what} meets the limit is not known: ${limitDoubt(latency)}`] : []),
       ...(latency.stable ? [] : [`the latency of ${what} is unstable`]),
     ];
   });

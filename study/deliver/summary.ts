@@ -1,7 +1,7 @@
 import type { CurvePoint } from '../../training/trainer.ts';
 import type { Agreement } from '../../latency/agreement.ts';
 import type { Latency } from '../../latency/latency.ts';
-import type { RunSetting } from '../../latency/setting.ts';
+import type { LimitMet, RunSetting } from '../../latency/setting.ts';
 import type { SpeedUp } from '../../latency/speed-up.ts';
 import type { NetworkCount } from '../../models/counts.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
@@ -58,7 +58,7 @@ export type VariantSummary = { readonly precision: VariantPrecision } & (
       readonly testAccuracy: number;
       readonly holdoutAccuracy: number;
       readonly latency: Latency;
-      readonly limitMet: boolean | null;
+      readonly limitMet: LimitMet | null;
       /** Test accuracy less that of the delivered file; below 0 where the variant lost some. */
       readonly accuracyChange: number;
       /** Against the delivered file. */
@@ -92,7 +92,7 @@ export interface MemberSummary {
   readonly trainingExamples?: number;
   /** The delivered file, measured again in a fresh process. */
   readonly latency: Latency;
-  readonly limitMet: boolean | null;
+  readonly limitMet: LimitMet | null;
   /** The settings that its batch and precision were chosen from, as measured then; empty where there was no choice. */
   readonly chosenFrom: NonNullable<Latency['chosenFrom']>;
   /** Path below the study's folder; absent for baselines that are only compared. */
@@ -174,7 +174,7 @@ export interface SharedOnTarget {
   readonly targetMs: number;
   /** The shared file, measured on this target. */
   readonly latency: Latency;
-  readonly limitMet: boolean | null;
+  readonly limitMet: LimitMet | null;
   /** Hold-out accuracy lost against the best network that was trained and is within this target's size; 0–1. */
   readonly regret: number;
   /** Test accuracy of the target's own member of that size, mean over seeds; null where it has none. */

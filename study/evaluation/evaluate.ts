@@ -4,7 +4,7 @@ import { ConfigError, EnvironmentError, InfeasibleModelError, InterruptedError }
 import type { Metrics, Outcome } from '../../core/trial.ts';
 import { percentileMs, type Latency } from '../../latency/latency.ts';
 import { bytesOf } from '../../latency/roofline.ts';
-import { runPercentileMs, someSettingMeets } from '../../latency/setting.ts';
+import { keepsLimit, runPercentileMs, someSettingMeets } from '../../latency/setting.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph, type NetworkCount } from '../../models/counts.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
@@ -151,9 +151,12 @@ function isPassing(error: unknown): error is EnvironmentError {
   return error instanceof EnvironmentError && error.retry && !(error instanceof CommandError);
 }
 
-/** Whether a run of a latency is within a limit; a p99 limit is judged on p90 until there are samples enough for a p99. */
-export function meetsLimit(latency: Latency, limit: { readonly percentile: number; readonly ms: number }): boolean {
-  return runPercentileMs(latency, limit.percentile) <= limit.ms;
+/**
+ * Whether a run of a latency may keep a limit, for choosing among candidates: a p90 stands in for a p99 that is not known,
+ * which flatters. What is said of delivered files goes by {@link keepsLimit}.
+ */
+export function mayMeetLimit(latency: Latency, limit: { readonly percentile: number; readonly ms: number }): boolean {
+  return keepsLimit(latency, limit) !== false;
 }
 
 /** What a trial may cost on a target, checked before anything is trained. */

@@ -6,7 +6,6 @@ import { type CommandTarget, openCommandTarget } from '../../commands/target.ts'
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { digestBytes } from '../../core/digest.ts';
 import { precisionOn } from '../../latency/file-precision.ts';
-import { fingerprint } from '../../latency/fingerprint.ts';
 import type { Latency, Percentile } from '../../latency/latency.ts';
 import { type Meter, openMeter } from '../../latency/isolate.ts';
 import type { Ledger, LedgerIdentity, ModelOrigin } from '../../latency/ledger.ts';
@@ -26,7 +25,7 @@ export interface LatencyMeterOptions {
    */
   readonly ledger?: Ledger;
   /** Instead of measuring in a process of its own. */
-  readonly meter?: Pick<Meter, 'measure' | 'close'>;
+  readonly meter?: Pick<Meter, 'measure' | 'fingerprint' | 'close'>;
   readonly clock?: Clock;
 }
 
@@ -76,11 +75,11 @@ export function openLatencyMeter(
       percentile,
       protocol,
     };
-    const host = fingerprint(device);
-    const known = ledger?.find(identity, host);
-    if (known) return { ...known.latency, reusedFrom: known.at };
-    const quietReferenceMs = ledger?.quietReferenceMs(device, threads, host);
     meter ??= openMeter();
+    const host = ledger && (await meter.fingerprint(device, { signal }));
+    const known = host && ledger.find(identity, host);
+    if (known) return { ...known.latency, reusedFrom: known.at };
+    const quietReferenceMs = host && ledger.quietReferenceMs(device, threads, host);
     const quiet = quietReferenceMs === undefined ? {} : { quietReferenceMs };
     const latency = await meter.measure({ model, setting, protocol, percentile, ...quiet }, { signal });
     ledger?.add(identity, latency, origin, new Date(clock.now()));

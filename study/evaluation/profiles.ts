@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { type DeviceProfile, precisions } from '../../accelerators/device-profile.ts';
+import { calibratedIn, type DeviceProfile, type Precision, precisions } from '../../accelerators/device-profile.ts';
 import { findProfile } from '../../accelerators/profile-file.ts';
 import { digestJson } from '../../core/digest.ts';
 import { ConfigError, InfeasibleModelError } from '../../core/errors.ts';
@@ -18,7 +18,7 @@ export type StudyProfiles = ReadonlyMap<string, DeviceProfile>;
 /**
  * Reads every profile that a target is, or is screened by, and checks that it can be used so.
  * @throws {ConfigError} naming the key: no such profile, a precision it has no peak of, or a limit judged by one that
- * was never calibrated.
+ * was never calibrated in the target's precision.
  */
 export async function openProfiles({ targets, family, baseDirectory }: StudyConfig): Promise<StudyProfiles> {
   const profiles = new Map<string, DeviceProfile>();
@@ -30,7 +30,7 @@ export async function openProfiles({ targets, family, baseDirectory }: StudyConf
       throw new ConfigError(`${place}.${key}: ${cause.message}`, { cause });
     });
     profiles.set(source, profile);
-    for (const { precision } of target.settings ?? [target])
+    for (const { precision } of askedOf(target))
       if (profile.peakTflops[precision] === undefined)
         throw new ConfigError(
           `${place}.precision: expected one that ${profile.id} has a peak of (${precisions.filter((one) => profile.peakTflops[one] !== undefined).join(', ')}), got ${precision}`,
@@ -40,12 +40,26 @@ export async function openProfiles({ targets, family, baseDirectory }: StudyConf
         `${place}.threads: expected ${profile.learned.threads}, for which ${profile.id} was calibrated, got ${target.threads}`,
       );
     const isLimited = target.limit !== undefined || baseLimitMs(family[name] ?? [], undefined) !== undefined;
-    if (isLimited && profile.calibration === undefined && target.allow === undefined)
+    const uncalibrated = askedOf(target).find(({ precision }) => precision !== calibratedIn(profile));
+    if (isLimited && uncalibrated && target.allow === undefined)
       throw new ConfigError(
-        `${place}: expected "allow: predicted" beside a limit or sizes in milliseconds, for ${profile.id} was never calibrated: what it predicts is good for ranking only; or calibrate a profile on the device`,
+        `${place}: expected "allow: predicted" beside a limit or sizes in milliseconds, for ${profile.id} ${uncalibratedText(profile, uncalibrated.precision)}: what it predicts is good for ranking only; or calibrate a profile on the device`,
       );
   }
   return profiles;
+}
+
+/** Ways that a target may run a network. */
+function askedOf(target: Pick<TargetConfig, 'settings' | 'precision'>): readonly { readonly precision: Precision }[] {
+  return target.settings ?? [target];
+}
+
+function uncalibratedText(profile: DeviceProfile, precision: Precision): string {
+  if (!profile.calibration) return 'was never calibrated';
+  const known = calibratedIn(profile);
+  return known === undefined
+    ? `does not say in which precision it was calibrated (calibration.precision)`
+    : `was calibrated in ${known}, never in ${precision}`;
 }
 
 /** The profile that a study file names: of the table by its id, or a file whose path starts at the study file's folder. */
@@ -58,6 +72,8 @@ export interface JournalledProfile {
   readonly id: string;
   readonly name: string;
   readonly calibrated: boolean;
+  /** What it is calibrated in; absent in journals of before that was known, and where it is not calibrated. */
+  readonly precision?: Precision;
   readonly digest: string;
 }
 
@@ -78,9 +94,31 @@ export function rememberProfiles(record: StudyRecord, profiles: StudyProfiles): 
       throw new ConfigError(
         `${source}: expected the profile this study began with (${known.digest}), got a changed one; give the study another name, or delete its folder to start over`,
       );
-    const value = { id: profile.id, name: profile.name, calibrated: profile.calibration !== undefined, digest };
+    const precision = calibratedIn(profile);
+    const value = {
+      id: profile.id,
+      name: profile.name,
+      calibrated: precision !== undefined,
+      ...(precision && { precision }),
+      digest,
+    };
     record.decideAgain(profileId(source), value, 'latencies are predicted with it');
   }
+}
+
+/**
+ * The profile that a study file's words stood for, by its id, and whether it is calibrated in all that the target may
+ * run in; null where they name none.
+ */
+export function profileBehind(
+  record: StudyRecord,
+  source: string,
+  target: Pick<TargetConfig, 'settings' | 'precision'>,
+): { readonly profile: string; readonly calibrated: boolean } | null {
+  const known = record.decision(profileId(source)) as JournalledProfile | undefined;
+  if (!known) return null;
+  const isBacked = askedOf(target).every(({ precision }) => precision === (known.precision ?? precision));
+  return { profile: known.id, calibrated: known.calibrated && isBacked };
 }
 
 /** What a profile says of a network of ours at a target's batch and precision. */

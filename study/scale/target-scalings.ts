@@ -19,7 +19,7 @@ import {
   leastRunBytes,
   meanAccuracy,
   measureAgain,
-  meetsLimit,
+  mayMeetLimit,
 } from '../evaluation/evaluate.ts';
 import type { Trial } from '../journal/record.ts';
 import { baseLatencyId, elasticityId, isBase, type Scaling, type SizedScalings, type SizeTarget } from './scalings.ts';
@@ -236,7 +236,8 @@ export class TargetScalings {
 
   /**
    * The first `count` that keep the target's hard limit when measured as thoroughly as what is delivered:
-   * a quick measurement near a limit may be wrong, and choosing the best of many favours those it flatters.
+   * a quick measurement near a limit may be wrong, and choosing the best of many favours those it flatters. Where even
+   * that has no p99 its p90 stands in, and delivery says that it is not known whether the limit is kept.
    */
   async confirmed(ranked: readonly Scaling[], count: number): Promise<Scaling[]> {
     const { limit } = this.#config;
@@ -244,7 +245,7 @@ export class TargetScalings {
     const kept: Scaling[] = [];
     for (const scaling of ranked) {
       if (kept.length === count) break;
-      if (meetsLimit(await this.#thorough(scaling), limit)) kept.push(scaling);
+      if (mayMeetLimit(await this.#thorough(scaling), limit)) kept.push(scaling);
     }
     return kept;
   }
@@ -264,7 +265,7 @@ export class TargetScalings {
   #isWithinLimit({ digest }: Pick<Scaling, 'digest'>): boolean {
     const latency = this.context.record.latency(`${this.target} ${digest}`);
     const { limit } = this.#config;
-    return limit === undefined || latency === undefined || meetsLimit(latency, limit);
+    return limit === undefined || latency === undefined || mayMeetLimit(latency, limit);
   }
 
   /** Kept inside the optimizer's box: where latency hardly grows, a rule would be followed for ever. */

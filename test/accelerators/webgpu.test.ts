@@ -87,6 +87,8 @@ describe.skipIf(absent)('WebGPU', () => {
     expect(latency).toMatchObject({ accelerator: 'webgpu', source: 'measured', precision: 'fp32', sessions: 3 });
     expect(latency.placement).toEqual({ webgpu: expect.any(Number) });
     expect(latency.fingerprint?.software).toBe(found?.software);
+    // This process has a session of its own; the meter asks the one that measures all the same.
+    expect(await meter.fingerprint('webgpu')).toEqual(latency.fingerprint);
   });
 
   it('refuses an operator that it lacks, by name, and runs it on the CPU only if that is allowed', async () => {

@@ -1,7 +1,9 @@
+import { runCommand } from 'citty';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { command } from '../../cli/calibrate.ts';
 import { Random } from '../../core/random.ts';
 import { fingerprint } from '../../latency/fingerprint.ts';
 import { fileFolder } from '../cases/file-folder.ts';
@@ -53,6 +55,10 @@ describe('ridgepoint calibrate', () => {
     expect(JSON.parse(stdout)).toMatchObject({ profile: 'board.yaml', calibration: { points: 3 } });
     const lines = () => readFileSync(join(cwd, 'board.yaml.observations.ndjson'), 'utf8');
     const [before, profile] = [lines(), readFileSync(join(cwd, 'board.yaml'), 'utf8')];
+    const [head, one] = before.split('\n').map((line) => JSON.parse(line || '{}') as object);
+    expect(head).toMatchObject({ schema: 2, precision: 'fp16', space: 'built-in' });
+    expect(one).toMatchObject({ stable: false, sessionP50Ms: expect.any(Array) as number[] });
+    expect(profile).toMatch(/calibration:\n +precision: fp16\n/);
     const again = await ridgepoint(['calibrate', ...args], cwd);
     expect(again).toMatchObject({ code: 0 });
     expect(lines()).toBe(before);
@@ -71,5 +77,14 @@ describe('ridgepoint calibrate', () => {
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(existsSync(join(cwd, 'p.yaml.observations.ndjson'))).toBe(false);
+  });
+
+  it.each([
+    [['--precision', 'int8'], /--precision: expected --on command:<name> beside it, got cpu/],
+    [['--like=t4'], /--like: expected --on command:<name> beside it, got cpu/],
+    [['--points', '3'], /--points: expected --on command:<name> beside it, got cpu/],
+    [['--on', 'command:board', '--budget', '1m'], /--budget: expected --on cpu beside it, got command:board/],
+  ])('refuses %j, which it would ignore', async (args, message) => {
+    await expect(runCommand(command, { rawArgs: ['-o', 'p.yaml', ...args] })).rejects.toThrow(message);
   });
 });

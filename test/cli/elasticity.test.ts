@@ -60,7 +60,7 @@ describe('ridgepoint elasticity', () => {
     expect(code).toBe(0);
     expect(stderr).toMatch(/measure\s+simulated: 1\/8 scalings/);
     expect(stdout).toMatch(
-      /^base\.yaml on simulated, batch 1, fp32: 8 scalings, [\d.]+ to [\d.]+ ms, predicted by simulated, never calibrated$/m,
+      /^base\.yaml on simulated, batch 1, fp32: 8 scalings, [\d.]+ to [\d.]+ ms, predicted by simulated, never calibrated in fp32$/m,
     );
     expect(stdout).toMatch(/latency ∝ depth\^-?[\d.]+ · width\^-?[\d.]+ · resolution\^-?[\d.]+/);
     expect(stdout).toMatch(/depth +-?[\d.]+ +\(95 % interval -?[\d.]+ to -?[\d.]+\)/);

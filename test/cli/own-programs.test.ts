@@ -51,6 +51,12 @@ describe('measuring by the user’s own program', () => {
     expect(latencies).toMatchObject([{ source: 'command', accelerator, precision: 'fp16', sessions: 3 }]);
   });
 
+  it('does not claim a p99 limit that too few samples leave open: exit code 3', async () => {
+    const { code, stdout } = await measure('--on', 'command:lab@2', '--limit', 'p99 < 1h');
+    expect(stdout).toMatch(/\n {2}NOT KNOWN to be within p99 < 3600000 ms: its p90 is within it, but \d+ samples/);
+    expect(code).toBe(3);
+  });
+
   it.each([
     [
       'a command that is not declared',

@@ -135,10 +135,16 @@ describe('the latency of sessions', () => {
     expect(wide.intervalMs.hi).toBeGreaterThan(6);
   });
 
+  it('is made of sessions with more samples than a call may have arguments', () => {
+    const many = read({ samplesMs: Array.from({ length: 200_000 }, (_, index) => 0.01 + (index % 7) * 0.001) }, 1000);
+    expect(summarise([many, many, many], 99)).toMatchObject({ samples: 600_000, p99Ms: 0.016 });
+  });
+
   it('is unstable where nothing bounds the percentile asked for', () => {
     const few = summarise([flat(1, 50), flat(1, 50), flat(2, 50)], 99);
     expect(few).toMatchObject({ stable: false, p99Ms: null, intervalMs: { percentile: 99, hi: 2 } });
     const without = [1, 2, 3].map(() => read({ percentilesMs: { p50: 2, p90: 3 } }));
-    expect(summarise(without, 99)).toMatchObject({ stable: false, p99Ms: null });
+    const ofP90 = { percentile: 90, lo: expect.closeTo(3, 12), hi: expect.closeTo(3, 12) };
+    expect(summarise(without, 99)).toMatchObject({ stable: false, p99Ms: null, intervalMs: ofP90 });
   });
 });

@@ -53,6 +53,7 @@ describe('a profile calibrated on ten networks', () => {
     const calibrated = calibrateProfile(guess, 'fp16', measure(seen, 0.02));
     expect(errorOf(guess)).toBeGreaterThan(0.4);
     expect(errorOf(calibrated)).toBeLessThan(0.05);
+    expect(calibrated.calibration).toMatchObject({ precision: 'fp16', points: 10 });
     expect(deviceProfileSchema.parse(calibrated)).toEqual(calibrated);
   });
 

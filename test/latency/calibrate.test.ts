@@ -12,7 +12,8 @@ import { parse } from 'yaml';
 import { fileFolder } from '../cases/file-folder.ts';
 import { observed } from './synthetic-device.ts';
 
-const header = { schema: 1 as const, threads: 1, seed: '0', fingerprint: fingerprint('cpu') };
+const drawn = { precision: 'fp32' as const, space: 'built-in', threads: 1, seed: '0' };
+const header = { schema: 2 as const, ...drawn, fingerprint: fingerprint('cpu') };
 const folder = fileFolder();
 
 /** A clock that networks move, a second each. */

@@ -37,10 +37,29 @@ describe('a prediction', () => {
   });
 
   it('by a calibrated profile says so, and how far off it was on what it had not seen', async () => {
-    const profile = { ...(await findProfile('t4')), calibration: { points: 10, logDeviation: 0.1 } };
+    const profile = {
+      ...(await findProfile('t4')),
+      calibration: { precision: 'fp16' as const, points: 10, logDeviation: 0.1 },
+    };
     const { latency } = predictLatency(programOf('efficientnet-b0', profile, 1), profile, 'fp16');
     expect(latency.calibrated).toBe(true);
     expect(Math.log(latency.intervalMs.hi / latency.intervalMs.lo)).toBeCloseTo(2 * 1.96 * 0.1, 9);
+  });
+
+  it('in another precision than the profile was calibrated in is not calibrated, nor is any where it does not say', async () => {
+    const t4 = await findProfile('t4');
+    const [points, logDeviation] = [10, 0.1];
+    const program = programOf('efficientnet-b0', t4, 1);
+    const predicted = (calibration: DeviceProfile['calibration']) =>
+      predictLatency(program, { ...t4, calibration }, 'fp16').latency;
+    for (const calibration of [
+      { precision: 'fp32' as const, points, logDeviation },
+      { points, logDeviation },
+    ])
+      expect(predicted(calibration)).toEqual(predicted(undefined));
+    expect(predicted(undefined).calibrated).toBe(false);
+    const only = { ...t4, peakTflops: { fp16: 65 }, calibration: { points, logDeviation } };
+    expect(predictLatency(program, only, 'fp16').latency.calibrated).toBe(true);
   });
 
   it('counts weights and activations against the memory', async () => {

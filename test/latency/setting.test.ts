@@ -2,6 +2,8 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   chooseSetting,
+  keepsLimit,
+  limitDoubt,
   perExample,
   runPercentileMs,
   settingsOf,
@@ -25,6 +27,26 @@ describe('the settings of a target', () => {
       { batch: 8, precision: 'fp16' },
       { batch: 8, precision: 'fp32' },
     ]);
+  });
+});
+
+describe('a limit of the p99', () => {
+  const measured = latency(2, { p90Ms: 3, p99Ms: 8 });
+  const few = latency(2, { p90Ms: 3, p99Ms: null, samples: 120 });
+
+  test('is kept or missed by the p99 where it was measured', () => {
+    expect([9, 8, 7].map((ms) => keepsLimit(measured, limit(ms, 99)))).toEqual([true, true, false]);
+  });
+
+  test('is missed where the p90 is above it already, and not known to be kept else', () => {
+    expect([2.9, 3, 9].map((ms) => keepsLimit(few, limit(ms, 99)))).toEqual([false, 'unknown', 'unknown']);
+    expect([2.9, 3].map((ms) => keepsLimit(few, limit(ms, 90)))).toEqual([false, true]);
+    expect(limitDoubt(few)).toBe('its p90 is within it, but 120 samples are too few for a p99');
+    expect(limitDoubt({ ...few, reported: true, samples: 0 })).toMatch(/the program reported no p99$/);
+  });
+
+  test('is of whole runs, also of a latency of one example', () => {
+    expect(keepsLimit(perExample({ ...measured, batch: 4 }), limit(8, 99))).toBe(true);
   });
 });
 

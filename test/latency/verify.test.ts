@@ -118,11 +118,13 @@ describe('measuring an entry again', () => {
   });
 });
 
-it('takes the newest stable entry of each key on this host, newest first', () => {
+it('takes the newest stable entry of each key on this host, newest first', async () => {
   added({}, new Uint8Array([1]), { p50Ms: 1 }, 1000);
   added({}, new Uint8Array([2]), { p50Ms: 2 }, 2000);
   added({}, new Uint8Array([1]), { p50Ms: 3 }, 3000);
   added({}, new Uint8Array([1]), { p50Ms: 4, stable: false }, 4000);
   added({}, new Uint8Array([3]), { fingerprint: { ...host, host: 'another' } }, 5000);
-  expect(verifiable(ledger.entries, () => host).map(({ latency }) => latency.p50Ms)).toEqual([3, 2]);
+  const found = await verifiable(ledger.entries, async () => host);
+  expect(found.map(({ latency }) => latency.p50Ms)).toEqual([3, 2]);
+  expect(await verifiable(ledger.entries, async () => undefined)).toEqual([]);
 });

@@ -45,6 +45,15 @@ describe('model card', () => {
     );
   });
 
+  it('does not claim a limit whose percentile is not known', () => {
+    const { member, ...rest } = input();
+    const card = modelCard({ ...rest, member: { ...member, limitMet: 'unknown' } }).replaceAll('\u00a0', ' ');
+    expect(card).toMatch(/\| limit [^|]* \| \*\*not known\*\* \|/);
+    expect(card).toMatch(
+      /Whether it keeps the latency limit of its study is not known: its p90 is within it, but \d+ samples/,
+    );
+  });
+
   it('gives results with seeds, interval, fingerprint and why there is no p99', () => {
     const card = modelCard(input()).replaceAll('\u00a0', ' ');
     expect(card).toContain('| 80.4 ± 0.7 % |');

@@ -9,6 +9,7 @@ import { VerificationError } from '../../../study/deliver/deliver-phase.ts';
 import type { EventOf, EventType } from '../../../study/journal/events.ts';
 import { exportFamily } from '../../../study/deliver/export.ts';
 import { journalPath } from '../../../study/journal/journal.ts';
+import { summarise } from '../../../study/deliver/summarise.ts';
 import { rebuildResults } from '../../../study/deliver/results.ts';
 import { eventsOf, newFolder, runFake, smallStudy } from '../small-study.ts';
 
@@ -70,6 +71,20 @@ describe('delivery', () => {
     expect(
       eventsOfType('issued').some((trial) => trial.phase === 'train' && trial.specDigest === specDigest(spec)),
     ).toBe(true);
+  });
+
+  it('does not claim a p99 limit of a file that only a p90 is known of, and warns', () => {
+    const limited = { edge: { ...config.targets['edge'], limit: { percentile: 99, ms: 1e9 } } };
+    const events = eventsOf(folder).map((event) => {
+      if (event.type === 'study' && event.action === 'created')
+        return { ...event, config: { ...config, targets: limited } };
+      return event.type === 'measured' ? { ...event, latency: { ...event.latency, p99Ms: null, samples: 40 } } : event;
+    });
+    const { targets, warnings } = summarise(events);
+    expect(targets[0]?.lines[0]?.members[0]?.limitMet).toBe('unknown');
+    expect(warnings).toContainEqual(
+      expect.stringMatching(/^edge: whether .* 1x meets the limit is not known: .* 40 samples are too few for a p99$/),
+    );
   });
 
   it('writes a manifest whose digests are those of the files', () => {

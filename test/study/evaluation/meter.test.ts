@@ -33,7 +33,11 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A study's meter whose measurements are answered from a list, and what it asked for. */
-function meterOn(ledger: Ledger | undefined, answers: Partial<Latency>[] = [{}]) {
+function meterOn(
+  ledger: Ledger | undefined,
+  answers: Partial<Latency>[] = [{}],
+  own: { readonly software?: string } = {},
+) {
   const asked: MeterRequest[] = [];
   const waiting = [...answers];
   const meter: LatencyMeter = openLatencyMeter(config, new AbortController().signal, {
@@ -42,8 +46,10 @@ function meterOn(ledger: Ledger | undefined, answers: Partial<Latency>[] = [{}])
     meter: {
       measure: async (request) => {
         asked.push(request);
-        return { ...fixture, fingerprint: fingerprint('cpu'), ...waiting.shift() };
+        const { accelerator } = request.setting;
+        return { ...fixture, accelerator, fingerprint: { ...fingerprint(accelerator), ...own }, ...waiting.shift() };
       },
+      fingerprint: async (accelerator) => ({ ...fingerprint(accelerator), ...own }),
       close: async () => {},
     },
   });
@@ -70,6 +76,17 @@ describe('a study with a ledger', () => {
     await meter.measureSpec(spec, target('median'), 'thorough');
     await meter.measureSpec(spec, target('median'));
     expect(asked).toHaveLength(3);
+  });
+
+  it('knows a device that is emulated again, by what the measuring process says of it', async () => {
+    const emulated = { ...target('median'), device: 'webgpu' };
+    const first = meterOn(ledgerOf(), [{}], { software: 'SwiftShader' });
+    await first.meter.measureSpec(spec, emulated);
+    const second = meterOn(ledgerOf(), [{}], { software: 'SwiftShader' });
+    expect(await second.meter.measureSpec(spec, emulated)).toMatchObject({ reusedFrom: '2026-11-21T00:00:00.000Z' });
+    const onGpu = meterOn(ledgerOf());
+    await onGpu.meter.measureSpec(spec, emulated);
+    expect([first.asked.length, second.asked.length, onGpu.asked.length]).toEqual([1, 0, 1]);
   });
 
   it('tells the meter how fast the reference was when this host was quiet', async () => {

@@ -92,10 +92,20 @@ describe('the profiles of a study', () => {
   it('need no permission once they are calibrated', async () => {
     const calibrated = profileFile(
       'calibrated.yaml',
-      'like: t4\nid: calibrated\ncalibration: { points: 20, logDeviation: 0.05 }\n',
+      'like: t4\nid: calibrated\ncalibration: { precision: fp16, points: 20, logDeviation: 0.05 }\n',
     );
     const target = { device: calibrated, precision: 'fp16', limit: 'p50 < 2ms' };
     expect((await openProfiles(withTarget(target))).size).toBe(1);
+    await expect(openProfiles(withTarget({ ...target, precision: 'int8' }))).rejects.toThrow(
+      /allow: predicted.* calibrated was calibrated in fp16, never in int8/,
+    );
+    const silent = profileFile(
+      'silent.yaml',
+      'like: t4\nid: silent\ncalibration: { points: 20, logDeviation: 0.05 }\n',
+    );
+    await expect(openProfiles(withTarget({ ...target, device: silent }))).rejects.toThrow(
+      /silent does not say in which precision it was calibrated \(calibration\.precision\)/,
+    );
   });
 
   it.each([

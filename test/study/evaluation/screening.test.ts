@@ -29,7 +29,10 @@ const truthMs = (spec: NetworkSpec, factor: number) => {
 };
 
 beforeAll(async () => {
-  writeFileSync(profilePath, 'like: simulated\nid: my-cpu\ncalibration: { points: 30, logDeviation: 0.05 }\n');
+  writeFileSync(
+    profilePath,
+    'like: simulated\nid: my-cpu\ncalibration: { precision: fp32, points: 30, logDeviation: 0.05 }\n',
+  );
   profile = await findProfile(profilePath);
 });
 
