@@ -1,4 +1,4 @@
-import { type Content, element, htmlDocument, stylesheet } from './markup.ts';
+import { type Content, element, htmlDocument, type Markup, stylesheet } from './markup.ts';
 import { chartStyle } from './svg.ts';
 
 /** A page that needs no network and no script, in the style that all reports have. @param title what a browser calls it. */
@@ -16,6 +16,12 @@ export function page(title: string, ...content: readonly Content[]): string {
     ),
     element('body', {}, element('main', {}, content)),
   );
+}
+
+/** A chart as an SVG file of its own: the styles that it has from its page go into it. */
+export function chartFile(chart: Markup): string {
+  const style = stylesheet(`${chartStyle}svg.chart { background: var(--paper); }`).markup;
+  return `${chart.markup.replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ').replace('>', `>${style}`)}\n`;
 }
 
 /** Rules of the report’s pages, beside those of its charts. */

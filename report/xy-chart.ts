@@ -14,10 +14,10 @@ import {
   seriesStyle,
 } from './svg.ts';
 
-/** Points or a line of a chart. */
+/** Points of a chart, a line through them, or both. */
 export interface XySeries {
   readonly name: string;
-  readonly kind: 'line' | 'points';
+  readonly kind: 'line' | 'points' | 'joined';
   readonly points: readonly (readonly [number, number])[];
   /** What a point's tooltip says; the series' name by default. */
   readonly titles?: readonly string[];
@@ -58,7 +58,7 @@ export function xyChart(
     shown.map(({ name, kind }, index) => ({
       name,
       style: seriesStyle(index),
-      swatch: kind === 'line' ? ('line' as const) : ('point' as const),
+      swatch: kind === 'points' ? ('point' as const) : ('line' as const),
     })),
     8,
     2,
@@ -74,11 +74,11 @@ export function xyChart(
   const drawn = shown.map(({ name, kind, points, titles }, index) => {
     const style = seriesStyle(index);
     const at = points.map(([px, py]) => [xs.at(px), ys.at(py)] as const);
-    if (kind === 'line') return polyline(at, style);
-    return group(
-      {},
-      at.map(([px, py], i) => marker(px, py, style, titles?.[i] ?? name, { radius: 3.5, opacity: 0.8 })),
-    );
+    const markers = at.map(([px, py], i) => marker(px, py, style, titles?.[i] ?? name, { radius: 3.5, opacity: 0.8 }));
+    return {
+      line: kind === 'points' ? [] : [polyline(at, style)],
+      points: kind === 'line' ? [] : [group({}, markers)],
+    };
   });
   return chart(
     width,
@@ -87,7 +87,7 @@ export function xyChart(
     key.drawing,
     axes(plot, { scale: xs, title: x.title }, { scale: ys, title: y.title }),
     // Points last, over the lines.
-    drawn.filter((_, i) => shown[i]?.kind === 'line'),
-    drawn.filter((_, i) => shown[i]?.kind === 'points'),
+    drawn.flatMap(({ line }) => line),
+    drawn.flatMap(({ points }) => points),
   );
 }

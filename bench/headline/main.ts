@@ -7,6 +7,7 @@ import { Random } from '../../core/random.ts';
 import { openMeter } from '../../latency/isolate.ts';
 import { candidateModel } from '../../latency/model-file.ts';
 import { protocols } from '../../latency/protocol.ts';
+import { chartFile } from '../../report/page.ts';
 import { xyChart } from '../../report/xy-chart.ts';
 import { runStudy } from '../../study/study.ts';
 import { type Delivered, deliveredBy, type DeliveredMember, keep, kept } from './delivered.ts';
@@ -152,7 +153,7 @@ const plot = xyChart(
   { title: 'test top-1, %', log: false },
   measured.map(({ id, name, members }) => ({
     name: `(${id}) ${name}`,
-    kind: 'line',
+    kind: 'joined',
     points: members
       .toSorted((a, b) => a.latencyMs - b.latencyMs)
       .map(({ latencyMs, accuracies }) => [latencyMs, 100 * mean(accuracies)] as const),
@@ -160,5 +161,5 @@ const plot = xyChart(
 );
 mkdirSync(join(values.runs, 'headline'), { recursive: true });
 writeFileSync(join(values.runs, 'headline', 'headline.json'), `${JSON.stringify(measured, null, 2)}\n`);
-if (plot) writeFileSync(join(values.runs, 'headline', 'headline.svg'), plot.markup);
+if (plot) writeFileSync(join(values.runs, 'headline', 'headline.svg'), chartFile(plot));
 console.error(`\nwritten to ${join(values.runs, 'headline')}`);

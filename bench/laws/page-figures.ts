@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { findProfile } from '../../accelerators/profile-file.ts';
 import { polynomialFit } from '../../core/least-squares.ts';
-import { type Markup, stylesheet } from '../../report/markup.ts';
-import { chartStyle } from '../../report/svg.ts';
+import type { Markup } from '../../report/markup.ts';
+import { chartFile } from '../../report/page.ts';
 import { type XyAxis, xyChart, type XySeries } from '../../report/xy-chart.ts';
 import { allocate, publishedMapping } from '../../scaling/allocate.ts';
 import { parseRuns } from '../../scaling/fit-runs.ts';
@@ -246,13 +246,6 @@ async function wallClockFigure(): Promise<Markup | null> {
   ]);
 }
 
-/** A chart as a file of its own: the report's styles go into it. */
-function standalone(figure: Markup | null): string {
-  if (!figure) throw new Error('expected points to draw');
-  const style = stylesheet(`${chartStyle}svg.chart { background: var(--paper); }`).markup;
-  return `${figure.markup.replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ').replace('>', `>${style}`)}\n`;
-}
-
 /** Every plot of the page by file name. */
 export async function figures(): Promise<ReadonlyMap<string, string>> {
   const drawn: readonly (readonly [string, Markup | null])[] = [
@@ -268,5 +261,10 @@ export async function figures(): Promise<ReadonlyMap<string, string>> {
     ['teacher', teacherFigure()],
     ['wall-clock', await wallClockFigure()],
   ];
-  return new Map(drawn.map(([name, figure]) => [`${name}.svg`, standalone(figure)]));
+  return new Map(
+    drawn.map(([name, figure]) => {
+      if (!figure) throw new Error(`${name}: expected points to draw`);
+      return [`${name}.svg`, chartFile(figure)];
+    }),
+  );
 }

@@ -26,6 +26,19 @@ describe('a chart of series', () => {
     expect(drawing).toContain('>law<');
   });
 
+  it('joins points by a line, and shows one that is alone', () => {
+    const series = (points: readonly (readonly [number, number])[]) =>
+      xyChart('c', x, y, [{ name: 'networks', kind: 'joined', points }])?.markup ?? '';
+    // The swatch in the legend has a title, too.
+    expect(series([[1, 2]]).match(/<title>networks<\/title>/g)).toHaveLength(2);
+    const two = series([
+      [1, 2],
+      [3, 4],
+    ]);
+    expect(two.match(/<title>networks<\/title>/g)).toHaveLength(3);
+    expect(two).toContain('<polyline ');
+  });
+
   it('leaves out what its axes cannot show, and is nothing without points', () => {
     const series = {
       name: 'runs',
