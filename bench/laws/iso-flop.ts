@@ -42,6 +42,15 @@ const shapes = [
 ] as const;
 
 // Before anything takes time.
+/** What every run had lost on its way, for approach 1: a row a point of its curve. */
+const curves = new RunTable(values.out.replace(/(\.csv)?$/, '-curves.csv'), [
+  'params',
+  'tokens',
+  'flops',
+  'loss',
+  'curve',
+  'horizon',
+]);
 const table = new RunTable(values.out, ['layers', 'width', 'params', 'tokens', 'flops', 'loss', 'seed', 'seconds']);
 const source = textSourceSchema.parse({ format: 'grammar', symbols, scored: 1024 });
 const text = await loadText(source, '');
@@ -97,6 +106,19 @@ for (const budget of budgets)
     if (result.status === 'diverged') throw new Error(`${params} parameters: diverged after ${result.atExamples}`);
     const loss = result.metrics['crossEntropy'] as number;
     const [tokens, { layers, width }] = [sequences * context, spec];
+    const run = `${params}-${tokens}-${seed}`;
+    if (curves.rows().every(({ cells }) => cells['curve'] !== run))
+      for (const { examples, loss: lost } of result.curve) {
+        const share = examples / sequences;
+        curves.add({
+          params,
+          tokens: examples * context,
+          flops: share * flops,
+          loss: lost,
+          curve: run,
+          horizon: tokens,
+        });
+      }
     table.add({ layers, width, params, tokens, flops, loss, seed, seconds: result.cost.trainS });
     console.error(`${budget.toExponential(0)} FLOPs: ${params} parameters, ${tokens} tokens: ${loss.toFixed(4)} nats`);
   }
@@ -120,5 +142,7 @@ for (const { law, parameters, holdOut, exponents } of report.laws) {
   const [n, d] = exponents ? [shown(exponents.params), shown(exponents.data)] : ['', ''];
   console.log(`| ${law} | ${E ? shown(E) : ''} | ${holdOut ? JSON.stringify(holdOut) : ''} | ${n} | ${d} |`);
 }
-for (const { law, mapping } of report.mappings) console.log(law, JSON.stringify(mapping));
-for (const warning of report.warnings) console.log(`warning: ${warning}`);
+const columns = { n: 'params', d: 'tokens', c: 'flops', loss: 'loss', curve: 'curve', horizon: 'horizon' };
+const envelope = await fitRuns(parseRuns(curves.text(), values.out, columns), { laws: ['approach-1'], draws: 200 });
+for (const { law, mapping } of [...report.mappings, ...envelope.mappings]) console.log(law, JSON.stringify(mapping));
+for (const warning of [...report.warnings, ...envelope.warnings]) console.log(`warning: ${warning}`);
