@@ -71,7 +71,7 @@ describe('report', () => {
     expect(reported).toContain('– (not reported)');
     expect(reported).not.toContain('under 300 runs');
     const predicted = withLatency({ source: 'predicted', accelerator: 'tpu-v5e', calibrated: false });
-    expect(predicted).toContain('latency predicted by tpu-v5e, never calibrated in bf16</small>');
+    expect(predicted).toContain('latency predicted by tpu-v5e, never calibrated in fp32</small>');
     expect(predicted).not.toContain('>stable<');
   });
 
