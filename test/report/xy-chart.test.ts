@@ -5,6 +5,10 @@ import { xyChart } from '../../report/xy-chart.ts';
 const x = { title: 'FLOPs', log: true };
 const y = { title: 'loss', log: false };
 
+function joined(points: readonly (readonly [number, number])[]): string {
+  return xyChart('c', x, y, [{ name: 'networks', kind: 'joined', points }])?.markup ?? '';
+}
+
 describe('a chart of series', () => {
   it('draws lines, and points with their tooltips, under a legend', () => {
     const drawing = xyChart('Loss over compute', x, y, [
@@ -27,11 +31,9 @@ describe('a chart of series', () => {
   });
 
   it('joins points by a line, and shows one that is alone', () => {
-    const series = (points: readonly (readonly [number, number])[]) =>
-      xyChart('c', x, y, [{ name: 'networks', kind: 'joined', points }])?.markup ?? '';
     // The swatch in the legend has a title, too.
-    expect(series([[1, 2]]).match(/<title>networks<\/title>/g)).toHaveLength(2);
-    const two = series([
+    expect(joined([[1, 2]]).match(/<title>networks<\/title>/g)).toHaveLength(2);
+    const two = joined([
       [1, 2],
       [3, 4],
     ]);
