@@ -15,6 +15,7 @@ import {
   admit,
   countSpec,
   evaluateAll,
+  latencyId,
   latencyOf,
   leastRunBytes,
   meanAccuracy,
@@ -83,11 +84,14 @@ export class TargetScalings {
 
   /**
    * Every multiple hangs on this one number, so it is measured as thoroughly as what is delivered, and again
-   * while it is unstable; of three unstable ones the tightest counts. Sizes are medians, whatever percentile the limit is of.
+   * while it is unstable; of three unstable ones the tightest counts. Where a driver emulates the device its latency as a candidate
+   * does: it is no GPU's, however long it is measured. Sizes are medians, whatever percentile the limit is of.
    */
   async #baseLatency(): Promise<Latency> {
     const { meter } = this.context;
     const digest = specDigest(this.#base.spec);
+    const known = this.context.record.latency(latencyId(this.target, digest));
+    if (known?.fingerprint?.software !== undefined) return known;
     const tried: Latency[] = [];
     for (let attempt = 1; attempt <= baseAttempts; attempt++) {
       const id = `${baseLatencyId(this.target)} ${attempt}`;
@@ -263,7 +267,7 @@ export class TargetScalings {
   }
 
   #isWithinLimit({ digest }: Pick<Scaling, 'digest'>): boolean {
-    const latency = this.context.record.latency(`${this.target} ${digest}`);
+    const latency = this.context.record.latency(latencyId(this.target, digest));
     const { limit } = this.#config;
     return limit === undefined || latency === undefined || mayMeetLimit(latency, limit);
   }

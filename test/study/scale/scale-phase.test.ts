@@ -2,6 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
+import { fingerprint } from '../../../latency/fingerprint.ts';
+import type { Latency } from '../../../latency/latency.ts';
 import { type NetworkSpec, specDigest } from '../../../models/spec.ts';
 import { realisedMultipliers } from '../../../scaling/apply.ts';
 import type { EventOf, JournalEvent } from '../../../study/journal/events.ts';
@@ -9,6 +11,7 @@ import { elasticityId } from '../../../study/scale/scalings.ts';
 import { fileFolder } from '../../cases/file-folder.ts';
 import { smallBase } from '../../scaling/base.ts';
 import { FakeMeter } from '../fake-meter.ts';
+import { scalingStudy } from '../scaled-study.ts';
 import { eventsUntil, smallStudy } from '../small-study.ts';
 
 const base: NetworkSpec = { ...smallBase(24), classes: 4 };
@@ -102,5 +105,24 @@ describe('proposals for a size', () => {
         resolution: { value: expect.closeTo(1.7, 6) },
       },
     });
+  });
+});
+
+describe('the base’s latency, which sizes are multiples of', () => {
+  it.each([
+    ['thoroughly, three times while it is unstable', {}, 3],
+    ['no more than a candidate’s where a driver emulates the device', { software: 'SwiftShader' }, 0],
+  ])('is measured %s', async (_, driver, attempts) => {
+    class UnstableMeter extends FakeMeter {
+      override async measureSpec(...asked: Parameters<FakeMeter['measureSpec']>): Promise<Latency> {
+        const latency = await super.measureSpec(...asked);
+        return { ...latency, stable: false, fingerprint: { ...fingerprint('cpu'), ...driver } };
+      }
+    }
+    const events = await eventsUntil(scalingStudy({ family: { edge: ['1x'] } }), isTraining, {
+      makeMeter: () => new UnstableMeter(() => 1),
+    });
+    const measured = events.filter(({ type, id }) => type === 'measured' && id.startsWith('base edge '));
+    expect(measured).toHaveLength(attempts);
   });
 });
