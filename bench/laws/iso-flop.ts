@@ -142,7 +142,15 @@ for (const { law, parameters, holdOut, exponents } of report.laws) {
   const [n, d] = exponents ? [shown(exponents.params), shown(exponents.data)] : ['', ''];
   console.log(`| ${law} | ${E ? shown(E) : ''} | ${holdOut ? JSON.stringify(holdOut) : ''} | ${n} | ${d} |`);
 }
-const columns = { n: 'params', d: 'tokens', c: 'flops', loss: 'loss', curve: 'curve', horizon: 'horizon' };
-const envelope = await fitRuns(parseRuns(curves.text(), values.out, columns), { laws: ['approach-1'], draws: 200 });
-for (const { law, mapping } of [...report.mappings, ...envelope.mappings]) console.log(law, JSON.stringify(mapping));
-for (const warning of [...report.warnings, ...envelope.warnings]) console.log(`warning: ${warning}`);
+for (const { law, mapping } of report.mappings) console.log(law, JSON.stringify(mapping));
+for (const warning of report.warnings) console.log(`warning: ${warning}`);
+if (curves.rows().length === 0) console.log('approach-1: no curves kept beside these runs; another --out keeps them');
+else {
+  const columns = { n: 'params', d: 'tokens', c: 'flops', loss: 'loss', curve: 'curve', horizon: 'horizon' };
+  const { mappings, warnings } = await fitRuns(parseRuns(curves.text(), curves.path, columns), {
+    laws: ['approach-1'],
+    draws: 200,
+  });
+  for (const { law, mapping } of mappings) console.log(law, JSON.stringify(mapping));
+  for (const warning of warnings) console.log(`warning: ${warning}`);
+}

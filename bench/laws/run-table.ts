@@ -4,28 +4,29 @@ import { InvalidFileError } from '../../core/errors.ts';
 
 /** A table of runs on disk to which finished ones are appended, so that whoever is interrupted goes on. */
 export class RunTable<Column extends string> {
-  readonly #path: string;
+  readonly path: string;
   readonly #columns: readonly Column[];
 
-  /** Begins the table where there is none. @throws {InvalidFileError} when there is one of other columns, or in another order. */
+  /** The table begins with its first row where there is none. @throws {InvalidFileError} when there is one of other columns, or in another order. */
   constructor(path: string, columns: readonly Column[]) {
-    this.#path = path;
+    this.path = path;
     this.#columns = columns;
-    if (!existsSync(path)) appendFileSync(path, `${columns.join(',')}\n`);
+    if (!existsSync(path)) return;
     const { columns: found } = parseCsv(this.text(), path);
     if (found.join() !== columns.join())
       throw new InvalidFileError(`${path}: expected the columns ${columns.join()}, got ${found.join()}`);
   }
 
   text(): string {
-    return readFileSync(this.#path, 'utf8');
+    return existsSync(this.path) ? readFileSync(this.path, 'utf8') : `${this.#columns.join(',')}\n`;
   }
 
   rows(): readonly CsvRow[] {
-    return parseCsv(this.text(), this.#path).rows;
+    return parseCsv(this.text(), this.path).rows;
   }
 
   add(row: Readonly<Record<Column, string | number>>): void {
-    appendFileSync(this.#path, `${this.#columns.map((name) => row[name]).join(',')}\n`);
+    if (!existsSync(this.path)) appendFileSync(this.path, this.text());
+    appendFileSync(this.path, `${this.#columns.map((name) => row[name]).join(',')}\n`);
   }
 }
