@@ -32,7 +32,7 @@ export const command = defineCommand({
     // A study's ONNX files go with their cards, specs and metrics, just as they were delivered.
     if (isFolder && !isTraining && format === 'onnx') {
       expectNoSeed(args);
-      return say(args, exportFamily(args.source, args.to, only), []);
+      return say(args, await exportFamily(args.source, args.to, only), []);
     }
     const reporter = openReporter({ json: args.json ?? false });
     const signal = interruptible(reporter, 'nothing was kept');

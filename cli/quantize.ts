@@ -1,6 +1,6 @@
 import { defineCommand } from 'citty';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type ProviderId, providerIds } from '../accelerators/onnxruntime.ts';
 import { ConfigError } from '../core/errors.ts';
 import { dataSourceSchema } from '../data/source.ts';
@@ -8,11 +8,10 @@ import { type ProtocolPreset, protocolPresets } from '../latency/protocol.ts';
 import { rangeMethods } from '../models/activation-range.ts';
 import { byteSize, percent, signed } from '../report/format.ts';
 import { speedText } from '../report/variants.ts';
+import { deliveredFiles } from '../study/deliver/export.ts';
 import { journalPath } from '../study/journal/journal.ts';
 import { variantPrecisions } from '../study/deliver/quantize.ts';
 import { quantizeFile, type QuantizedFile, type QuantizeFileRequest } from '../study/deliver/quantize-file.ts';
-import { readStudyEvents } from '../study/deliver/results.ts';
-import { summarise } from '../study/deliver/summarise.ts';
 import { dataArgument, listArgument, numberArgument, oneOf } from './arguments.ts';
 import { describeLatency } from './measured-text.ts';
 import { interruptible, openReporter } from './progress.ts';
@@ -80,15 +79,11 @@ export const command = defineCommand({
   },
 });
 
-/** A file alone, or those that a study delivered. */
+/** A file alone, or the networks that a study delivered, those that targets share included. */
 function filesOf(of: string): readonly string[] {
   if (!existsSync(journalPath(of))) return [of];
-  const { targets } = summarise(readStudyEvents(of));
-  const files = targets.flatMap(({ lines }) =>
-    lines.flatMap(({ members }) => members.flatMap(({ file }) => (file === undefined ? [] : [join(of, file)]))),
-  );
-  if (files.length === 0) throw new ConfigError(`${of}: expected a study that has delivered files, got one without`);
-  return files;
+  const models = deliveredFiles(of, {}).filter((path) => basename(path) === 'model.onnx');
+  return models.map((path) => join(of, path));
 }
 
 function dataOf(of: string, text: string | undefined): QuantizeFileRequest['data'] {

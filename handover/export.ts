@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
+import { writeNewFolder } from '../core/new-folder.ts';
 import { buildNetwork } from '../models/build.ts';
 import { exportOnnx } from '../models/export.ts';
 import { encodeSafetensors } from '../models/safetensors.ts';
@@ -57,10 +57,7 @@ export async function handOver({
   signal,
   onProgress,
 }: HandOverRequest): Promise<readonly HandedOver[]> {
-  const folder = resolve(to);
-  if (existsSync(folder)) throw new ConfigError(`--to: expected a folder that does not exist yet, got ${to}`);
-  const work = `${folder}.${randomUUID()}.part`;
-  try {
+  return writeNewFolder('--to', to, async (work) => {
     const handedOver: HandedOver[] = [];
     for (const subject of subjects.filter(({ isVariant }) => !isVariant || takesFiles(format))) {
       onProgress?.({ phase: 'export', text: `${subject.place || (subject.spec.name ?? 'the network')} as ${format}` });
@@ -68,11 +65,8 @@ export async function handOver({
       mkdirSync(place, { recursive: true });
       handedOver.push({ place: subject.place, ...(await writeFormat(place, subject, format, signal)) });
     }
-    renameSync(work, folder);
     return handedOver;
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Whether a format holds the ONNX file as it is; others hold weights, which all variants of a network share. */

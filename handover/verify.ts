@@ -12,8 +12,9 @@ import { loadDataset } from '../data/load.ts';
 import type { DataSource } from '../data/source.ts';
 import { measureInChild, type Meter } from '../latency/isolate.ts';
 import { latenciesAgree } from '../latency/verify.ts';
-import type { Latency } from '../latency/latency.ts';
+import { type Latency, percentiles } from '../latency/latency.ts';
 import { protocols } from '../latency/protocol.ts';
+import { perExample } from '../latency/setting.ts';
 import { readSafetensors } from '../models/safetensors.ts';
 import type { StudyProgress } from '../study/context.ts';
 import { verificationTolerance } from '../study/deliver/deliver-phase.ts';
@@ -209,24 +210,29 @@ async function checkLatency({ folder, manifest }: Bundle, request: VerifyRequest
   const claim = manifest.claims.latency?.measured;
   if (!claim) return { what: 'latency', verdict: 'skipped', detail: 'nothing is claimed; ridgepoint measure tells' };
   const { batch, threads } = claim;
+  // The claimed interval is of the percentile that a limit was of.
+  const percentile = percentiles.find((each) => each === claim.intervalMs.percentile) ?? 50;
   onProgress?.({ phase: 'verify', text: 'measuring latency' });
-  const found = await measure(
+  const run = await measure(
     {
       model: join(folder, bundleFiles.model),
       setting: { accelerator, batch, threads },
       protocol: protocols.thorough,
-      percentile: 50,
+      percentile,
     },
     { ...(signal && { signal }) },
   );
+  const found = claim.per === 'example' ? perExample(run) : run;
   const here = `${figure(found)} on ${accelerator}, batch ${batch}, ${threads} thread${threads === 1 ? '' : 's'}${found.stable ? '' : ', unstable'}`;
   const claimed = `claimed ${figure(claim)} on ${claim.accelerator}${claim.source === 'predicted' ? ', predicted' : ''} (${claim.fingerprint?.cpu ?? 'machine not recorded'})`;
-  const agrees = claim.accelerator === accelerator && claim.per === undefined && latenciesAgree(claim, found);
+  const agrees = claim.accelerator === accelerator && latenciesAgree(claim, found);
   return { what: 'latency', verdict: agrees ? 'ok' : 'differs', detail: `${here}; ${claimed}` };
 }
 
-function figure({ p50Ms, intervalMs }: Latency): string {
-  return `p50 ${p50Ms.toPrecision(3)} ms (${intervalMs.lo.toPrecision(3)} to ${intervalMs.hi.toPrecision(3)})`;
+function figure({ p50Ms, intervalMs: { percentile, lo, hi }, per }: Latency): string {
+  const unit = per === 'example' ? 'ms an example' : 'ms';
+  const of = percentile === 50 ? '' : `p${percentile} `;
+  return `p50 ${p50Ms.toPrecision(3)} ${unit} (${of}${lo.toPrecision(3)} to ${hi.toPrecision(3)})`;
 }
 
 function percent(share: number): string {

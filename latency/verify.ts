@@ -58,9 +58,10 @@ function verdict(before: Latency, now: Latency): 'agrees' | 'disagrees' | 'unsta
   return latenciesAgree(before, now) ? 'agrees' : 'disagrees';
 }
 
-/** Whether two latencies may be of one thing: their intervals overlap, but for a twentieth. */
+/** Whether two latencies may be of one thing: their intervals are of one percentile and overlap, but for a twentieth. */
 export function latenciesAgree(before: Latency, now: Latency): boolean {
   const [a, b] = [before.intervalMs, now.intervalMs];
+  if (a.percentile !== b.percentile || before.per !== now.per) return false;
   return b.lo <= a.hi * (1 + agreement) && a.lo <= b.hi * (1 + agreement);
 }
 

@@ -140,7 +140,9 @@ const shown = ({ value, interval }: Estimate): string =>
 for (const { law, parameters, holdOut, exponents } of report.laws) {
   const { E } = parameters;
   const [n, d] = exponents ? [shown(exponents.params), shown(exponents.data)] : ['', ''];
-  console.log(`| ${law} | ${E ? shown(E) : ''} | ${holdOut ? JSON.stringify(holdOut) : ''} | ${n} | ${d} |`);
+  console.log(
+    `| ${law} | ${E ? shown(E) : ''} | ${holdOut ? `${(100 * holdOut.error).toFixed(1)} %` : ''} | ${n} | ${d} |`,
+  );
 }
 for (const { law, mapping } of report.mappings) console.log(law, JSON.stringify(mapping));
 for (const warning of report.warnings) console.log(`warning: ${warning}`);

@@ -7,22 +7,22 @@ import type { ValueRange } from '../../models/affine-quantization.ts';
 import { decodeOnnx, encodeOnnx, type OnnxModel } from '../../models/onnx.ts';
 import { quantizedActivations } from '../../models/quantize.ts';
 import { imageTask } from '../../training/image-task.ts';
-import type { ActivationRangesProgress, ActivationRangesRequest } from './activation-ranges.ts';
+import type { ActivationRanges, ActivationRangesProgress, ActivationRangesRequest } from './activation-ranges.ts';
 import { openClassifier } from '../evaluation/classifier.ts';
-
-type Ranges = Map<string, ValueRange>;
 
 /** Every activation of a batch is held at once. */
 const calibrationBatch = 8;
 
-await serveChild<ActivationRangesRequest, Ranges, ActivationRangesProgress>(
+await serveChild<ActivationRangesRequest, ActivationRanges, ActivationRangesProgress>(
   async ({ modelFile, examples, method, ...fed }, { signal, emit }) => {
     const model = decodeOnnx(await readFile(modelFile), modelFile);
     const activations = quantizedActivations(model, modelFile);
     const classifier = await openClassifier(encodeOnnx(giving(model, activations)), { from: modelFile, ...fed });
     const { session, dataset, input, resolution, fixedBatch } = classifier;
     const batchSize = fixedBatch ?? calibrationBatch;
-    const batches = Math.max(1, Math.ceil(Math.min(examples, dataset.splits.train.count) / batchSize));
+    const { count: available } = dataset.splits.train;
+    const batches = Math.max(1, Math.ceil(Math.min(examples, available) / batchSize));
+    const seenOnce = Math.min(batches * batchSize, available);
     const task = imageTask(dataset, { resolution, scoredSplit: 'holdout', augmentation: noAugmentation });
     const passes = method === 'min-max' ? 1 : 2;
     let seen = 0;
@@ -42,13 +42,13 @@ await serveChild<ActivationRangesRequest, Ranges, ActivationRangesProgress>(
       }
     };
 
-    const ranges: Ranges = new Map(activations.map((activation) => [activation, { lo: 0, hi: 0 }]));
+    const ranges = new Map<string, ValueRange>(activations.map((activation) => [activation, { lo: 0, hi: 0 }]));
     await watch((activation, values) => {
       ranges.set(activation, widened(ranges.get(activation) as ValueRange, values));
     });
     const unbounded = [...ranges].find(([, { lo, hi }]) => !Number.isFinite(hi - lo));
     if (unbounded) throw new ConfigError(`${modelFile}: expected finite activations, got others in '${unbounded[0]}'`);
-    if (method === 'min-max') return ranges;
+    if (method === 'min-max') return { ranges, examples: seenOnce };
 
     const histograms = new Map([...ranges].map(([activation, range]) => [activation, emptyHistogram(range)]));
     await watch((activation, values) => {
@@ -56,7 +56,10 @@ await serveChild<ActivationRangesRequest, Ranges, ActivationRangesProgress>(
       if (histogram) count(histogram, values);
     });
     await session.close();
-    return new Map([...histograms].map(([activation, histogram]) => [activation, leastErrorRange(histogram)]));
+    return {
+      ranges: new Map([...histograms].map(([activation, histogram]) => [activation, leastErrorRange(histogram)])),
+      examples: seenOnce,
+    };
   },
 );
 

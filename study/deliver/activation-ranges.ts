@@ -12,6 +12,13 @@ export interface ActivationRangesRequest extends InputNormalisation {
   readonly method: RangeMethod;
 }
 
+/** Ranges by activation. */
+export interface ActivationRanges {
+  readonly ranges: ReadonlyMap<string, ValueRange>;
+  /** Different training examples that they were found on: whole batches, and no more than there are. */
+  readonly examples: number;
+}
+
 /** How far a calibration is. */
 export interface ActivationRangesProgress {
   readonly seen: number;
@@ -29,14 +36,12 @@ export async function activationRanges(
     signal,
     onProgress,
   }: { readonly signal?: AbortSignal; readonly onProgress?: (progress: ActivationRangesProgress) => void } = {},
-): Promise<ReadonlyMap<string, ValueRange>> {
-  const { output } = await runChild<ActivationRangesRequest, ReadonlyMap<string, ValueRange>, ActivationRangesProgress>(
-    {
-      entry: childEntry(import.meta.url, './activation-ranges-child'),
-      input: request,
-      ...(signal && { signal }),
-      ...(onProgress && { onEvent: onProgress }),
-    },
-  );
+): Promise<ActivationRanges> {
+  const { output } = await runChild<ActivationRangesRequest, ActivationRanges, ActivationRangesProgress>({
+    entry: childEntry(import.meta.url, './activation-ranges-child'),
+    input: request,
+    ...(signal && { signal }),
+    ...(onProgress && { onEvent: onProgress }),
+  });
   return output;
 }

@@ -1,8 +1,10 @@
-import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { digestBytes } from '../../core/digest.ts';
 import { ConfigError, InvalidFileError } from '../../core/errors.ts';
+import { writeNewFolder } from '../../core/new-folder.ts';
 
 /** Which delivered files are meant; those that targets share are of the target `shared`. */
 export interface FamilyPart {
@@ -11,18 +13,16 @@ export interface FamilyPart {
 }
 
 /**
- * Copies delivered files out of a study, every byte checked against the manifest first.
+ * Copies delivered files out of a study, every byte checked against the manifest first. The folder appears whole or not at all.
  * @returns the files written, below `to`.
  * @throws {ConfigError} when nothing matches or `to` exists; {InvalidFileError} when a file was changed.
  */
-export function exportFamily(folder: string, to: string, only: FamilyPart): string[] {
+export async function exportFamily(folder: string, to: string, only: FamilyPart): Promise<string[]> {
   const family = deliveredFiles(folder, only);
-  if (existsSync(to)) throw new ConfigError(`--to: expected a folder that does not exist yet, got ${to}`);
-  for (const path of family) {
-    mkdirSync(dirname(join(to, path)), { recursive: true });
-    cpSync(join(folder, path), join(to, path));
-  }
-  return family;
+  return writeNewFolder('--to', to, async (work) => {
+    for (const path of family) await cp(join(folder, path), join(work, path));
+    return family;
+  });
 }
 
 /**

@@ -52,17 +52,17 @@ export async function variantOf({
 }: VariantRequest): Promise<Uint8Array> {
   const model = decodeOnnx(await readFile(modelFile), modelFile);
   if (precision === 'fp16') return encodeOnnx(described(inHalfPrecision(singlePrecision(model, modelFile)), 'fp16'));
-  const ranges = await activationRanges(
+  const { ranges, examples: seen } = await activationRanges(
     { modelFile, method, examples, ...fed },
     {
       ...(signal && { signal }),
-      onProgress: ({ seen, of }) => onProgress?.(`calibrating, ${seen}/${of} examples`),
+      onProgress: (progress) => onProgress?.(`calibrating, ${progress.seen}/${progress.of} examples`),
     },
   );
   return encodeOnnx(
     described(
       inInt8(model, { ranges, weightBits }),
-      `int8 in QDQ form: weights of ${weightBits} bits per channel, activations uint8; ${method} ranges of ${examples} training examples`,
+      `int8 in QDQ form: weights of ${weightBits} bits per channel, activations uint8; ${method} ranges of ${seen} training examples`,
     ),
   );
 }

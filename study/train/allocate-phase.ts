@@ -147,13 +147,25 @@ interface Group {
   readonly networks: readonly Scaling[];
 }
 
-/** What a size shares with others. */
-function keysOf({ target, size, finalists }: SizedScalings): readonly string[] {
-  return [`${target} ${size.name}`, ...finalists.map(({ digest }) => digest)];
+/** The size of the family that a line is compared with: its own, of another line the nearest in latency; itself where its target has none. */
+function memberBeside(sized: SizedScalings, sizes: readonly SizedScalings[]): SizedScalings {
+  if (sized.line === familyLine) return sized;
+  const distance = ({ targetMs }: SizedScalings) => Math.abs(Math.log(targetMs / sized.targetMs));
+  const [nearest = sized] = sizes
+    .filter(({ line, target }) => line === familyLine && target === sized.target)
+    .toSorted((a, b) => distance(a) - distance(b));
+  return nearest;
 }
 
-/** Lines of one size are compared and networks that stand in several sizes are trained once: both join sizes to a group. */
+/**
+ * What is compared sees the same and networks that stand in several sizes are trained once: both join sizes to a group.
+ * @param sizes with finalists. A family may have fewer than the lines beside it.
+ */
 function groupsOf(sizes: readonly SizedScalings[]): readonly Group[] {
+  const keysOf = (sized: SizedScalings): readonly string[] => [
+    `${sized.target} ${memberBeside(sized, sizes).size.name}`,
+    ...sized.finalists.map(({ digest }) => digest),
+  ];
   const groups: SizedScalings[][] = [];
   for (const sized of sizes) {
     const keys = new Set(keysOf(sized));

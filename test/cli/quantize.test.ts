@@ -42,20 +42,27 @@ describe('ridgepoint quantize', () => {
     expect(filePrecision(readFileSync(join(cwd, 'model-int8.onnx')))).toBe('int8');
   });
 
-  it('quantises what a study has delivered, on the data that it prepared', async () => {
+  it('quantises what a study has delivered, what its targets share too, on the data that it prepared', async () => {
     const folder = newFolder();
-    const small = smallStudy({ family: { edge: ['1x'] }, final: { ...smallStudyFile.final, baselines: [] } });
+    const small = smallStudy({
+      targets: { edge: { device: 'simulated' }, batched: { device: 'simulated', batch: 8 } },
+      family: { edge: ['1x'], batched: ['1x'] },
+      final: { ...smallStudyFile.final, baselines: [] },
+    });
     await runFake(small, folder);
     const { code, stdout } = await ridgepoint(
       ['quantize', folder, '--precision', 'fp16', '--on', 'none', '--json'],
       cwd,
     );
     expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({
-      schema: 1,
-      files: [{ file: join(folder, 'family/edge/1x/model-fp16.onnx'), precision: 'fp16', measured: [] }],
-    });
-    expect(existsSync(join(folder, 'family/edge/1x/model-fp16.onnx'))).toBe(true);
+    const { files } = JSON.parse(stdout) as { files: readonly { file: string }[] };
+    expect(files.map(({ file }) => file).toSorted()).toEqual(
+      ['family/batched/1x', 'family/edge/1x', 'shared/1x'].map((place) => join(folder, place, 'model-fp16.onnx')),
+    );
+    for (const file of files) {
+      expect(file).toMatchObject({ precision: 'fp16', measured: [] });
+      expect(existsSync(file.file)).toBe(true);
+    }
   }, 60_000);
 
   it.each([

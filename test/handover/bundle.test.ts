@@ -26,7 +26,9 @@ import { nodeProgram, pythonProgram } from '../../handover/programs.ts';
 import { ParityError } from '../../handover/python.ts';
 import { folderSubjects, specSubject } from '../../handover/subject.ts';
 import { type Finding, findBundles, verifyBundle } from '../../handover/verify.ts';
+import type { Meter } from '../../latency/isolate.ts';
 import type { Latency } from '../../latency/latency.ts';
+import { perExample } from '../../latency/setting.ts';
 import { exportOnnx } from '../../models/export.ts';
 import { parseNetworkSpec } from '../../models/spec.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../models/safetensors.ts';
@@ -102,6 +104,15 @@ const latency = (p50Ms: number): Latency => ({
   fingerprint: null,
 });
 
+/** Where a limit is of the p99. */
+const tail = (ms: number): Latency => ({
+  ...latency(ms),
+  p99Ms: 1.5 * ms,
+  intervalMs: { percentile: 99, level: 0.95, lo: 1.4 * ms, hi: 1.6 * ms },
+});
+
+const eight = (ms: number): Latency => perExample({ ...latency(ms), batch: 8 });
+
 /** What is found in a bundle by what, where a run takes 2 ms. */
 async function verdicts(place: string, changes: object = {}): Promise<Record<string, Finding['verdict']>> {
   const findings = await verifyBundle({
@@ -115,10 +126,10 @@ async function verdicts(place: string, changes: object = {}): Promise<Record<str
 }
 
 /** The bundle with a latency that it claims. */
-function claiming(name: string, ms: number): string {
+function claiming(name: string, measured: Latency): string {
   return altered(name, (place) => {
     const manifest = manifestOf(place);
-    manifest.claims.latency = { measured: latency(ms), how: 'test' };
+    manifest.claims.latency = { measured, how: 'test' };
     writeFileSync(join(place, 'manifest.json'), JSON.stringify(manifest));
   });
 }
@@ -182,8 +193,18 @@ describe('a bundle', () => {
   });
 
   it('differs, and does not fail, where a run takes another time', async () => {
-    expect(await verdicts(claiming('same', 2))).toMatchObject({ latency: 'ok' });
-    expect(await verdicts(claiming('faster', 1))).toMatchObject({ latency: 'differs' });
+    expect(await verdicts(claiming('same', latency(2)))).toMatchObject({ latency: 'ok' });
+    expect(await verdicts(claiming('faster', latency(1)))).toMatchObject({ latency: 'differs' });
+  });
+
+  it('compares the percentile that a claimed interval is of, and times of one example where the claim is of one', async () => {
+    const measure: Meter['measure'] = ({ percentile, setting: { batch } }) =>
+      Promise.resolve({ ...(percentile === 99 ? tail(2) : latency(2)), batch });
+    expect(await verdicts(claiming('tail', tail(2)), { measure })).toMatchObject({ latency: 'ok' });
+    // Its p99 is where the median is here.
+    expect(await verdicts(claiming('fast-tail', tail(2 / 1.5)), { measure })).toMatchObject({ latency: 'differs' });
+    expect(await verdicts(claiming('eight', eight(2)), { measure })).toMatchObject({ latency: 'ok' });
+    expect(await verdicts(claiming('eight-slow', eight(16)), { measure })).toMatchObject({ latency: 'differs' });
   });
 
   it('is refused with the place where it is not one, or the data is of other classes', async () => {

@@ -185,17 +185,17 @@ describe('what is delivered is what was trained:', () => {
     const copy = copyUntil();
     damage(join(copy, 'family/edge/2x/model.onnx'));
     const to = join(newFolder(), '..', 'exported');
-    expect(() => exportFamily(copy, to, {})).toThrow(
+    await expect(exportFamily(copy, to, {})).rejects.toThrow(
       /2x\/model\.onnx: expected sha256:[0-9a-f]{64} as in the manifest, got sha256/,
     );
     await rebuildResults(copy);
-    expect(() => exportFamily(copy, to, {})).toThrow(/as in the manifest/);
+    await expect(exportFamily(copy, to, {})).rejects.toThrow(/as in the manifest/);
     expect(existsSync(to)).toBe(false);
-    expect(exportFamily(copy, to, { size: '1x' })).toHaveLength(4);
+    expect(await exportFamily(copy, to, { size: '1x' })).toHaveLength(4);
     expect(readFileSync(join(to, 'family/edge/1x/model.onnx'))).toEqual(
       readFileSync(join(folder, 'family/edge/1x/model.onnx')),
     );
-    expect(() => exportFamily(copy, to, { size: '1x' })).toThrow(/does not exist yet/);
-    expect(() => exportFamily(copy, to, { size: '8x' })).toThrow(/found none/);
+    await expect(exportFamily(copy, to, { size: '1x' })).rejects.toThrow(/does not exist yet/);
+    await expect(exportFamily(copy, to, { size: '8x' })).rejects.toThrow(/found none/);
   });
 });

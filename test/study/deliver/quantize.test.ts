@@ -67,17 +67,20 @@ const request = { modelFile, dataFile, examples: calibrated };
 
 describe('ranges of activations', () => {
   it('hold every value that the examples give, and the least-error ones lie within them', async () => {
-    const whole = await activationRanges({ ...request, method: 'min-max' });
+    const { ranges: whole, examples } = await activationRanges({ ...request, method: 'min-max' });
+    expect(examples).toBe(calibrated);
     const { calibration } = await pictures();
     expect([...whole.keys()]).toEqual(quantizedActivations(decodeOnnx(readFileSync(modelFile), 'model')));
     expect(whole.get('image')).toEqual({ lo: Math.min(...calibration), hi: Math.max(...calibration) });
-    const drawnIn = await activationRanges({ ...request, method: 'mse' });
+    const { ranges: drawnIn } = await activationRanges({ ...request, method: 'mse' });
     for (const [activation, { lo, hi }] of whole) {
       const inner = drawnIn.get(activation);
       expect(inner?.lo).toBeGreaterThanOrEqual(lo);
       expect(inner?.hi).toBeLessThanOrEqual(hi);
     }
     expect([...drawnIn.values()]).not.toEqual([...whole.values()]);
+    const { examples: all } = await activationRanges({ ...request, examples: 1e6, method: 'min-max' });
+    expect(all).toBe(180); // Of 200 a tenth is held out.
   });
 
   it('are looked for until somebody interrupts', async () => {

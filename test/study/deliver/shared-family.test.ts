@@ -127,7 +127,7 @@ describe('the family that targets share', () => {
     expect(after.filter(({ type }) => type === 'outcome')).toEqual([]);
   });
 
-  it('is in the manifest and leaves the study with export', () => {
+  it('is in the manifest and leaves the study with export', async () => {
     const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as {
       files: Record<string, string>;
     };
@@ -135,7 +135,7 @@ describe('the family that targets share', () => {
       expect(manifest.files[`shared/2x/${name}`]).toBe(digestBytes(readFileSync(join(folder, 'shared/2x', name))));
     expect(manifest.files).toHaveProperty(['across-targets.json']);
     const to = join(newFolder(), 'out');
-    expect(exportFamily(folder, to, { target: 'shared', size: '2x' }).toSorted()).toEqual([
+    expect((await exportFamily(folder, to, { target: 'shared', size: '2x' })).toSorted()).toEqual([
       'shared/2x/metrics.json',
       'shared/2x/model.onnx',
       'shared/2x/spec.yaml',

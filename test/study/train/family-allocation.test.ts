@@ -140,7 +140,7 @@ const sizeOf = (target: string, name: string, spec: NetworkSpec, line: string = 
   target,
   line,
   size: { name, multiple: 1 },
-  targetMs: 1,
+  targetMs: Number.parseFloat(name),
   finalists: [{ multipliers: identity, spec, digest: specDigest(spec), latencyMs: 1 }],
 });
 
@@ -229,6 +229,21 @@ describe('a budget at the end of scaling', () => {
     expect(of(allocation, tiny)).not.toBe(of(allocation, medium));
     const sizeNames = allocation.sizes.map(({ target, size }) => `${target} ${size}`);
     expect(sizeNames.toSorted()).toEqual(['cpu 1x', 'cpu 2x', 'cpu 4x', 'gpu 1x', 'gpu 2x']);
+  });
+
+  it('gives a compared line what the nearest member of the family gets, where the family is the smaller', async () => {
+    const sizes = [
+      sizeOf('cpu', '1x', tiny),
+      { ...sizeOf('cpu', '2x', medium), targetMs: 4.4 },
+      sizeOf('cpu', '4x', large, 'dWr'),
+      sizeOf('cpu', '2x', small, 'dWr'),
+    ];
+    const { context } = studyAt({ flops: budgetFor(1e13) }, [1000, 4000, 16_000]);
+    const allocation = await allocate(context, sizes);
+    expect(of(allocation, large)).toBe(of(allocation, medium));
+    // Of the same name as the second, and nearer to the first in ln latency.
+    expect(of(allocation, small)).toBe(of(allocation, tiny));
+    expect(of(allocation, tiny)).toBeGreaterThan(of(allocation, medium));
   });
 
   it('of several kinds keeps all of them', async () => {
