@@ -7,7 +7,6 @@ import { Checkpoint, type TrainingState } from './checkpoint.ts';
 import { differentiate } from './differentiate.ts';
 import type { Engine } from './engine.ts';
 import { drawMasks } from './masks.ts';
-import { updateScalars } from './optimizer.ts';
 import { microBatchSize } from './recipe.ts';
 import { identityOf } from './run-identity.ts';
 import { feedsOf } from './scoring.ts';
@@ -83,14 +82,15 @@ interface Work {
 async function runStage(stage: TimedStage, work: Work): Promise<void> {
   const { engine, request, timeline, run } = work;
   if (run.updates >= stage.endUpdate || run.curve.diverged) return;
-  const { graph, task, recipe, threads, optimization } = stage;
+  const { graph, task, recipe, joinedAt, threads, optimization } = stage;
   const training = differentiate(graph, {
     ...task.loss,
     labelSmoothing: recipe.labelSmoothing,
     targets: targetName(task),
   });
   const batches = task.trainingBatches(microBatchSize(recipe), request.seed, timeline.examplesAfter(run.updates));
-  const updater = await engine.openUpdater(graph, training, { recipe, threads, optimization });
+  const settings = { ...recipe, joinedAt };
+  const updater = await engine.openUpdater(graph, training, { recipe: settings, threads, optimization });
   try {
     run.enter(stage, updater.flat);
     await runUpdates(stage, { ...work, training, batches, updater });
@@ -107,7 +107,7 @@ interface StageWork extends Work {
   readonly updater: Updater;
 }
 
-async function runUpdates({ recipe, endUpdate }: TimedStage, work: StageWork): Promise<void> {
+async function runUpdates({ endUpdate }: TimedStage, work: StageWork): Promise<void> {
   const { request, timeline, run, checkpoint, training, batches, updater } = work;
   const { seed, signal } = request;
   while (run.updates < endUpdate && !run.curve.diverged) {
@@ -118,8 +118,8 @@ async function runUpdates({ recipe, endUpdate }: TimedStage, work: StageWork): P
       ...feedsOf(nextBatch(batches), training.inputs),
       ...drawMasks(training.masks, new Random(seed).child('masks', part++)),
     });
-    const scalars = updateScalars(recipe, { learningRate, update: run.updates + 1 });
-    await run.advance((vectors) => updater.update(vectors, { next, scalars }));
+    const update = run.updates + 1;
+    await run.advance((vectors) => updater.update(vectors, { next, learningRate, update }));
     if (checkpoint?.isDue && !run.curve.diverged) await checkpoint.save(run.state);
   }
 }

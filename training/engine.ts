@@ -1,5 +1,6 @@
 import type { Graph, Weights } from '../models/graph.ts';
 import type { Score, ScoringOptions } from './scoring.ts';
+import type { OptimizerSettings } from './optimizer.ts';
 import type { Batch, GraphOptimization, Recipe, TrainingTask } from './trainer.ts';
 import type { TrainingGraph } from './training-graph.ts';
 import type { Updater } from './updater.ts';
@@ -29,7 +30,7 @@ export interface Engine {
 }
 
 interface StepOptions {
-  readonly recipe: Recipe;
+  readonly recipe: Recipe & OptimizerSettings;
   /** Whether the runtime rewrites the step before it runs it, where it can. */
   readonly optimization?: GraphOptimization | undefined;
 }

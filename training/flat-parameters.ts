@@ -36,6 +36,17 @@ export function flatParameters(
   return { parameters: stored, length: stored.reduce((sum, { size }) => sum + size, 0) };
 }
 
+/** A vector with one value for all stored elements of a parameter, padding included. */
+export function filledVector(
+  { parameters, length }: FlatParameters,
+  valueOf: (parameter: Parameter) => number,
+): Float32Array {
+  const vector = new Float32Array(length);
+  let offset = 0;
+  for (const { parameter, size } of parameters) vector.fill(valueOf(parameter), offset, (offset += size));
+  return vector;
+}
+
 /** @throws {RangeError} when a value is missing or of another size than its parameter. */
 export function packParameters({ parameters, length }: FlatParameters, weights: Weights): Float32Array {
   const vector = new Float32Array(length);

@@ -1,10 +1,16 @@
-import type { FlatParameters } from './flat-parameters.ts';
+import { filledVector, type FlatParameters } from './flat-parameters.ts';
 import type { OnnxBuilder } from './onnx-builder.ts';
 import { stepNames } from './step-names.ts';
 import type { Recipe } from './trainer.ts';
 
-/** What the optimizer steers by; a {@link Recipe} is one. */
-export type OptimizerSettings = Pick<Recipe, 'optimizer' | 'momentum' | 'weightDecay' | 'nesterov' | 'clipNorm'>;
+/** What the optimizer steers by; a {@link Recipe} is one, of a network that does not grow. */
+export interface OptimizerSettings extends Pick<
+  Recipe,
+  'optimizer' | 'momentum' | 'weightDecay' | 'nesterov' | 'clipNorm'
+> {
+  /** Updates made before a parameter joined the network, by its name; 0 of those left out. */
+  readonly joinedAt?: ReadonlyMap<string, number>;
+}
 
 /** A vector of optimizer state, of the parameters' length. */
 interface Slot {
@@ -32,21 +38,35 @@ export const optimizerSlots = {
 export const optimizerConstants = { adamBeta2: 0.999, adamEpsilon: 1e-8, rmsDecay: 0.9, rmsEpsilon: 1e-3 } as const;
 const { adamBeta2, adamEpsilon, rmsDecay, rmsEpsilon } = optimizerConstants;
 
+/** Where in a run an update is. */
+export interface UpdatePlace {
+  readonly learningRate: number;
+  /** 1 for the first. */
+  readonly update: number;
+}
+
 /**
- * Scalars an update is fed, by name. Adam's bias corrections are among them, since 1 − β₂ᵗ in single
- * precision is off by 2e-5 at first.
- * @param update 1 for the first.
+ * What an update's formula is fed, by name: the learning rate and Adam's bias corrections, since 1 − β₂ᵗ in single
+ * precision is off by 2e-5 at first. Scalars, or vectors of the parameters' length where these have been there for
+ * different numbers of updates.
  */
-export function updateScalars(
-  { optimizer, momentum }: OptimizerSettings,
-  { learningRate, update }: { readonly learningRate: number; readonly update: number },
-): Record<string, number> {
+export function updateFactors(
+  { optimizer, momentum, joinedAt = new Map() }: OptimizerSettings,
+  flat: FlatParameters,
+  { learningRate, update }: UpdatePlace,
+): Record<string, number | Float32Array> {
   const rate = { [stepNames.learningRate]: learningRate };
   if (optimizer !== 'adamw') return rate;
+  const correction = (decay: number): number | Float32Array => {
+    const after = (updates: number) => 1 - decay ** updates;
+    return joinedAt.size === 0
+      ? after(update)
+      : filledVector(flat, ({ name }) => after(update - (joinedAt.get(name) ?? 0)));
+  };
   return {
     ...rate,
-    [stepNames.firstCorrection]: 1 - momentum ** update,
-    [stepNames.secondCorrection]: 1 - adamBeta2 ** update,
+    [stepNames.firstCorrection]: correction(momentum),
+    [stepNames.secondCorrection]: correction(adamBeta2),
   };
 }
 
@@ -65,7 +85,7 @@ export interface Update {
 }
 
 /**
- * Appends one update of all parameters; slots and scalars are graph inputs of their own names.
+ * Appends one update of all parameters; slots and factors are graph inputs of their own names.
  * Weight decay joins after clipping, and spares the scales and shifts of norms and all biases.
  */
 export function lowerUpdate(
@@ -193,12 +213,6 @@ function decayedParameters(
 }
 
 /** The decay of every stored value: `weightDecay` in weights, 0 in norms' parameters, biases and embeddings. */
-export function decayVector(weightDecay: number, { parameters, length }: FlatParameters): Float32Array {
-  const values = new Float32Array(length);
-  let offset = 0;
-  for (const { parameter, size } of parameters) {
-    if (parameter.role === 'weight') values.fill(weightDecay, offset, offset + size);
-    offset += size;
-  }
-  return values;
+export function decayVector(weightDecay: number, flat: FlatParameters): Float32Array {
+  return filledVector(flat, ({ role }) => (role === 'weight' ? weightDecay : 0));
 }

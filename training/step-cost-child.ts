@@ -8,7 +8,6 @@ import { chooseLowering } from './choose-lowering.ts';
 import { differentiate } from './differentiate.ts';
 import { targetInput } from './image-task.ts';
 import { drawMasks } from './masks.ts';
-import { updateScalars } from './optimizer.ts';
 import { microBatchSize } from './recipe.ts';
 import type { StepCostAssignment } from './step-cost.ts';
 import { initialVectors, openUpdater } from './updater.ts';
@@ -42,8 +41,8 @@ serveChild<StepCostAssignment, number>(async ({ setting, seconds }) => {
   for (let step = 0; step < untimedSteps + leastSteps || performance.now() < endMs; step++) {
     const elapsedMs = startTimer(provider === 'cpu' && threads === 1);
     // At a rate of zero nothing diverges, and nothing is computed less.
-    const scalars = updateScalars(recipe, { learningRate: 0, update: step + 1 });
-    vectors = (await updater.update(vectors, { next: () => feeds, scalars })).vectors;
+    const place = { learningRate: 0, update: step + 1 };
+    vectors = (await updater.update(vectors, { next: () => feeds, ...place })).vectors;
     if (step >= untimedSteps) fastestMs = Math.min(fastestMs, elapsedMs());
   }
   await updater.close();

@@ -4,7 +4,7 @@ import type { PullBack } from './differentiate.ts';
 import type { FlatParameters } from './flat-parameters.ts';
 import type { Lowering } from './lowering.ts';
 import { OnnxBuilder } from './onnx-builder.ts';
-import { lowerUpdate, type OptimizerSettings, optimizerSlots, updateScalars } from './optimizer.ts';
+import { lowerUpdate, type OptimizerSettings, optimizerSlots, updateFactors } from './optimizer.ts';
 import type { PlainGraph } from './plain/graph.ts';
 import { plainLowering } from './plain/lower.ts';
 import { stepNames } from './step-names.ts';
@@ -23,7 +23,7 @@ type GradientSettings = Pick<Recipe, 'rematerialise'>;
 
 /**
  * One training step as an ONNX model. Inputs: the task's, the masks, the flat `parameters`, the optimizer's slots
- * and scalars. Outputs: updated parameters and slots, `loss.value`, `loss.correct`, and `gradient-norm` where the
+ * and factors. Outputs: updated parameters and slots, `loss.value`, `loss.correct`, and `gradient-norm` where the
  * settings clip.
  */
 export function lowerTrainingStep(
@@ -122,8 +122,9 @@ const scalar = (name: string): OnnxValue => ({ name, dtype: 'float32', shape: []
 const vector = (name: string, { length }: FlatParameters): OnnxValue => ({ name, dtype: 'float32', shape: [length] });
 
 function updateInputs(settings: OptimizerSettings, flat: FlatParameters): OnnxValue[] {
-  const scalars = Object.keys(updateScalars(settings, { learningRate: 0, update: 1 }));
-  return [...optimizerSlots[settings.optimizer].map(({ name }) => vector(name, flat)), ...scalars.map(scalar)];
+  const slots = optimizerSlots[settings.optimizer].map(({ name }) => vector(name, flat));
+  const factors = Object.entries(updateFactors(settings, flat, { learningRate: 0, update: 1 }));
+  return [...slots, ...factors.map(([name, value]) => (typeof value === 'number' ? scalar(name) : vector(name, flat)))];
 }
 
 function updateOutputs(

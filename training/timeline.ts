@@ -14,6 +14,8 @@ export interface TimedStage extends TrainingStage {
   readonly endUpdate: number;
   /** Multiply-adds of one example, forward. */
   readonly macs: number;
+  /** Updates made before a parameter joined the network, by its name; those of the first stage's are left out. */
+  readonly joinedAt: ReadonlyMap<string, number>;
 }
 
 /**
@@ -89,9 +91,12 @@ function onlyStage({ graph, task, recipe, threads, examples }: TrainingRequest):
 
 function timed(stages: readonly TrainingStage[]): TimedStage[] {
   let start = { updates: 0, examples: 0, microBatches: 0 };
+  const joined = new Map<string, number>();
   return stages.map((stage, index) => {
     const { recipe, updates, graph } = stage;
-    const own = { index, start, endUpdate: start.updates + updates, macs: countGraph(graph).macs };
+    for (const { name } of graph.parameters) if (!joined.has(name)) joined.set(name, start.updates);
+    const joinedAt = new Map([...joined].filter(([, before]) => before > 0));
+    const own = { index, start, endUpdate: start.updates + updates, macs: countGraph(graph).macs, joinedAt };
     start = {
       updates: own.endUpdate,
       examples: start.examples + updates * recipe.batchSize,

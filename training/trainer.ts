@@ -71,7 +71,10 @@ export interface Recipe {
   readonly rematerialise?: boolean;
   /** Execution provider that steps run on, and at the run's end statistics and scores; that of the trainer when absent. */
   readonly provider?: ProviderId;
-  /** Decay of an exponential moving average of the weights, which is then what is scored and kept. */
+  /**
+   * Decay, over as many examples as `batchSize`, of an exponential moving average of the weights, which is then what is scored
+   * and kept. It is as long in examples where stages have other batches.
+   */
   readonly emaDecay?: number;
 }
 

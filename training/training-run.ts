@@ -20,6 +20,7 @@ export class TrainingRun {
   readonly updatesMs: number[];
   readonly #recipe: Recipe;
   readonly #seed: number;
+  readonly #timeline: Timeline;
   /** When the run began, had it never been interrupted; by `performance.now`. */
   readonly #startMs: number;
   /** Whose network the vectors are of. */
@@ -33,6 +34,7 @@ export class TrainingRun {
     const { recipe, seed } = request;
     this.#recipe = recipe;
     this.#seed = seed;
+    this.#timeline = timeline;
     this.#stage = timeline.stages[saved?.stage ?? 0] as TimedStage;
     const { graph } = this.#stage;
     // In the network's own order, until a stage says how its step keeps them.
@@ -85,7 +87,9 @@ export class TrainingRun {
     this.#vectors = vectors;
     const { emaDecay } = this.#recipe;
     if (this.#average && emaDecay !== undefined) {
-      const share = averagingShare(emaDecay, this.updates + 1);
+      const { batchSize } = this.#recipe;
+      const seen = this.#timeline.examplesAfter(this.updates + 1) / batchSize;
+      const share = averagingShare(emaDecay, { seen, own: this.#stage.recipe.batchSize / batchSize });
       averageInto(this.#average, vectors[stepNames.parameters] as Float32Array, share);
     }
     this.curve.observe(loss, correct, gradientNorm);

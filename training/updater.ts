@@ -3,7 +3,7 @@ import type { Weights } from '../models/graph.ts';
 import { encodeOnnx, type OnnxModel } from '../models/onnx.ts';
 import { type FlatParameters, packParameters } from './flat-parameters.ts';
 import type { Lowering } from './lowering.ts';
-import { optimizerSlots } from './optimizer.ts';
+import { type OptimizerSettings, optimizerSlots, updateFactors, type UpdatePlace } from './optimizer.ts';
 import { lowerAccumulation, lowerMeanUpdate, lowerTrainingStep } from './step.ts';
 import { stepNames } from './step-names.ts';
 import type { GraphOptimization, Recipe } from './trainer.ts';
@@ -14,11 +14,9 @@ export type StateVectors = Readonly<Record<string, Float32Array>>;
 type Feeds = Readonly<Record<string, TensorValue>>;
 
 /** What one update is made from. */
-export interface UpdateFeeds {
+export interface UpdateFeeds extends UpdatePlace {
   /** Batch and masks of the next micro-batch. */
   readonly next: () => Feeds;
-  /** See `updateScalars`. */
-  readonly scalars: Readonly<Record<string, number>>;
 }
 
 /** What one update gave. */
@@ -40,7 +38,7 @@ export interface Updater {
 }
 
 export interface UpdaterOptions {
-  readonly recipe: Recipe;
+  readonly recipe: Recipe & OptimizerSettings;
   readonly lowering: Lowering;
   readonly threads: number;
   /** Whether the runtime rewrites the step's graph; `disabled` unless given. */
@@ -57,28 +55,35 @@ export async function openUpdater(
   const open = (model: OnnxModel) => accelerator.open(encodeOnnx(model), { threads, optimization });
   if (microBatches === 1) {
     const { model, flat } = lowerTrainingStep(training, recipe, lowering);
-    return wholeBatch(flat, await open(model));
+    return wholeBatch(recipe, flat, await open(model));
   }
   const { model, flat } = lowerAccumulation(training, recipe, lowering);
-  return accumulated(flat, await open(model), await open(lowerMeanUpdate(recipe, flat, microBatches)), microBatches);
+  return accumulated(recipe, flat, await open(model), await open(lowerMeanUpdate(recipe, flat, microBatches)));
 }
 
-function wholeBatch(flat: FlatParameters, session: Session): Updater {
+function wholeBatch(recipe: UpdaterOptions['recipe'], flat: FlatParameters, session: Session): Updater {
   return {
     flat,
-    async update(vectors, { next, scalars }) {
-      const outputs = await session.run({ ...next(), ...scalarFeeds(scalars), ...vectorFeeds(vectors) });
+    async update(vectors, { next, ...place }) {
+      const factors = factorFeeds(updateFactors(recipe, flat, place));
+      const outputs = await session.run({ ...next(), ...factors, ...vectorFeeds(vectors) });
       return { vectors: movedVectors(vectors, outputs), ...lossOf(outputs), ...normOf(outputs) };
     },
     close: () => session.close(),
   };
 }
 
-function accumulated(flat: FlatParameters, accumulation: Session, step: Session, microBatches: number): Updater {
+function accumulated(
+  recipe: UpdaterOptions['recipe'],
+  flat: FlatParameters,
+  accumulation: Session,
+  step: Session,
+): Updater {
+  const { microBatches = 1 } = recipe;
   const none: Float32Array = new Float32Array(flat.length);
   return {
     flat,
-    async update(vectors, { next, scalars }) {
+    async update(vectors, { next, ...place }) {
       const parameters = vectors[stepNames.parameters] as Float32Array;
       let gradients = none;
       let [loss, correct] = [0, 0];
@@ -91,7 +96,7 @@ function accumulated(flat: FlatParameters, accumulation: Session, step: Session,
         correct += part.correct;
       }
       const outputs = await step.run({
-        ...scalarFeeds(scalars),
+        ...factorFeeds(updateFactors(recipe, flat, place)),
         ...vectorFeeds({ ...vectors, [stepNames.gradients]: gradients }),
       });
       return { vectors: movedVectors(vectors, outputs), loss, correct, ...normOf(outputs) };
@@ -118,9 +123,11 @@ function vectorFeeds(vectors: StateVectors): Record<string, TensorValue> {
   return Object.fromEntries(feeds);
 }
 
-function scalarFeeds(scalars: Readonly<Record<string, number>>): Record<string, TensorValue> {
-  const feeds = Object.entries(scalars).map(([name, value]): [string, TensorValue] => {
-    return [name, { dtype: 'float32', dims: [], data: new Float32Array([value]) }];
+/** See `updateFactors`. */
+export function factorFeeds(factors: Readonly<Record<string, number | Float32Array>>): Record<string, TensorValue> {
+  const feeds = Object.entries(factors).map(([name, value]): [string, TensorValue] => {
+    if (typeof value === 'number') return [name, { dtype: 'float32', dims: [], data: Float32Array.of(value) }];
+    return [name, { dtype: 'float32', dims: [value.length], data: value }];
   });
   return Object.fromEntries(feeds);
 }

@@ -9,14 +9,14 @@ import type { NetworkSpec } from '../../models/spec.ts';
 import { differentiate } from '../../training/differentiate.ts';
 import { type FlatParameters, unpackParameters } from '../../training/flat-parameters.ts';
 import type { Lowering } from '../../training/lowering.ts';
-import { updateScalars } from '../../training/optimizer.ts';
+import { updateFactors } from '../../training/optimizer.ts';
 import { estimateRunningStatistics } from '../../training/running-statistics.ts';
 import { learningRateAt } from '../../training/schedule.ts';
 import { feedsOf, type Score, scoreGraph } from '../../training/scoring.ts';
 import { lowerGradients, lowerMeanUpdate } from '../../training/step.ts';
 import { stepNames } from '../../training/step-names.ts';
 import type { Batch, Recipe, TrainingTask } from '../../training/trainer.ts';
-import { initialVectors, type StateVectors } from '../../training/updater.ts';
+import { factorFeeds, initialVectors, type StateVectors } from '../../training/updater.ts';
 import { inherited, sharesIn } from './shared-weights.ts';
 
 /** Batches of training examples over which a subnetwork's statistics are estimated: 1,024 examples of 32. */
@@ -82,7 +82,7 @@ export async function trainShared(request: SharedTraining): Promise<SharedWeight
       vectors = await moved(
         step,
         { ...vectors, [stepNames.gradients]: gradients },
-        updateScalars(recipe, { learningRate, update: update + 1 }),
+        factorFeeds(updateFactors(recipe, flat, { learningRate, update: update + 1 })),
       );
     }
   } finally {
@@ -116,13 +116,10 @@ function subnetworkPass(flat: FlatParameters, session: Session) {
 async function moved(
   step: Session,
   given: StateVectors,
-  scalars: Readonly<Record<string, number>>,
+  factors: Readonly<Record<string, TensorValue>>,
 ): Promise<StateVectors> {
   const vectors = Object.entries(given).map(([name, data]): [string, TensorValue] => [name, vectorOf(data)]);
-  const settings = Object.entries(scalars).map(([name, value]): [string, TensorValue] => {
-    return [name, { dtype: 'float32', dims: [], data: new Float32Array([value]) }];
-  });
-  const outputs = await step.run(Object.fromEntries([...vectors, ...settings]));
+  const outputs = await step.run({ ...Object.fromEntries(vectors), ...factors });
   const names = Object.keys(given).filter((name) => name !== stepNames.gradients);
   return Object.fromEntries(names.map((name) => [name, outputs[stepNames.updated(name)]?.data as Float32Array]));
 }

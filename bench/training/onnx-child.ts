@@ -4,7 +4,6 @@ import { buildNetwork } from '../../models/build.ts';
 import { elements } from '../../models/graph.ts';
 import { differentiate } from '../../training/differentiate.ts';
 import { targetInput } from '../../training/image-task.ts';
-import { updateScalars } from '../../training/optimizer.ts';
 import { initialVectors, openUpdater } from '../../training/updater.ts';
 import { type LoweringId, lowerings } from './lowerings.ts';
 import { readProblem } from './problem.ts';
@@ -50,8 +49,8 @@ let update = 0;
 await serveSteps(
   { runtime: `${runtimeVersion()}, ${lowering.id} lowering`, parameterCount, chooseMs, buildMs, openMs },
   async () => {
-    const scalars = updateScalars(recipe, { learningRate: recipe.learningRate, update: ++update });
-    const updated = await updater.update(vectors, { next: () => batch, scalars });
+    const { learningRate } = recipe;
+    const updated = await updater.update(vectors, { next: () => batch, learningRate, update: ++update });
     vectors = updated.vectors;
     return updated.loss;
   },

@@ -1,7 +1,6 @@
 import { buildNetwork, imageInput } from '../../models/build.ts';
 import { differentiate } from '../../training/differentiate.ts';
 import { targetInput } from '../../training/image-task.ts';
-import { updateScalars } from '../../training/optimizer.ts';
 import { loadTensorFlow } from '../../training/tfjs/load.ts';
 import { openTfjsUpdater } from '../../training/tfjs/updater.ts';
 import { initialVectors } from '../../training/updater.ts';
@@ -36,8 +35,8 @@ const batch = Object.fromEntries(
 let vectors = initialVectors(recipe, updater.flat, values);
 let update = 0;
 await serveSteps({ runtime: `${version}, ${backend}`, parameterCount }, async () => {
-  const scalars = updateScalars(recipe, { learningRate: recipe.learningRate, update: ++update });
-  const updated = await updater.update(vectors, { next: () => batch, scalars });
+  const { learningRate } = recipe;
+  const updated = await updater.update(vectors, { next: () => batch, learningRate, update: ++update });
   vectors = updated.vectors;
   return updated.loss;
 });

@@ -30,7 +30,7 @@ export const recipeSchema = z.strictObject({
   weightDecay: z.number().min(0).optional(),
   /** Largest L2 norm of all gradients together. */
   clipNorm: z.number().positive().optional(),
-  /** Decay of a moving average of the weights, which is then what is scored and delivered. */
+  /** Decay of a moving average of the weights, over `batchSize` examples; the average is then what is scored and delivered. */
   emaDecay: z.number().min(0).lt(1).optional(),
   labelSmoothing: z.number().min(0).max(0.9).optional(),
   augmentation: augmentationSchema.optional(),

@@ -5,6 +5,7 @@ import { Random } from '../../core/random.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph } from '../../models/counts.ts';
 import type { Graph, Weights } from '../../models/graph.ts';
+import { growthBetween } from '../../models/growth.ts';
 import { initialWeights } from '../../models/initialise.ts';
 import { type NetworkSpec, parseNetworkSpec } from '../../models/spec.ts';
 import { defaultRecipe, microBatchSize } from '../../training/recipe.ts';
@@ -58,9 +59,11 @@ function multiple(factor: number): NetworkSpec {
   };
 }
 
-/** A training whose second stage has twice the channels and blocks of the first. */
-function growingRequest(): TrainingRequest & { readonly stages: readonly TrainingStage[] } {
-  const request = smallRequest({ optimizer: 'adamw', emaDecay: 0.9 }, { examples: 2 * growingUpdates * batchSize });
+/** A training by AdamW whose second stage has twice the channels and blocks of the first. */
+function growingRequest(
+  overrides: Partial<Recipe> = {},
+): TrainingRequest & { readonly stages: readonly TrainingStage[] } {
+  const request = smallRequest({ optimizer: 'adamw', ...overrides }, { examples: 2 * growingUpdates * batchSize });
   const { task, recipe, threads } = request;
   const stages = [1, 2].map((factor) => {
     return { graph: buildNetwork(multiple(factor), batchSize), task, recipe, threads, updates: growingUpdates };
@@ -209,7 +212,7 @@ export function describeTrainer(name: string, trainer: Trainer): void {
     });
 
     test('grows a network between two stages, resumed bit for bit on either side', async () => {
-      const request = growingRequest();
+      const request = growingRequest({ emaDecay: 0.9 });
       const uninterrupted = trained(await trainer.train(request));
       expect([...uninterrupted.weights.keys()].toSorted()).toEqual(
         request.graph.parameters.map(({ name }) => name).toSorted(),
@@ -228,6 +231,21 @@ export function describeTrainer(name: string, trainer: Trainer): void {
         await expect(running).rejects.toThrow(InterruptedError);
       }
       expect(content(await trainer.train({ ...request, checkpoint }))).toEqual(content(uninterrupted));
+    });
+
+    test('takes AdamW’s first step in new parameters as long as at the start of a run', async () => {
+      const learningRate = 0.004;
+      const request = growingRequest({ learningRate, warmup: 0, schedule: { kind: 'constant' } });
+      const [first, second] = request.stages as [TrainingStage, TrainingStage];
+      const { weights } = trained(await trainer.train({ ...request, stages: [first, { ...second, updates: 1 }] }));
+      const { parameters } = growthBetween(first.graph, second.graph);
+      const fromZero = second.graph.parameters.filter(
+        (parameter) => trains(parameter) && parameters.get(parameter.name) === 'zero',
+      );
+      expect(fromZero.length).toBeGreaterThan(0);
+      for (const { name } of fromZero)
+        for (const value of weights.get(name) as Float32Array)
+          expect(Math.abs(value) / learningRate, name).toBeCloseTo(1, 3);
     });
 
     test.each([

@@ -11,7 +11,6 @@ import { differentiate } from '../../training/differentiate.ts';
 import { unpackParameters } from '../../training/flat-parameters.ts';
 import type { Lowering } from '../../training/lowering.ts';
 import { drawMasks } from '../../training/masks.ts';
-import { updateScalars } from '../../training/optimizer.ts';
 import { plainLowering } from '../../training/plain/lower.ts';
 import { estimateRunningStatistics } from '../../training/running-statistics.ts';
 import { lowerGradients } from '../../training/step.ts';
@@ -190,8 +189,8 @@ async function train(spec: NetworkSpec, by: Lowering, settings: Partial<Recipe>,
         target: targetFeed([0, 1, 2, 3, 0, 1, 2, 3], 4),
         ...drawMasks(training.masks, random.child('masks', step)),
       });
-      const scalars = updateScalars(recipe, { learningRate: recipe.learningRate, update: step + 1 });
-      const updated = await updater.update(vectors, { next, scalars });
+      const { learningRate } = recipe;
+      const updated = await updater.update(vectors, { next, learningRate, update: step + 1 });
       ({ vectors } = updated);
       losses.push(updated.loss);
     }

@@ -79,6 +79,15 @@ describe('a training that grows its network', () => {
     expect(result.cost.flops).toBe(6 * (32 * first + 48 * second + 40 * last));
   });
 
+  it('knows since when each parameter has been there', () => {
+    const { stages } = new Timeline(stagedRequest(spec, growing));
+    expect([...new Set(stages[0]?.joinedAt.values())]).toEqual([]);
+    expect([...new Set(stages[1]?.joinedAt.values())]).toEqual([4]);
+    expect([...new Set(stages[2]?.joinedAt.values())].toSorted()).toEqual([4, 7]);
+    expect(stages[2]?.joinedAt.get('stage2.block2.reduce.norm.scale')).toBe(7);
+    expect(stages[2]?.joinedAt.has('stem.conv.weight')).toBe(false);
+  });
+
   it.each(recipes)('resumed anywhere ends bit for bit as if nothing had happened (%s)', async (_name, recipe) => {
     const request = stagedRequest(dropping, growing, recipe);
     const uninterrupted = await onnxTrainer.train(request);

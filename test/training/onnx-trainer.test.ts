@@ -32,6 +32,17 @@ function request(overrides: Partial<TrainingRequest> = {}, recipe: Partial<Recip
   return { graph, task: stripesTask(), recipe: full, examples: 1600, seed: 1, threads: 1, ...overrides };
 }
 
+/** One update for each size, in batches of the recipe's; a stage for each. */
+function inBatches(sizes: readonly number[], recipe: Partial<Recipe>): TrainingRequest {
+  const whole = request({ examples: 16 * sizes.reduce((sum, size) => sum + size, 0) }, recipe);
+  const stages = sizes.map((size) => {
+    const own = { ...whole.recipe, batchSize: size * whole.recipe.batchSize };
+    const { task, threads } = whole;
+    return { graph: buildNetwork(spec, own.batchSize), task, recipe: own, threads, updates: 1 };
+  });
+  return { ...whole, stages };
+}
+
 describeTrainer('the ONNX trainer', onnxTrainer);
 
 describe('the ONNX trainer', () => {
@@ -56,26 +67,40 @@ describe('the ONNX trainer', () => {
     expect(curve.at(-1)?.loss).toBeLessThan((curve[0]?.loss as number) / 1.5);
   });
 
-  it('averages the weights a run passes through, and estimates statistics for the average', async () => {
-    const updates = 6;
+  it.each<[string, readonly number[]]>([
+    ['of one size', [1, 1, 1, 1, 1, 1]],
+    ['of several sizes, by examples', [2, 2, 2, 1, 1]],
+  ])('averages the weights a run passes through in batches %s', async (_name, sizes) => {
     // At a constant rate shorter runs are beginnings of longer ones.
     const constant = { schedule: { kind: 'constant' }, warmup: 0 } as const;
+    const beginning = (updates: number, recipe: Partial<Recipe> = {}) =>
+      inBatches(sizes.slice(0, updates), { ...constant, ...recipe });
     const path: Weights[] = [];
-    for (let update = 1; update <= updates; update++)
-      path.push(trained(await onnxTrainer.train(request({ examples: 16 * update }, constant))).weights);
-    const full = request({ examples: 16 * updates }, { ...constant, emaDecay: 0.3 });
+    for (let update = 1; update <= sizes.length; update++)
+      path.push(trained(await onnxTrainer.train(beginning(update))).weights);
+    const full = beginning(sizes.length, { emaDecay: 0.3 });
     const { weights } = trained(await onnxTrainer.train(full));
 
     const start = initialWeights(full.graph, new Random(full.seed).child('weights'));
     for (const { name } of full.graph.parameters.filter(trains)) {
       let average = Float64Array.from(start.get(name) as Float32Array);
+      let seen = 0;
       path.forEach((point, index) => {
-        const share = Math.min(0.3, (index + 2) / (index + 11));
+        const size = sizes[index] as number;
+        seen += size;
+        const share = Math.min(0.3, (1 + seen) / (10 + seen)) ** size;
         average = average.map((old, at) => share * old + (1 - share) * (point.get(name)?.[at] as number));
       });
       const errors = average.map((value, index) => Math.abs(value - (weights.get(name)?.[index] as number)));
       expect(Math.max(...errors), name).toBeLessThan(1e-6);
     }
+  });
+
+  it('estimates statistics for the averaged weights', async () => {
+    const updates = 6;
+    const full = request({ examples: 16 * updates }, { emaDecay: 0.3 });
+    const { weights } = trained(await onnxTrainer.train(full));
+    const last = trained(await onnxTrainer.train(request({ examples: 16 * updates }))).weights;
     const batches = full.task.trainingBatches(16, full.seed, 16 * updates);
     const following = Array.from({ length: updates }, () => (batches.next() as IteratorYieldResult<Batch>).value);
     const cpu = onnxRuntimeAccelerator('cpu');
@@ -85,7 +110,7 @@ describe('the ONNX trainer', () => {
     expect(statistics.size).toBeGreaterThan(0);
     for (const [name, values] of statistics) {
       expect(weights.get(name)).toEqual(values);
-      expect(path.at(-1)?.get(name)).not.toEqual(values);
+      expect(last.get(name)).not.toEqual(values);
     }
   });
 });

@@ -5,10 +5,16 @@ import { Random } from '../../core/random.ts';
 import { elements, type Parameter } from '../../models/graph.ts';
 import { encodeOnnx } from '../../models/onnx.ts';
 import { differentiate } from '../../training/differentiate.ts';
-import { type FlatParameters, flatParameters, type StoredParameter } from '../../training/flat-parameters.ts';
-import { type OptimizerSettings, optimizerSlots, updateScalars } from '../../training/optimizer.ts';
+import {
+  type FlatParameters,
+  flatParameters,
+  type StoredParameter,
+  unpackParameters,
+} from '../../training/flat-parameters.ts';
+import { type OptimizerSettings, optimizerSlots, updateFactors } from '../../training/optimizer.ts';
 import { lowerAccumulation, lowerMeanUpdate, lowerTrainingStep } from '../../training/step.ts';
 import { stepNames } from '../../training/step-names.ts';
+import { factorFeeds } from '../../training/updater.ts';
 import { randomValues, runLowered, targetFeed, TestGraph } from './graphs.ts';
 
 const parameters: readonly Parameter[] = [
@@ -23,13 +29,14 @@ const decays = parameters.flatMap(({ role, shape }) => Array<boolean>(elements(s
 
 type Vectors = Readonly<Record<string, Float32Array>>;
 
-/** Runs updates one after the other, each with its gradients. */
+/** Runs updates one after the other, each with its gradients. @param earlier updates before the first. */
 async function moves(
   settings: OptimizerSettings,
   flat: FlatParameters,
   start: Vectors,
   gradients: readonly Float32Array[],
   rates: readonly number[],
+  earlier = 0,
 ): Promise<{ vectors: Vectors; norm: number | undefined }[]> {
   const model = encodeOnnx(lowerMeanUpdate(settings, flat, 1));
   const session = await onnxRuntimeAccelerator('cpu').open(model, { threads: 1, optimization: 'disabled' });
@@ -39,10 +46,8 @@ async function moves(
     const feeds: Record<string, TensorValue> = {};
     for (const [name, data] of Object.entries({ ...vectors, [stepNames.gradients]: gradient }))
       feeds[name] = { dtype: 'float32', dims: [data.length], data };
-    const scalars = updateScalars(settings, { learningRate: rates[index] as number, update: index + 1 });
-    for (const [name, value] of Object.entries(scalars))
-      feeds[name] = { dtype: 'float32', dims: [], data: Float32Array.of(value) };
-    const outputs = await session.run(feeds);
+    const place = { learningRate: rates[index] as number, update: earlier + index + 1 };
+    const outputs = await session.run({ ...feeds, ...factorFeeds(updateFactors(settings, flat, place)) });
     const after = Object.keys(vectors).map((name) => [name, outputs[stepNames.updated(name)]?.data as Float32Array]);
     vectors = Object.fromEntries(after) as Vectors;
     steps.push({ vectors, norm: outputs[stepNames.gradientNorm]?.data[0] as number | undefined });
@@ -156,6 +161,23 @@ describe('an update of all parameters', () => {
         expect(Math.max(...errors), `${name} after update ${step + 1}`).toBeLessThan(2e-6);
       }
     }
+  });
+
+  it('corrects AdamW’s moments by the updates that each parameter has been there for', async () => {
+    const settings = { optimizer: 'adamw', momentum: 0.9, weightDecay: penalty } as const;
+    const start = startOf(settings, padded(weights));
+    const run = async (joinedAt: ReadonlyMap<string, number>, earlier: number) => {
+      const flat = flatParameters(parameters, paddedStore);
+      const steps = await moves({ ...settings, joinedAt }, flat, start, gradients.map(padded), rates, earlier);
+      return unpackParameters(flat, steps.at(-1)?.vectors[stepNames.parameters] as Float32Array);
+    };
+    const joinedAt = new Map([
+      ['conv.w', 40],
+      ['dense.b', 100],
+    ]);
+    const grown = await run(joinedAt, 100);
+    for (const { name } of parameters)
+      expect(grown.get(name), name).toEqual((await run(new Map(), 100 - (joinedAt.get(name) ?? 0))).get(name));
   });
 
   it('decays weights alone, never norms and biases', async () => {

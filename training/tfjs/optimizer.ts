@@ -17,18 +17,18 @@ export interface MovedTensors {
   readonly gradientNorm?: tfc.Tensor;
 }
 
-/** Moves a state by gradients. @param scalars see `updateScalars`. */
+/** Moves a state by gradients. @param factors see `updateFactors`. */
 export function moveState(
   tf: TensorFlow,
   settings: OptimizerSettings,
   flat: FlatParameters,
-  { state, gradients, scalars }: Omit<UpdateTerms, 'decayed'>,
+  { state, gradients, factors }: Omit<UpdateTerms, 'decayed'>,
 ): MovedTensors {
   const clipped = settings.clipNorm === undefined ? { gradients } : clip(tf, gradients, settings.clipNorm);
   const { gradients: limited, ...norm } = clipped;
   const parameters = state[stepNames.parameters] as tfc.Tensor1D;
   const decay = tf.tensor1d(decayVector(settings.weightDecay, flat));
-  const terms = { state, scalars, gradients: limited, decayed: tf.mul<tfc.Tensor1D>(parameters, decay) };
+  const terms = { state, factors, gradients: limited, decayed: tf.mul<tfc.Tensor1D>(parameters, decay) };
   const { change, slots } = rules[settings.optimizer](tf, settings, terms);
   return { moved: { [stepNames.parameters]: tf.sub(parameters, change), ...slots }, ...norm };
 }
@@ -36,7 +36,7 @@ export function moveState(
 interface UpdateTerms {
   readonly state: StateTensors;
   readonly gradients: tfc.Tensor1D;
-  readonly scalars: Readonly<Record<string, number>>;
+  readonly factors: Readonly<Record<string, number | Float32Array>>;
   /** decay · w where a parameter decays, 0 elsewhere. */
   readonly decayed: tfc.Tensor1D;
 }
@@ -84,11 +84,11 @@ function rmsprop(...[tf, { momentum }, terms]: Parameters<Rule>): ReturnType<Rul
 function adamW(...[tf, { momentum }, terms]: Parameters<Rule>): ReturnType<Rule> {
   const [firstMoment, secondMoment] = optimizerSlots.adamw;
   const { adamBeta2, adamEpsilon } = optimizerConstants;
-  const { gradients, scalars, decayed } = terms;
+  const { gradients, factors, decayed } = terms;
   const first = blend(tf, slot(terms, firstMoment), gradients, momentum);
   const second = blend(tf, slot(terms, secondMoment), tf.mul(gradients, gradients), adamBeta2);
-  const deviation = tf.sqrt(tf.div(second, scalars[stepNames.secondCorrection] as number));
-  const unbiased = tf.div(first, scalars[stepNames.firstCorrection] as number);
+  const deviation = tf.sqrt(tf.div(second, factors[stepNames.secondCorrection] as tfc.TensorLike));
+  const unbiased = tf.div(first, factors[stepNames.firstCorrection] as tfc.TensorLike);
   const direction = tf.add<tfc.Tensor1D>(tf.div(unbiased, tf.add(deviation, adamEpsilon)), decayed);
   return {
     change: tf.mul(direction, rateOf(terms)),
@@ -100,8 +100,8 @@ function slot({ state }: UpdateTerms, { name }: { readonly name: string }): tfc.
   return state[name] as tfc.Tensor1D;
 }
 
-function rateOf({ scalars }: UpdateTerms): number {
-  return scalars[stepNames.learningRate] as number;
+function rateOf({ factors }: UpdateTerms): number {
+  return factors[stepNames.learningRate] as number;
 }
 
 /** share · old + (1 − share) · fresh */

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type * as tfc from '@tensorflow/tfjs-core';
 import { elements, type Graph } from '../../models/graph.ts';
 import { type FlatParameters, flatParameters } from '../flat-parameters.ts';
+import { type OptimizerSettings, updateFactors } from '../optimizer.ts';
 import { stepNames } from '../step-names.ts';
 import type { Recipe } from '../trainer.ts';
 import type { TrainingGraph } from '../training-graph.ts';
@@ -13,7 +14,12 @@ import { moveState, type StateTensors } from './optimizer.ts';
 import { fedTensors, scoped, valuesOf } from './tensors.ts';
 
 /** A training step by TensorFlow.js's own differentiation. Nothing stays on its side between two updates. */
-export function openTfjsUpdater(tf: TensorFlow, graph: Graph, training: TrainingGraph, recipe: Recipe): Updater {
+export function openTfjsUpdater(
+  tf: TensorFlow,
+  graph: Graph,
+  training: TrainingGraph,
+  recipe: Step['recipe'],
+): Updater {
   const flat = flatParameters(training.parameters);
   return {
     flat,
@@ -28,16 +34,17 @@ export function openTfjsUpdater(tf: TensorFlow, graph: Graph, training: Training
 interface Step {
   readonly graph: Graph;
   readonly training: TrainingGraph;
-  readonly recipe: Recipe;
+  readonly recipe: Recipe & OptimizerSettings;
   readonly flat: FlatParameters;
 }
 
-function update(tf: TensorFlow, step: Step, vectors: StateVectors, { next, scalars }: UpdateFeeds): Updated {
+function update(tf: TensorFlow, step: Step, vectors: StateVectors, { next, ...place }: UpdateFeeds): Updated {
   const { recipe, flat } = step;
   const state = Object.fromEntries(Object.entries(vectors).map(([name, vector]) => [name, tf.tensor1d(vector)]));
   const parameters = split(tf, flat, state[stepNames.parameters] as tfc.Tensor1D);
   const { gradients, loss, correct } = meanGradients(tf, step, parameters, next);
-  const { moved, gradientNorm } = moveState(tf, recipe, flat, { state, gradients, scalars });
+  const factors = updateFactors(recipe, flat, place);
+  const { moved, gradientNorm } = moveState(tf, recipe, flat, { state, gradients, factors });
   return {
     vectors: valuesByName(moved),
     loss,
