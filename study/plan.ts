@@ -1,7 +1,7 @@
 import { stringify as toYaml } from 'yaml';
 import { ConfigError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
-import { loadDataset } from '../data/load.ts';
+import { outlineDataset } from '../data/load.ts';
 import { trainingFlopsPerMac } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
@@ -9,7 +9,6 @@ import { divisionOutlook } from './train/allocate-phase.ts';
 import { hoursText } from './budget.ts';
 import { countSpec } from './evaluation/evaluate.ts';
 import { finalMacsPerExample } from './train/final-training.ts';
-import { describeData } from './prepare.ts';
 import { growthRefusal } from './evaluation/training-schedule.ts';
 import { openProfiles } from './evaluation/profiles.ts';
 import { studySpace } from './search/search-phase.ts';
@@ -42,8 +41,7 @@ const drawn = 64;
 /** The resolved study, the size of its space and what it costs in training. @throws {ConfigError} when the data cannot be read. */
 export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
   await openProfiles(config);
-  const dataset = await loadDataset(config.data, { baseDirectory: config.baseDirectory });
-  const space = await studySpace(config, { ...describeData(dataset, config.data), file: '' });
+  const space = await studySpace(config, await outlineDataset(config.data, { baseDirectory: config.baseDirectory }));
   const networks = Array.from({ length: drawn }, (_, index) =>
     decode(space, sampleChoices(space, new Random(config.seed).child('plan', index))),
   );
