@@ -2,6 +2,7 @@ import { stringify as toYaml } from 'yaml';
 import { ConfigError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import { outlineDataset } from '../data/load.ts';
+import type { LoadOptions } from '../data/source.ts';
 import { trainingFlopsPerMac } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
@@ -36,12 +37,19 @@ export interface StudyPlan {
   readonly division: string | null;
 }
 
+/** Who hears what a person should know of the data. */
+export type PlanOptions = Pick<LoadOptions, 'onNotice'>;
+
 const drawn = 64;
 
 /** The resolved study, the size of its space and what it costs in training. @throws {ConfigError} when the data cannot be read. */
-export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
+export async function planStudy(config: StudyConfig, options: PlanOptions = {}): Promise<StudyPlan> {
   await openProfiles(config);
-  const space = await studySpace(config, await outlineDataset(config.data, { baseDirectory: config.baseDirectory }));
+  const outline = await outlineDataset(config.data, {
+    baseDirectory: config.baseDirectory,
+    onNotice: options.onNotice,
+  });
+  const space = await studySpace(config, outline);
   const networks = Array.from({ length: drawn }, (_, index) =>
     decode(space, sampleChoices(space, new Random(config.seed).child('plan', index))),
   );
@@ -98,8 +106,11 @@ function growable(config: StudyConfig, networks: readonly NetworkSpec[]): readon
 }
 
 /** {@link planStudy} as text, or as JSON. */
-export async function describePlan(config: StudyConfig, { json }: { readonly json: boolean }): Promise<string> {
-  const plan = await planStudy(config);
+export async function describePlan(
+  config: StudyConfig,
+  { json, ...options }: PlanOptions & { readonly json: boolean },
+): Promise<string> {
+  const plan = await planStudy(config, options);
   if (json) return JSON.stringify({ schema: 1, ...plan });
   const flopsOf = (examples: number) => examples * plan.candidate.macs * trainingFlopsPerMac;
   const { search, ...later } = plan.trainings;

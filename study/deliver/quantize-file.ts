@@ -6,7 +6,7 @@ import type { ProviderId } from '../../accelerators/onnxruntime.ts';
 import { ConfigError, InfeasibleModelError } from '../../core/errors.ts';
 import { writeDatasetFile } from '../../data/cache.ts';
 import { loadDataset } from '../../data/load.ts';
-import type { DataSource } from '../../data/source.ts';
+import type { DataSource, LoadOptions } from '../../data/source.ts';
 import { exportedPrecisions, precisionRefusal } from '../../latency/file-precision.ts';
 import { openMeter } from '../../latency/isolate.ts';
 import type { Latency } from '../../latency/latency.ts';
@@ -35,6 +35,8 @@ export interface QuantizeFileRequest extends Calibration, InputNormalisation {
   readonly protocol?: ProtocolPreset;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StudyProgress) => void;
+  /** Hears what a person should know of the data. */
+  readonly onNotice?: LoadOptions['onNotice'];
 }
 
 /** Both files on one provider. */
@@ -110,14 +112,14 @@ export async function quantizeFile(request: QuantizeFileRequest): Promise<Quanti
 }
 
 async function prepare(
-  { baseDirectory, signal }: QuantizeFileRequest,
+  { baseDirectory, signal, onNotice }: QuantizeFileRequest,
   data: DataSource,
   folder: string,
   tell: (text: string) => void,
 ): Promise<string> {
   tell('preparing the data');
   const dataFile = join(folder, 'data.bin');
-  await writeDatasetFile(await loadDataset(data, { baseDirectory, ...(signal && { signal }) }), dataFile);
+  await writeDatasetFile(await loadDataset(data, { baseDirectory, onNotice, ...(signal && { signal }) }), dataFile);
   return dataFile;
 }
 
