@@ -200,7 +200,7 @@ async function scoreOn(
   try {
     const dataFile = join(work, 'data.bin');
     await writeDatasetFile(dataset, dataFile);
-    return await scoreFile({ modelFile, dataFile, split: 'test', mean, std }, signal);
+    return (await scoreFile({ modelFile, dataFile, splits: ['test'], mean, std }, signal)).test;
   } finally {
     await rm(work, { recursive: true, force: true });
   }

@@ -77,7 +77,8 @@ export async function quantizeFile(request: QuantizeFileRequest): Promise<Quanti
   try {
     const dataFile = 'prepared' in data ? data.prepared : await prepare(request, data, folder, tell);
     const fed = { dataFile, ...normalisation };
-    const score = (file: string): Promise<Score> => scoreFile({ modelFile: file, split: 'test', ...fed }, signal);
+    const score = async (file: string): Promise<Score> =>
+      (await scoreFile({ modelFile: file, splits: ['test'], ...fed }, signal)).test;
     tell('scoring the file in fp32');
     const before = await score(modelFile);
     const { method, examples, weightBits } = request;
