@@ -2,7 +2,7 @@ import { defineCommand } from 'citty';
 import { divisionOutlook } from '../study/train/allocate-phase.ts';
 import { checkStudy } from '../study/check.ts';
 import { readStudyFile } from '../study/resolve-study.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { openReporter, watchedBy } from './progress.ts';
 
 /** `ridgepoint check study.yaml`: one tiny candidate through every step on every target, before hours are spent. */
 export const command = defineCommand({
@@ -13,15 +13,7 @@ export const command = defineCommand({
   async run({ args }) {
     const config = readStudyFile(args.study);
     const reporter = openReporter({ json: args.json ?? false });
-    const signal = interruptible(reporter, 'nothing was kept');
-    const summary = await checkStudy(config, {
-      signal,
-      onProgress: reporter.progress,
-      onNotice: (text) => {
-        reporter.finish();
-        reporter.notice(text);
-      },
-    });
+    const summary = await checkStudy(config, watchedBy(reporter, 'nothing was kept'));
     reporter.finish();
     const division = divisionOutlook(config);
     if (args.json) console.log(JSON.stringify({ schema: 1, ok: true, trials: summary.trials.length, division }));

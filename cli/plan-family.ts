@@ -15,7 +15,7 @@ import { parseRule } from '../scaling/rules.ts';
 import { type InstantiatedNetwork, instantiateNetwork } from '../study/train/instantiate.ts';
 import { dataArgument, numberArgument } from './arguments.ts';
 import { budgetOf, budgetText, clusterOf, longDuration, mappingsOf, optionalArgument } from './plan-arguments.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { openReporter, watchedBy } from './progress.ts';
 import { textTable } from './text-table.ts';
 import { outputPaths, writeWhole } from './written-file.ts';
 
@@ -124,7 +124,6 @@ async function carryOut(
       `--instantiate: expected one --law, got ${allocations.length}: ${allocations.map(({ law }) => law).join(', ')}`,
     );
   const reporter = openReporter({ json: args.json ?? false });
-  const signal = interruptible(reporter, 'the same command goes on from the last update');
   return instantiateNetwork(allocation, {
     data,
     baseDirectory: process.cwd(),
@@ -132,9 +131,7 @@ async function carryOut(
     seed: numberArgument('--seed', args.seed),
     threads: numberArgument('--threads', args.threads, 1),
     folder: resolve(args.instantiate),
-    signal,
-    onProgress: reporter.progress,
-    onNotice: reporter.notice,
+    ...watchedBy(reporter, 'the same command goes on from the last update'),
   }).finally(() => reporter.finish());
 }
 

@@ -13,7 +13,7 @@ import { type Instantiated, instantiate } from '../study/train/instantiate.ts';
 import { dataArgument, listArgument, numberArgument, positiveArgument } from './arguments.ts';
 import { budgetOf, budgetText, clusterOf, longDuration, mappingsOf, optionalArgument } from './plan-arguments.ts';
 import { planBase } from './plan-family.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { openReporter, watchedBy } from './progress.ts';
 import { textTable } from './text-table.ts';
 import { outputPaths, writeWhole } from './written-file.ts';
 
@@ -135,7 +135,6 @@ async function carryOut(
     );
   const data = dataArgument(textSourceSchema, args.data ?? 'grammar');
   const reporter = openReporter({ json: args.json ?? false });
-  const signal = interruptible(reporter, 'the same command goes on from the last update');
   return instantiate(allocation, {
     data,
     baseDirectory: process.cwd(),
@@ -143,9 +142,7 @@ async function carryOut(
     seed: numberArgument('--seed', args.seed),
     threads: numberArgument('--threads', args.threads, 1),
     folder: resolve(args.instantiate),
-    signal,
-    onProgress: reporter.progress,
-    onNotice: reporter.notice,
+    ...watchedBy(reporter, 'the same command goes on from the last update'),
   }).finally(() => reporter.finish());
 }
 

@@ -10,7 +10,7 @@ export interface Reporter {
   progress(progress: StudyProgress): void;
   /** A machine-readable fact; shown only under `--json`. */
   event(event: object): void;
-  /** Something a person should read; an event under `--json`. */
+  /** Something a person should read, on a line of its own; an event under `--json`. */
   notice(text: string): void;
   /** Clears the progress line before other output. */
   finish(): void;
@@ -43,18 +43,19 @@ export function openReporter(options: { readonly json: boolean; readonly clock?:
     const spent = deviceHours ? `  ${hoursText(deviceHours.spent)}/${hoursText(deviceHours.budget)} device hours` : '';
     return `${clockText(clock.now() - startedMs).padStart(6)}${left}${spent}  ${phase.padEnd(8)} ${text}`;
   };
-  const notice = (text: string) => void out.write(`${text}\n`);
-  if (out.isTTY)
+  if (out.isTTY) {
+    const emptyLine = '\r\u001b[2K';
     return {
-      notice,
-      progress: (progress) => void out.write(`\r\u001b[2K${lineOf(progress).slice(0, (out.columns ?? 100) - 1)}`),
+      notice: (text) => void out.write(`${emptyLine}${text}\n`),
+      progress: (progress) => void out.write(`${emptyLine}${lineOf(progress).slice(0, (out.columns ?? 100) - 1)}`),
       event: () => {},
-      finish: () => void out.write('\r\u001b[2K'),
+      finish: () => void out.write(emptyLine),
     };
+  }
   let lastMs = Number.NEGATIVE_INFINITY;
   let lastPhase = '';
   return {
-    notice,
+    notice: (text) => void out.write(`${text}\n`),
     progress: (progress) => {
       if (progress.phase === lastPhase && clock.now() - lastMs < logEveryMs) return;
       lastMs = clock.now();
@@ -86,11 +87,29 @@ export function interruptible(reporter: Reporter, howToResume: string): AbortSig
   const controller = new AbortController();
   const stop = () => {
     if (controller.signal.aborted) process.exit(130);
-    reporter.finish();
     reporter.notice(`stopping; ${howToResume} (press Ctrl-C again to stop at once)`);
     controller.abort();
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   return controller.signal;
+}
+
+/** What a long piece of work hears of the person who waits for it, and tells: to stop, how it stands, what they should know. */
+export function watchedBy(reporter: Reporter, howToResume: string) {
+  return {
+    signal: interruptible(reporter, howToResume),
+    onProgress: reporter.progress,
+    onNotice: reporter.notice,
+  };
+}
+
+/** {@link watchedBy} of one piece of work after another on the same data: no notice twice. */
+export function watchedTogether(reporter: Reporter, howToResume: string): ReturnType<typeof watchedBy> {
+  const told = new Set<string>();
+  const onNotice = (text: string): void => {
+    if (!told.has(text)) reporter.notice(text);
+    told.add(text);
+  };
+  return { ...watchedBy(reporter, howToResume), onNotice };
 }

@@ -13,7 +13,7 @@ import { scoreUntrainedNetwork, type UntrainedNetwork } from '../study/evaluatio
 import { scoreStudy } from '../study/zero-cost.ts';
 import { zeroCostProxies } from '../training/zero-cost-proxies.ts';
 import { dataArgument, numberArgument } from './arguments.ts';
-import { interruptible, openReporter, type Reporter } from './progress.ts';
+import { openReporter, type Reporter, watchedBy } from './progress.ts';
 
 /**
  * `ridgepoint proxies resnet-18`: what can be told of a network without training it. `ridgepoint proxies runs/x`: how far such
@@ -55,10 +55,6 @@ export const command = defineCommand({
     }
   },
 });
-
-function watchedBy(reporter: Reporter, howToResume: string) {
-  return { signal: interruptible(reporter, howToResume), onProgress: reporter.progress };
-}
 
 interface NetworkArguments {
   readonly of: string;

@@ -14,7 +14,7 @@ import { variantPrecisions } from '../study/deliver/quantize.ts';
 import { quantizeFile, type QuantizedFile, type QuantizeFileRequest } from '../study/deliver/quantize-file.ts';
 import { dataArgument, listArgument, numberArgument, oneOf } from './arguments.ts';
 import { describeLatency } from './measured-text.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { openReporter, watchedTogether } from './progress.ts';
 
 /** `ridgepoint quantize model.onnx --data ./photos`: a trained file, or a study's delivered ones, in int8 or fp16, and what that costs and gives. */
 export const command = defineCommand({
@@ -62,12 +62,12 @@ export const command = defineCommand({
       throw new ConfigError(`--to: expected one file to make, got ${files.length} of the study ${args.of}`);
     const data = dataOf(args.of, args.data);
     const reporter = openReporter({ json: args.json ?? false });
-    const signal = interruptible(reporter, 'files that are whole stay; the same command makes them anew');
+    const watched = watchedTogether(reporter, 'files that are whole stay; the same command makes them anew');
     try {
       const results: QuantizedFile[] = [];
       for (const modelFile of files) {
         const to = args.to ?? modelFile.replace(/(\.onnx)?$/, `-${common.precision}.onnx`);
-        const result = await quantizeFile({ ...common, modelFile, to, data, signal, onProgress: reporter.progress });
+        const result = await quantizeFile({ ...common, modelFile, to, data, ...watched });
         reporter.finish();
         if (!args.json) console.log(describe(modelFile, result));
         results.push(result);

@@ -9,7 +9,7 @@ import { scaleFactory } from '../study/scale-factory.ts';
 import { resolveStudy } from '../study/resolve-study.ts';
 import type { StudyConfig } from '../study/study-file.ts';
 import { uncheckedDataArgument, listArgument, numberArgument } from './arguments.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { openReporter, watchedBy } from './progress.ts';
 import { runWithProgress } from './search.ts';
 
 /** `ridgepoint scale base.yaml --on cpu --size 2x`: scaling of a base the user already has, a study without a search. */
@@ -118,16 +118,10 @@ async function scaleByFactory(
   { folder, json }: { readonly folder: string; readonly json: boolean },
 ): Promise<void> {
   const reporter = openReporter({ json });
-  const signal = interruptible(reporter, 'the same command goes on from here');
   try {
     const summary = await scaleFactory(config, factory, {
       folder,
-      signal,
-      onProgress: reporter.progress,
-      onNotice: (text) => {
-        reporter.finish();
-        reporter.notice(text);
-      },
+      ...watchedBy(reporter, 'the same command goes on from here'),
     });
     reporter.finish();
     console.log(json ? JSON.stringify(factoryFamily(summary)) : factoryFamilyText(summary, folder));

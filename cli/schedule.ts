@@ -12,7 +12,7 @@ import { readRecipeFile, type TrainerConfig } from '../study/evaluation/recipe.t
 import { type ScheduleSearchResult, searchSchedule } from '../study/train/schedule-search.ts';
 import { describeSchedule } from '../study/evaluation/training-schedule.ts';
 import { dataArgument, numberArgument, oneOf } from './arguments.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { openReporter, watchedBy } from './progress.ts';
 
 /** `ridgepoint schedule search resnet-18 --data ./photos`: the training schedule that gets there soonest on this machine. */
 export const command = defineCommand({
@@ -58,8 +58,7 @@ export const command = defineCommand({
       cores: args.threads ? numberArgument('--threads', args.threads, 1) : coresFor(provider),
       ...(args.memory && { memoryBytes: memoryArgument(args.memory) }),
       file,
-      signal: interruptible(reporter, 'the same command goes on from the last probe'),
-      onProgress: reporter.progress,
+      ...watchedBy(reporter, 'the same command goes on from the last probe'),
     }).finally(() => reporter.finish());
     console.log(args.json ? JSON.stringify({ schema: 1, file: args.out, ...result }) : textOf(args.out, result));
   },

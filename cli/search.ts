@@ -15,7 +15,7 @@ import { runStudy, type StudyOptions } from '../study/study.ts';
 import { readStudyFile } from '../study/resolve-study.ts';
 import type { StudyConfig } from '../study/study-file.ts';
 import { logArgument } from './arguments.ts';
-import { interruptible, logReporter, openReporter, type Reporter } from './progress.ts';
+import { logReporter, openReporter, type Reporter, watchedBy } from './progress.ts';
 
 const defaultRuns = 'runs';
 
@@ -52,9 +52,10 @@ export const command = defineCommand({
     if (args.store !== undefined && args.redis === undefined)
       throw new ConfigError('--store: expected --redis beside it, got none');
     const config = readStudyFile(args.study, { elsewhere: args.redis !== undefined });
-    if (args['dry-run']) return console.log(await describePlan(config, { json: args.json ?? false }));
-    const folder = join(args.runs, config.study);
     const json = args.json ?? false;
+    if (args['dry-run'])
+      return console.log(await describePlan(config, { json, onNotice: openReporter({ json }).notice }));
+    const folder = join(args.runs, config.study);
     const { lines, records } = logArgument(args.log);
     if (json && lines === 'json') throw new ConfigError('expected --json or --log json, got both');
     const log = lines === 'json' ? await logOf(config.study) : undefined;
@@ -146,21 +147,15 @@ export async function runWithProgress(
   } & Pick<StudyOptions, 'fleet' | 'onEvent'>,
 ): Promise<void> {
   const { reporter = openReporter(options) } = options;
-  const signal = interruptible(reporter, `run "${options.again}" again to go on from here`);
-  const onNotice = (text: string): void => {
-    reporter.finish();
-    reporter.notice(text);
-  };
-  const trials = options.records && logTrials(options.records, config, options.folder, onNotice);
+  const watched = watchedBy(reporter, `run "${options.again}" again to go on from here`);
+  const trials = options.records && logTrials(options.records, config, options.folder, watched.onNotice);
   try {
     const summary = await runStudy(config, {
       folder: options.folder,
       // Beside the studies of one folder: what one has measured, the next need not.
       ledger: join(dirname(options.folder), ledgerName),
-      signal,
+      ...watched,
       fleet: options.fleet,
-      onProgress: reporter.progress,
-      onNotice,
       onEvent: (event) => {
         reporter.event(event);
         trials?.event(event);

@@ -13,7 +13,7 @@ import { type TrainedLanguageModel, trainLanguageModel } from '../study/train/tr
 import { type TrainedNetwork, trainNetwork, type TrainNetworkRequest } from '../study/train/train-network.ts';
 import { dataArgument, numberArgument, oneOf, positiveArgument } from './arguments.ts';
 import { modelArgument } from './network-argument.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { openReporter, watchedBy } from './progress.ts';
 
 /** `ridgepoint train resnet-18 --data rendered`: one network, trained, exported and verified. */
 export const command = defineCommand({
@@ -68,32 +68,27 @@ export const command = defineCommand({
       threads: numberArgument('--threads', args.threads, 1),
       folder: resolve(args.out),
       ...(args.log ? { log: openRunLog(args.log) } : {}),
-      onProgress: reporter.progress,
-      onNotice: (text: string) => {
-        reporter.finish();
-        reporter.notice(text);
-      },
     };
     const network = modelArgument(args.network);
     const train = isTransformer(network)
       ? textTraining(network, args.data ?? 'grammar', request)
       : imageTraining(args.network, args.data ?? 'rendered', request);
-    const signal = interruptible(reporter, 'the same command goes on from the last update');
-    const { result, text } = await train(signal);
+    const { result, text } = await train(watchedBy(reporter, 'the same command goes on from the last update'));
     reporter.finish();
     console.log(args.json ? JSON.stringify({ schema: 1, ...result }) : `${args.out}/model.onnx: ${text}`);
   },
 });
 
-type Request = Omit<TrainNetworkRequest, 'network' | 'data' | 'signal'>;
+type Request = Omit<TrainNetworkRequest, 'network' | 'data' | keyof Watched>;
+type Watched = ReturnType<typeof watchedBy>;
 type Training = (
-  signal: AbortSignal,
+  watched: Watched,
 ) => Promise<{ readonly result: TrainedNetwork | TrainedLanguageModel; readonly text: string }>;
 
 function imageTraining(network: string, dataText: string, request: Request): Training {
   const data = dataArgument(dataSourceSchema, dataText);
-  return async (signal) => {
-    const result = await trainNetwork({ ...request, network, data, signal });
+  return async (watched) => {
+    const result = await trainNetwork({ ...request, network, data, ...watched });
     const { test, holdout, cost } = result;
     const scores = `${percent(test.accuracy)} on ${test.examples} test examples (hold-out ${percent(holdout.accuracy)})`;
     const speed = `trained in ${cost.trainS.toFixed(1)} s at ${Math.round(cost.imagesPerS ?? 0)} images/s`;
@@ -103,8 +98,8 @@ function imageTraining(network: string, dataText: string, request: Request): Tra
 
 function textTraining(network: TransformerSpec, dataText: string, request: Request): Training {
   const data = dataArgument(textSourceSchema, dataText);
-  return async (signal) => {
-    const result = await trainLanguageModel({ ...request, network, data, signal });
+  return async (watched) => {
+    const result = await trainLanguageModel({ ...request, network, data, ...watched });
     const { crossEntropyNats, irreducibleNats, accuracy, tokens, params, cost } = result;
     const floor = irreducibleNats === undefined ? '' : `, of which ${irreducibleNats.toFixed(4)} cannot be learned`;
     const scores = `${crossEntropyNats.toFixed(4)} nats a token${floor}; ${percent(accuracy)} right`;

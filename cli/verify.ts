@@ -3,7 +3,7 @@ import { providerIds } from '../accelerators/onnxruntime.ts';
 import { dataSourceSchema } from '../data/source.ts';
 import { type Finding, findBundles, verifyBundle } from '../handover/verify.ts';
 import { dataArgument, oneOf } from './arguments.ts';
-import { interruptible, openReporter } from './progress.ts';
+import { openReporter, watchedTogether } from './progress.ts';
 
 /** `ridgepoint verify bundle`: whether bundles are what they say, on this machine. */
 export const command = defineCommand({
@@ -22,7 +22,7 @@ export const command = defineCommand({
     const data = args.data === undefined ? undefined : dataArgument(dataSourceSchema, args.data);
     const folders = findBundles(args.folder);
     const reporter = openReporter({ json: args.json ?? false });
-    const signal = interruptible(reporter, 'nothing was changed');
+    const watched = watchedTogether(reporter, 'nothing was changed');
     const bundles: { readonly folder: string; readonly findings: readonly Finding[] }[] = [];
     for (const folder of folders) {
       if (!args.json) console.log(folder);
@@ -31,8 +31,7 @@ export const command = defineCommand({
         accelerator,
         ...(data && { data }),
         baseDirectory: process.cwd(),
-        signal,
-        onProgress: reporter.progress,
+        ...watched,
         onFinding: ({ what, verdict, detail }) => {
           reporter.finish();
           if (!args.json) console.log(`  ${verdict === 'fails' ? 'FAILS' : verdict}  ${what}: ${detail}`);

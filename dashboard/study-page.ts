@@ -199,7 +199,7 @@ function growthChart(on: TargetSummary, rows: readonly TrialRow[]): Markup | nul
   return xyChart(
     `Hold-out accuracy against latency of scalings for ${target}`,
     { title: `${p50Title(on)} on ${target} (ms, log scale)`, log: true },
-    { title: 'hold-out top-1 (%), not delivered yet', log: false },
+    { title: 'hold-out top-1 (%), not delivered yet', log: false, within: [0, 100] },
     series,
   );
 }

@@ -43,7 +43,7 @@ export class StudyView {
   readonly #failed = new Set<string>();
   /** Knows which of them are tried again, as the study itself does. */
   readonly #failures = new Failures();
-  readonly #workload = new WorkloadTally();
+  readonly #workload = new WorkloadTally(this.#failures);
   /** Rung that the front is of, in examples: the highest that has a result. */
   #frontExamples = 0;
   #front: { readonly id: string; readonly point: readonly number[] }[] = [];

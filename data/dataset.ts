@@ -1,14 +1,18 @@
-/**
- * A labelled image set, decoded once, at its native resolution.
- * Pixels stay bytes until a batch is made; normalisation is part of what ships with a model.
- */
-export interface Dataset {
+/** What a labelled image set is of, as a network has to fit it. */
+export interface DatasetOutline {
   readonly name: string;
   readonly channels: number;
   /** Native height and width in pixels; scaling never asks for more. */
   readonly height: number;
   readonly width: number;
   readonly classNames: readonly string[];
+}
+
+/**
+ * A labelled image set, decoded once, at its native resolution.
+ * Pixels stay bytes until a batch is made; normalisation is part of what ships with a model.
+ */
+export interface Dataset extends DatasetOutline {
   /** Per channel, of pixels scaled to [0, 1], over the training split: x = (pixel ÷ 255 − mean) ÷ std. */
   readonly mean: readonly number[];
   readonly std: readonly number[];

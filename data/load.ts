@@ -1,14 +1,21 @@
 import { InterruptedError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
 import { loadCsv } from './csv.ts';
-import type { Dataset } from './dataset.ts';
+import type { Dataset, DatasetOutline } from './dataset.ts';
 import { loadFolder } from './folder.ts';
 import { loadIdx } from './idx.ts';
 import { loadRecords } from './records.ts';
 import { requireFit } from './pixels.ts';
-import { renderedClassNames, renderSplit } from './rendered.ts';
+import { renderedClassNames, renderedLabels, renderSplit } from './rendered.ts';
 import type { DataSource, LoadOptions, RenderedSource } from './source.ts';
-import { arrange, channelStatistics, type DecodedImages, divide, missingClasses } from './split.ts';
+import {
+  arrange,
+  channelStatistics,
+  type DecodedImages,
+  divide,
+  type LabelledImages,
+  missingClasses,
+} from './split.ts';
 
 /**
  * Reads and splits a data set. The hold-out is always taken from the training examples, class by class;
@@ -21,19 +28,42 @@ export async function loadDataset(source: DataSource, options: LoadOptions): Pro
     if (options.signal?.aborted) throw new InterruptedError('data: loading was interrupted', { cause: error });
     throw error;
   });
-  const { name, channels, height, width, classNames, train: given } = images;
-  const rules = {
-    holdout: source.holdout,
-    testShare: source.testShare,
-    limit: source.limit,
-    hasTest: images.test !== undefined,
-  };
-  const parts = divide(given.labels, classNames, rules, new Random(source.seed).child('split'));
-  const taken = arrange(given, parts);
+  const taken = arrange(images.train, dividedExamples(images, source, options));
   const splits = { ...taken, test: images.test ?? taken.test };
+  return { ...outlineOf(images), ...channelStatistics(taken.train, images.channels), splits };
+}
+
+/**
+ * What {@link loadDataset} would give, without its pixels: it throws and tells the same, except that of generated data nothing is
+ * rendered. Others are read.
+ */
+export async function outlineDataset(source: DataSource, options: LoadOptions): Promise<DatasetOutline> {
+  const images = source.format === 'rendered' ? declaredImages(source, options) : await loadImages(source, options);
+  dividedExamples(images, source, options);
+  return outlineOf(images);
+}
+
+function outlineOf({ name, channels, height, width, classNames }: LabelledImages): DatasetOutline {
+  return { name, channels, height, width, classNames };
+}
+
+/** Which of the training examples belong to which split; classes that a split has none of are told. */
+function dividedExamples(
+  { classNames, train: { labels }, test }: LabelledImages,
+  { holdout, testShare, limit, seed }: DataSource,
+  { onNotice }: LoadOptions,
+): ReturnType<typeof divide> {
+  const rules = { holdout, testShare, limit, hasTest: test !== undefined };
+  const parts = divide(labels, classNames, rules, new Random(seed).child('split'));
+  const labelsOf = (examples: Uint32Array) => ({ labels: Uint16Array.from(examples, (at) => labels[at] as number) });
+  const splits = {
+    train: labelsOf(parts.train),
+    holdout: labelsOf(parts.holdout),
+    test: test ?? labelsOf(parts.test),
+  };
   const missing = missingClasses(splits, classNames);
-  if (missing !== undefined) options.onNotice?.(missing);
-  return { name, channels, height, width, classNames, ...channelStatistics(taken.train, channels), splits };
+  if (missing !== undefined) onNotice?.(missing);
+  return parts;
 }
 
 function loadImages(source: DataSource, options: LoadOptions): Promise<DecodedImages> {
@@ -55,16 +85,25 @@ function loadImages(source: DataSource, options: LoadOptions): Promise<DecodedIm
   }
 }
 
-async function renderImages(source: RenderedSource, { signal, maxPixelBytes }: LoadOptions): Promise<DecodedImages> {
-  const { classes, resolution, seed } = source;
+/** Generated images before any is rendered. @throws {ConfigError} when they would be more than can be held. */
+function declaredImages(source: RenderedSource, { maxPixelBytes }: LoadOptions): LabelledImages {
+  const { classes, resolution } = source;
   const shape = { channels: 3, height: resolution, width: resolution };
   requireFit(Math.max(source.train, source.test), shape, 'data', maxPixelBytes);
-  const task = { classes, resolution, seed };
   return {
     name: `rendered-${resolution}`,
     ...shape,
     classNames: renderedClassNames(classes),
-    train: await renderSplit(task, 'train', source.train, signal),
-    test: await renderSplit(task, 'test', source.test, signal),
+    train: { labels: renderedLabels(classes, source.train) },
+    test: { labels: renderedLabels(classes, source.test) },
+  };
+}
+
+async function renderImages(source: RenderedSource, options: LoadOptions): Promise<DecodedImages> {
+  const declared = declaredImages(source, options);
+  return {
+    ...declared,
+    train: await renderSplit(source, 'train', source.train, options.signal),
+    test: await renderSplit(source, 'test', source.test, options.signal),
   };
 }

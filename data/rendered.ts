@@ -252,9 +252,9 @@ function develop(canvas: Float32Array, scene: Scene, pixels: Uint8ClampedArray):
   }
 }
 
-/** Class of an example: classes take turns, so that every split is balanced. */
-function labelOf(task: RenderedTask, index: number): number {
-  return index % task.classes;
+/** Class of each of the first `count` examples of a stream: classes take turns, so that every split is balanced. */
+export function renderedLabels(classes: number, count: number): Uint16Array {
+  return Uint16Array.from({ length: count }, (_, index) => index % classes);
 }
 
 /**
@@ -271,18 +271,16 @@ export async function renderSplit(
 ): Promise<Split> {
   const values = 3 * task.resolution * task.resolution;
   const pixels = new Uint8Array(count * values);
-  const labels = new Uint16Array(count);
+  const labels = renderedLabels(task.classes, count);
   const canvas = new Float32Array(values);
   const random = new Random(task.seed).child('rendered', stream);
   for (let index = 0; index < count; index++) {
     if (index % 256 === 255) await breathe();
     signal?.throwIfAborted();
-    const label = labelOf(task, index);
-    const scene = drawScene(random.child(index), label);
+    const scene = drawScene(random.child(index), labels[index] as number);
     paintBackground(canvas, task.resolution, scene);
     for (const figure of scene.figures) paintFigure(canvas, task.resolution, figure);
     develop(canvas, scene, new Uint8ClampedArray(pixels.buffer, index * values, values));
-    labels[index] = label;
   }
   return { count, pixels, labels };
 }

@@ -1,16 +1,17 @@
 import { ConfigError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
-import type { Split, SplitName } from './dataset.ts';
+import type { DatasetOutline, Split, SplitName } from './dataset.ts';
 
-/** Images as their files hold them, before the hold-out is taken. Labels are below `classNames.length`. */
-export interface DecodedImages {
-  readonly name: string;
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-  readonly classNames: readonly string[];
-  readonly train: Split;
+/** What images are, and of which classes, before the hold-out is taken. Labels are below `classNames.length`. */
+export interface LabelledImages extends DatasetOutline {
+  readonly train: Pick<Split, 'labels'>;
   /** Absent where the data has no test split of its own. */
+  readonly test?: Pick<Split, 'labels'>;
+}
+
+/** Images as their files hold them, before the hold-out is taken. */
+export interface DecodedImages extends LabelledImages {
+  readonly train: Split;
   readonly test?: Split;
 }
 

@@ -9,7 +9,7 @@ import { ConfigError, InvalidFileError } from '../core/errors.ts';
 import { writeDatasetFile } from '../data/cache.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { loadDataset } from '../data/load.ts';
-import type { DataSource } from '../data/source.ts';
+import type { DataSource, LoadOptions } from '../data/source.ts';
 import { measureInChild, type Meter } from '../latency/isolate.ts';
 import { latenciesAgree } from '../latency/verify.ts';
 import { type Latency, percentiles } from '../latency/latency.ts';
@@ -54,6 +54,8 @@ export interface VerifyRequest {
   readonly measure?: Meter['measure'];
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StudyProgress) => void;
+  /** Hears what a person should know of the data. */
+  readonly onNotice?: LoadOptions['onNotice'];
   readonly onFinding?: (finding: Finding) => void;
 }
 
@@ -152,8 +154,8 @@ async function checkAccuracy(bundle: Bundle, request: VerifyRequest): Promise<Fi
   const claim = manifest.claims.accuracy;
   if (!request.data) return { what: 'accuracy', verdict: 'skipped', detail: 'no data was given (--data)' };
   request.onProgress?.({ phase: 'verify', text: 'scoring the test split' });
-  const { signal, baseDirectory } = request;
-  const dataset = await loadDataset(request.data, { baseDirectory, ...(signal && { signal }) });
+  const { signal, baseDirectory, onNotice } = request;
+  const dataset = await loadDataset(request.data, { baseDirectory, onNotice, ...(signal && { signal }) });
   const settings = readJson(join(bundle.folder, bundleFiles.preprocessing), preprocessingFileSchema);
   expectLabels(bundle, dataset);
   const score = await scoreOn(join(bundle.folder, bundleFiles.model), dataset, settings, signal);
@@ -199,7 +201,7 @@ async function scoreOn(
   try {
     const dataFile = join(work, 'data.bin');
     await writeDatasetFile(dataset, dataFile);
-    return await scoreFile({ modelFile, dataFile, split: 'test', mean, std }, signal);
+    return (await scoreFile({ modelFile, dataFile, splits: ['test'], mean, std }, signal)).test;
   } finally {
     await rm(work, { recursive: true, force: true });
   }

@@ -18,6 +18,7 @@ import {
   boxAround,
   boxesAlong,
   chart,
+  clampedShare,
   errorBar,
   group,
   label,
@@ -25,6 +26,7 @@ import {
   linearScale,
   logScale,
   marker,
+  percentScale,
   placeLabels,
   plainNumber,
   polyline,
@@ -61,7 +63,7 @@ export function familyChart(target: TargetSummary, width = 560, height = 380): M
     [...members.flatMap((member) => [member.latency.p50Ms, ...p50Interval(member)]), ...limitMs(target)],
     [plot.left, plot.right],
   );
-  const y = linearScale(members.flatMap(accuracyRange), [plot.bottom, plot.top], { format: percentTick });
+  const y = percentScale(members.flatMap(accuracyRange), [plot.bottom, plot.top]);
   const drawn = styledLines(target).map(({ line, style }) => drawLine(line, style, x, y));
   // A limit is of a run.
   const limit =
@@ -133,11 +135,10 @@ export function searchChart(
   const plot: Box = { left: 44, top: key.height + 28, right: width - 14, bottom: height - 44 };
   const times = [...scored, ...refused].map((trial) => latencyOf(trial) ?? 0);
   const x = logScale([...times, ...limitMs(target)], [plot.left, plot.right]);
-  const y = linearScale(
+  const y = percentScale(
     scored.map((trial) => trial.accuracy ?? 0),
     // A band below the lowest trial belongs to the ticks of the infeasible.
     [plot.bottom - (refused.length > 0 ? 16 : 0), plot.top],
-    { format: percentTick },
   );
   const at = (trial: ChartedTrial): readonly [number, number] => [
     x.at(latencyOf(trial) ?? 0),
@@ -267,10 +268,9 @@ export function curvesChart(
   const x = linearScale([0, ...points.map((point) => point.examples)], [plot.left, plot.right], {
     format: shortCount(points),
   });
-  const y = linearScale(
+  const y = (quantity === 'accuracy' ? percentScale : linearScale)(
     points.map((point) => point.value),
     [plot.bottom, plot.top],
-    quantity === 'accuracy' ? { format: percentTick } : {},
   );
   return chart(
     width,
@@ -415,10 +415,10 @@ function drawLine(line: FamilySummary, style: SeriesStyle, x: Scale, y: Scale) {
   const bars = members.map((member, index) => {
     const [px, py] = points[index] as readonly [number, number];
     const [lo, hi] = p50Interval(member);
-    const { mean, sd } = member.testAccuracy;
+    const [low, high] = accuracyRange(member);
     return [
       hi > lo && errorBar(x.at(lo), py, x.at(hi), py, style.color),
-      sd !== null && sd > 0 && errorBar(px, y.at(mean - sd), px, y.at(mean + sd), style.color),
+      high > low && errorBar(px, y.at(low), px, y.at(high), style.color),
     ];
   });
   const marks = members.map((member, index) =>
@@ -426,7 +426,7 @@ function drawLine(line: FamilySummary, style: SeriesStyle, x: Scale, y: Scale) {
   );
   const whiskers = members.flatMap((member, index) => {
     const [px] = points[index] as readonly [number, number];
-    const [low, high] = accuracyRange(member).slice(-2) as [number, number];
+    const [low, high] = accuracyRange(member);
     return boxesAlong([
       [px, y.at(low)],
       [px, y.at(high)],
@@ -566,8 +566,9 @@ function byLatency(members: readonly MemberSummary[]): readonly MemberSummary[] 
   return members.toSorted((a, b) => a.latency.p50Ms - b.latency.p50Ms);
 }
 
-function accuracyRange({ testAccuracy: { mean, sd } }: MemberSummary): readonly number[] {
-  return [mean - (sd ?? 0), mean + (sd ?? 0)];
+/** A standard deviation either side of the mean, as far as there are accuracies. */
+function accuracyRange({ testAccuracy: { mean, sd } }: MemberSummary): readonly [low: number, high: number] {
+  return [clampedShare(mean - (sd ?? 0)), clampedShare(mean + (sd ?? 0))];
 }
 
 function limitMs(target: TargetSummary): readonly number[] {
@@ -602,10 +603,6 @@ function trialTitle(trial: ChartedTrial, target: string): string {
     choicesText(trial.choices),
   ];
   return `${trial.id}: ${parts.filter((part) => part !== null && part !== '').join(', ')}`;
-}
-
-function percentTick(share: number): string {
-  return plainNumber(share * 100);
 }
 
 function signedPercentTick(share: number): string {

@@ -79,7 +79,7 @@ function trainedFigure({ target, scalings }: FactoryTargetFamily): Content {
   const chart = xyChart(
     `Hold-out accuracy against latency of the scalings trained for ${target}`,
     { title: `p50 latency on ${target} of the untrained file (ms, log scale)`, log: true },
-    { title: 'hold-out top-1 (%)', log: false },
+    { title: 'hold-out top-1 (%)', log: false, within: [0, 100] },
     [
       {
         name: 'trained scalings',

@@ -2,7 +2,17 @@ import { p50Title } from './settings.ts';
 import type { RungSummary, StudySummary, TargetSummary, TrialSummary } from '../study/deliver/summary.ts';
 import { duration, grouped, milliseconds, percent, plural } from './format.ts';
 import type { Markup } from './markup.ts';
-import { axes, chart, legend, linearScale, logScale, marker, seriesStyles, type Box, type SeriesStyle } from './svg.ts';
+import {
+  axes,
+  chart,
+  legend,
+  logScale,
+  marker,
+  percentScale,
+  seriesStyles,
+  type Box,
+  type SeriesStyle,
+} from './svg.ts';
 
 // What the rungs of a search did. Accuracies of different rungs never share an axis.
 
@@ -49,10 +59,9 @@ export function rungChart(
     [plot.left, plot.right],
     { most: 5 },
   );
-  const y = linearScale(
+  const y = percentScale(
     scored.map(({ accuracy = 0 }) => accuracy),
     [plot.bottom, plot.top],
-    { format: (share) => String(Number((100 * share).toFixed(1))) },
   );
   const isPromoted = ({ id }: TrialSummary): boolean => rung.promoted.includes(id);
   // Those that went on last, on top.

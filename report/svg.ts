@@ -112,18 +112,39 @@ export function logTicks(low: number, high: number, most = 7): readonly number[]
   return linearTicks(low, high, 4);
 }
 
-/** Linear scale over the values' extent, widened to round ticks. @throws {RangeError} without values. */
+/**
+ * Linear scale over the values' extent, widened to round ticks.
+ * @param options.within what the quantity itself is between: the axis ends there at the latest. Its ends are round, as ticks are.
+ * @throws {RangeError} without values.
+ */
 export function linearScale(
   values: readonly number[],
   range: readonly [number, number],
-  options: { readonly count?: number; readonly format?: (value: number) => string } = {},
+  options: {
+    readonly count?: number;
+    readonly format?: (value: number) => string;
+    readonly within?: readonly [number, number];
+  } = {},
 ): Scale {
-  const { count = 5, format = plainNumber } = options;
-  const [low, high] = widened(extent(values));
+  const { count = 5, format = plainNumber, within = [-Infinity, Infinity] } = options;
+  const [low, high] = widened(extent(values)).map((end) => clamped(end, within)) as [number, number];
   const step = niceStep(high - low, count);
   const domain = [clean(Math.floor(low / step + 1e-9) * step), clean(Math.ceil(high / step - 1e-9) * step)] as const;
   const ticks = linearTicks(...domain, (domain[1] - domain[0]) / step);
   return scale('linear', domain, range, ticks, format, (value) => value);
+}
+
+/** What a share is between. */
+const shares = [0, 1] as const;
+
+/** {@link linearScale} of shares such as accuracies, with ticks in per cent. */
+export function percentScale(values: readonly number[], range: readonly [number, number]): Scale {
+  return linearScale(values, range, { within: shares, format: (share) => plainNumber(share * 100) });
+}
+
+/** A share as far as there can be one: the end of an error bar about an accuracy of 99 % is at most 100 %. */
+export function clampedShare(value: number): number {
+  return clamped(value, shares);
 }
 
 /** Logarithmic scale over positive values, with a margin. @throws {RangeError} without values or at 0 and below. */
@@ -361,6 +382,10 @@ function scale(
 /** Removes what binary fractions add: 0.30000000000000004 → 0.3. */
 function clean(value: number): number {
   return Number(value.toPrecision(12));
+}
+
+function clamped(value: number, [low, high]: readonly [number, number]): number {
+  return Math.min(high, Math.max(low, value));
 }
 
 function widened([low, high]: readonly [number, number]): readonly [number, number] {

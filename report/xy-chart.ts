@@ -27,6 +27,8 @@ export interface XySeries {
 export interface XyAxis {
   readonly title: string;
   readonly log: boolean;
+  /** What the quantity itself is between, e.g. 0 and 100 per cent: a linear axis ends there at the latest. */
+  readonly within?: readonly [number, number];
 }
 
 /** Powers of ten beyond a million are written as such. */
@@ -67,7 +69,9 @@ export function xyChart(
   const plot: Box = { left: 56, top: key.height + 28, right: width - 14, bottom: height - 44 };
   const scaleOf = (axis: XyAxis, which: 0 | 1, range: readonly [number, number]): Scale => {
     const values = shown.flatMap(({ points }) => points.map((point) => point[which]));
-    return axis.log ? logScale(values, range, { format: tick }) : linearScale(values, range, { format: tick });
+    return axis.log
+      ? logScale(values, range, { format: tick })
+      : linearScale(values, range, { format: tick, ...(axis.within && { within: axis.within }) });
   };
   const xs = scaleOf(x, 0, [plot.left, plot.right]);
   const ys = scaleOf(y, 1, [plot.bottom, plot.top]);

@@ -209,7 +209,8 @@ class Conformance {
     await this.#clause('train: the weights, exported, reach that accuracy', async () => {
       const modelFile = join(this.#folder, 'trained.onnx');
       writeFileSync(modelFile, exportOnnx(spec, decodeSafetensors(trained.weights, 'weights').weights, 'batch'));
-      const { accuracy, examples } = await scoreFile({ modelFile, dataFile, split: 'holdout' }, signal);
+      const { holdout } = await scoreFile({ modelFile, dataFile, splits: ['holdout'] }, signal);
+      const { accuracy, examples } = holdout;
       const { value, n } = trained.accuracy;
       if (n !== examples) throw expected(`all ${examples} examples of the hold-out to be scored`, String(n));
       if (Math.abs(value - accuracy) > verificationTolerance(examples))

@@ -11,10 +11,7 @@ import type { StudyRequests } from './requests.ts';
 import type { StudyConfig, TargetConfig } from './study-file.ts';
 
 /** What is known of the data without holding its pixels. */
-export interface DataDescription extends Pick<
-  Dataset,
-  'name' | 'channels' | 'height' | 'width' | 'classNames' | 'mean' | 'std'
-> {
+export interface DataDescription extends Omit<Dataset, 'splits'> {
   /** How pictures became squares of the native size; see `Preprocessing`. */
   readonly fit: 'centre-crop' | 'stretch';
   readonly digest: string;

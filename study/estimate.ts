@@ -26,7 +26,7 @@ export function trainingMacs(config: StudyConfig, { spec, fidelity }: OpenTraini
 /** {@link remainingMs} from a workload and the active time so far, in milliseconds. */
 export function remainingWorkMs(
   config: StudyConfig,
-  { done, open, issued, base }: Workload,
+  { done, open, issued, lostExamples, base }: Workload,
   elapsed: number,
   hasFinished: (phase: PhaseName) => boolean,
 ): number | undefined {
@@ -38,7 +38,9 @@ export function remainingWorkMs(
   // Final trainings are all issued at once, so what is issued is what there is.
   const toCome = (['search', 'scale', 'train'] as const).reduce((sum, phase) => {
     const isSettled = hasFinished(phase) || (phase === 'train' && issued.train !== undefined);
-    return isSettled ? sum : sum + Math.max(0, planned[phase] * macsOfBase(phase) - (issued[phase] ?? 0));
+    if (isSettled) return sum;
+    const examples = planned[phase] - (lostExamples[phase] ?? 0);
+    return sum + Math.max(0, examples * macsOfBase(phase) - (issued[phase] ?? 0));
   }, 0);
   return (elapsed * (open + toCome)) / done + planned.deliveries * deliveryMsPerNetwork;
 }

@@ -1,7 +1,8 @@
 import { stringify as toYaml } from 'yaml';
 import { ConfigError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
-import { loadDataset } from '../data/load.ts';
+import { outlineDataset } from '../data/load.ts';
+import type { LoadOptions } from '../data/source.ts';
 import { trainingFlopsPerMac } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
 import { decode, sampleChoices, spaceSize } from '../search/space.ts';
@@ -9,7 +10,6 @@ import { divisionOutlook } from './train/allocate-phase.ts';
 import { hoursText } from './budget.ts';
 import { countSpec } from './evaluation/evaluate.ts';
 import { finalMacsPerExample } from './train/final-training.ts';
-import { describeData } from './prepare.ts';
 import { growthRefusal } from './evaluation/training-schedule.ts';
 import { openProfiles } from './evaluation/profiles.ts';
 import { studySpace } from './search/search-phase.ts';
@@ -37,13 +37,19 @@ export interface StudyPlan {
   readonly division: string | null;
 }
 
+/** Who hears what a person should know of the data. */
+export type PlanOptions = Pick<LoadOptions, 'onNotice'>;
+
 const drawn = 64;
 
 /** The resolved study, the size of its space and what it costs in training. @throws {ConfigError} when the data cannot be read. */
-export async function planStudy(config: StudyConfig): Promise<StudyPlan> {
+export async function planStudy(config: StudyConfig, options: PlanOptions = {}): Promise<StudyPlan> {
   await openProfiles(config);
-  const dataset = await loadDataset(config.data, { baseDirectory: config.baseDirectory });
-  const space = await studySpace(config, { ...describeData(dataset, config.data), file: '' });
+  const outline = await outlineDataset(config.data, {
+    baseDirectory: config.baseDirectory,
+    onNotice: options.onNotice,
+  });
+  const space = await studySpace(config, outline);
   const networks = Array.from({ length: drawn }, (_, index) =>
     decode(space, sampleChoices(space, new Random(config.seed).child('plan', index))),
   );
@@ -100,8 +106,11 @@ function growable(config: StudyConfig, networks: readonly NetworkSpec[]): readon
 }
 
 /** {@link planStudy} as text, or as JSON. */
-export async function describePlan(config: StudyConfig, { json }: { readonly json: boolean }): Promise<string> {
-  const plan = await planStudy(config);
+export async function describePlan(
+  config: StudyConfig,
+  { json, ...options }: PlanOptions & { readonly json: boolean },
+): Promise<string> {
+  const plan = await planStudy(config, options);
   if (json) return JSON.stringify({ schema: 1, ...plan });
   const flopsOf = (examples: number) => examples * plan.candidate.macs * trainingFlopsPerMac;
   const { search, ...later } = plan.trainings;

@@ -40,7 +40,7 @@ import { openProfiles, rememberProfiles } from './evaluation/profiles.ts';
 import { overSeeds } from './deliver/over-seeds.ts';
 import { prepareData } from './prepare.ts';
 import { StudyRecord } from './journal/record.ts';
-import { type Score, scoreFile } from './evaluation/score.ts';
+import { type Score, type ScoredSplit, scoreFile } from './evaluation/score.ts';
 import type { Size } from './sizes.ts';
 import type { StudyConfig, TargetConfig } from './study-file.ts';
 import { measureIfAble } from './evaluation/target-settings.ts';
@@ -440,9 +440,10 @@ class FactoryScalings {
     return 'accuracy' in trained ? trained : undefined;
   }
 
-  #score(digest: string, split: 'holdout' | 'test'): Promise<Score> {
+  async #score(digest: string, split: ScoredSplit): Promise<Score> {
     const { artefacts, data, signal } = this.#context;
-    return scoreFile({ modelFile: artefacts.path(digest), dataFile: data.file, split }, signal);
+    const modelFile = artefacts.path(digest);
+    return (await scoreFile({ modelFile, dataFile: data.file, splits: [split] }, signal))[split];
   }
 
   async #trainingData(side: number) {

@@ -150,7 +150,7 @@ function speedUpText(member: Member, id: string): string {
 const plot = xyChart(
   'Test accuracy against latency, measured together',
   { title: 'p50, ms, batch 1', log: true },
-  { title: 'test top-1, %', log: false },
+  { title: 'test top-1, %', log: false, within: [0, 100] },
   measured.map(({ id, name, members }) => ({
     name: `(${id}) ${name}`,
     kind: 'joined',

@@ -12,7 +12,7 @@ import { preprocessingOf } from '../preprocessing.ts';
 import { accuracyOf, latencyId, measureAgain } from '../evaluation/evaluate.ts';
 import { variantOf, type VariantPrecision } from './quantize.ts';
 import type { Trial } from '../journal/record.ts';
-import { type Score, scoreFile } from '../evaluation/score.ts';
+import { type Score, type ScoredSplit, scoreFile } from '../evaluation/score.ts';
 import { isProfile, type TargetConfig } from '../study-file.ts';
 import { deliveredPrecision, exportedPrecision, measureAtSettings, targetAt } from '../evaluation/target-settings.ts';
 import type { Member } from '../train/train-phase.ts';
@@ -119,12 +119,11 @@ export async function fileFor(context: StudyContext, run: Trial, target: string)
   const path = await exportRun(context, run, precision);
   if (precision === 'fp32') return path;
   const single = await scoreRun(context, run);
-  const half = await scoreSplit(context, run, 'holdout', precision);
+  const { holdout: half } = await scoreSplits(context, run, precision);
   if (half.accuracy < single.accuracy - Math.max(halfPrecisionTolerance, 1.5 / half.examples))
     throw new VerificationError(
       `${run.id}: expected the file in fp16 to lose at most ${100 * halfPrecisionTolerance} point of hold-out accuracy to fp32's ${(100 * single.accuracy).toFixed(2)} %, got ${(100 * half.accuracy).toFixed(2)} %; leave fp16 out of targets.${target}.precision`,
     );
-  await scoreSplit(context, run, 'test', precision);
   return path;
 }
 
@@ -133,34 +132,41 @@ export async function fileFor(context: StudyContext, run: Trial, target: string)
  * @returns its score on the hold-out.
  */
 export async function scoreRun(context: StudyContext, run: Trial): Promise<Score> {
-  const holdout = await scoreSplit(context, run, 'holdout');
+  const { holdout } = await scoreSplits(context, run, 'fp32');
   const trained = accuracyOf(context, run.id) ?? Number.NaN;
   if (!(Math.abs(holdout.accuracy - trained) <= verificationTolerance(holdout.examples)))
     throw new VerificationError(
       `${run.id}: expected the exported file to reach the trainer's hold-out accuracy ${(100 * trained).toFixed(2)} % within ${(100 * verificationTolerance(holdout.examples)).toFixed(1)} points, got ${(100 * holdout.accuracy).toFixed(2)} %`,
     );
-  await scoreSplit(context, run, 'test');
   return holdout;
 }
 
 /** Id of the decision that holds the score of a run's file. */
-export function scoreId(split: 'holdout' | 'test', run: string, precision: FilePrecision = 'fp32'): string {
+export function scoreId(split: ScoredSplit, run: string, precision: FilePrecision = 'fp32'): string {
   return `score ${split} ${exportId(run, precision)}`;
 }
 
-/** Scores a run's file, once in a study. */
-export async function scoreSplit(
+/** Scores a run's file on both splits, once in a study, in one fresh process. */
+export async function scoreSplits(
   context: StudyContext,
   run: Trial,
-  split: 'holdout' | 'test',
-  precision: FilePrecision = 'fp32',
-): Promise<Score> {
+  precision: FilePrecision,
+): Promise<Record<ScoredSplit, Score>> {
+  const { record, data, signal } = context;
   const modelFile = await exportRun(context, run, precision);
-  const dataFile = context.data.file;
-  return context.record.decideOnce(scoreId(split, run.id, precision), async () => ({
-    value: { ...(await scoreFile({ modelFile, dataFile, split }, context.signal)) },
-    because: split === 'holdout' ? 'the file, loaded in a fresh process' : 'the test split, read at delivery only',
-  }));
+  const splits = (['holdout', 'test'] as const).filter(
+    (split) => record.decision(scoreId(split, run.id, precision)) === undefined,
+  );
+  let scoring: Promise<Record<ScoredSplit, Score>> | undefined;
+  const scoreOn = (split: ScoredSplit, because: string): Promise<Score> =>
+    record.decideOnce(scoreId(split, run.id, precision), async () => {
+      scoring ??= scoreFile({ modelFile, dataFile: data.file, splits }, signal);
+      return { value: { ...(await scoring)[split] }, because };
+    });
+  return {
+    holdout: await scoreOn('holdout', 'the file, loaded in a fresh process'),
+    test: await scoreOn('test', 'the test split, read at delivery only'),
+  };
 }
 
 /** Where a delivered file goes, and what it is called there. */
@@ -272,8 +278,9 @@ async function measureUserModel(
 async function scoreUserModel(
   { config, data, signal }: StudyContext,
   { onnx, mean, std }: { readonly onnx: string; readonly mean?: readonly number[]; readonly std?: readonly number[] },
-  split: 'holdout' | 'test',
+  split: ScoredSplit,
 ): Promise<{ examples: number; accuracy: number; crossEntropy: number; fixedBatch: number | null }> {
   const modelFile = resolve(config.baseDirectory, onnx);
-  return { ...(await scoreFile({ modelFile, dataFile: data.file, split, mean, std }, signal)) };
+  const scores = await scoreFile({ modelFile, dataFile: data.file, splits: [split], mean, std }, signal);
+  return { ...scores[split] };
 }

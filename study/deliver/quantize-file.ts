@@ -6,7 +6,7 @@ import type { ProviderId } from '../../accelerators/onnxruntime.ts';
 import { ConfigError, InfeasibleModelError } from '../../core/errors.ts';
 import { writeDatasetFile } from '../../data/cache.ts';
 import { loadDataset } from '../../data/load.ts';
-import type { DataSource } from '../../data/source.ts';
+import type { DataSource, LoadOptions } from '../../data/source.ts';
 import { exportedPrecisions, precisionRefusal } from '../../latency/file-precision.ts';
 import { openMeter } from '../../latency/isolate.ts';
 import type { Latency } from '../../latency/latency.ts';
@@ -35,6 +35,8 @@ export interface QuantizeFileRequest extends Calibration, InputNormalisation {
   readonly protocol?: ProtocolPreset;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StudyProgress) => void;
+  /** Hears what a person should know of the data. */
+  readonly onNotice?: LoadOptions['onNotice'];
 }
 
 /** Both files on one provider. */
@@ -75,7 +77,8 @@ export async function quantizeFile(request: QuantizeFileRequest): Promise<Quanti
   try {
     const dataFile = 'prepared' in data ? data.prepared : await prepare(request, data, folder, tell);
     const fed = { dataFile, ...normalisation };
-    const score = (file: string): Promise<Score> => scoreFile({ modelFile: file, split: 'test', ...fed }, signal);
+    const score = async (file: string): Promise<Score> =>
+      (await scoreFile({ modelFile: file, splits: ['test'], ...fed }, signal)).test;
     tell('scoring the file in fp32');
     const before = await score(modelFile);
     const { method, examples, weightBits } = request;
@@ -110,14 +113,14 @@ export async function quantizeFile(request: QuantizeFileRequest): Promise<Quanti
 }
 
 async function prepare(
-  { baseDirectory, signal }: QuantizeFileRequest,
+  { baseDirectory, signal, onNotice }: QuantizeFileRequest,
   data: DataSource,
   folder: string,
   tell: (text: string) => void,
 ): Promise<string> {
   tell('preparing the data');
   const dataFile = join(folder, 'data.bin');
-  await writeDatasetFile(await loadDataset(data, { baseDirectory, ...(signal && { signal }) }), dataFile);
+  await writeDatasetFile(await loadDataset(data, { baseDirectory, onNotice, ...(signal && { signal }) }), dataFile);
   return dataFile;
 }
 

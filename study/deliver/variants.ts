@@ -3,7 +3,7 @@ import { InfeasibleModelError } from '../../core/errors.ts';
 import { exportedPrecisions, precisionRefusal } from '../../latency/file-precision.ts';
 import type { Latency } from '../../latency/latency.ts';
 import type { StudyContext } from '../context.ts';
-import { exportRun, memberFolder, placeFile, precisionFor, scoreSplit } from './deliver-phase.ts';
+import { exportRun, memberFolder, placeFile, precisionFor, scoreSplits } from './deliver-phase.ts';
 import { measureSettled } from '../evaluation/evaluate.ts';
 import type { VariantPrecision } from './quantize.ts';
 import { familyLine } from '../scale/scalings.ts';
@@ -29,7 +29,7 @@ async function deliverVariant(context: StudyContext, member: Member, precision: 
   const { target, size, delivered: run } = member;
   onProgress({ phase: 'deliver', text: `${size} on ${target}: ${precision}` });
   const file = await exportRun(context, run, precision);
-  for (const split of ['holdout', 'test'] as const) await scoreSplit(context, run, split, precision);
+  await scoreSplits(context, run, precision);
   try {
     const network = { target, digest: run.specDigest };
     await measureIfAble(context, variantLatencyId(target, run.id, precision), target, () =>

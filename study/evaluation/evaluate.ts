@@ -11,15 +11,13 @@ import type { NetworkSpec } from '../../models/spec.ts';
 import type { EvaluationProgress } from '../../search/evaluator.ts';
 import { overBudget } from '../budget.ts';
 import type { LatencyMeter, StudyContext } from '../context.ts';
+import { isTriedAgain, maxAttempts } from '../journal/failures.ts';
 import type { Proposal, Trial } from '../journal/record.ts';
 import { predictionOf, refusedBy } from './screening.ts';
 import { growthRefusal } from './training-schedule.ts';
 import { isProfile, type TargetConfig } from '../study-file.ts';
 import type { Limit } from '../sizes.ts';
 import { comparable, measureAtSettings, measureIfAble, settledTarget } from './target-settings.ts';
-
-/** Attempts before an evaluation that keeps failing is given up. */
-const maxAttempts = 3;
 
 /** Counts of a spec, kept as long as the spec is: building a graph takes a millisecond, and estimates ask for every trial's. */
 export function countSpec(spec: NetworkSpec): NetworkCount {
@@ -345,7 +343,7 @@ export function isAnswered({ record, artefacts }: StudyContext, trial: Trial, ke
       (outcome.checkpoint !== undefined && artefacts.has(outcome.checkpoint)) ||
       record.attempts(trial.id) >= maxAttempts
     );
-  return !(outcome.status === 'failed' && outcome.retry && record.attempts(trial.id) < maxAttempts);
+  return !isTriedAgain(outcome, record.attempts(trial.id));
 }
 
 async function evaluateOne(

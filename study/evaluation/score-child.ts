@@ -4,14 +4,25 @@ import { ConfigError } from '../../core/errors.ts';
 import { noAugmentation } from '../../data/augment.ts';
 import { imageTask, targetInput } from '../../training/image-task.ts';
 import { tallyScores } from '../../training/scoring.ts';
-import { openClassifier } from './classifier.ts';
-import type { Score, ScoreRequest } from './score.ts';
+import { type Classifier, openClassifier } from './classifier.ts';
+import type { Score, ScoredSplit, ScoreRequest } from './score.ts';
 
-await serveChild<ScoreRequest, Score>(async ({ modelFile, split, ...fed }, { signal }) => {
-  const { session, dataset, input, resolution, fixedBatch } = await openClassifier(await readFile(modelFile), {
-    from: modelFile,
-    ...fed,
-  });
+await serveChild<ScoreRequest, Partial<Record<ScoredSplit, Score>>>(
+  async ({ modelFile, splits, ...fed }, { signal }) => {
+    const classifier = await openClassifier(await readFile(modelFile), { from: modelFile, ...fed });
+    const scores: Partial<Record<ScoredSplit, Score>> = {};
+    for (const split of splits) scores[split] = await scoreSplit(modelFile, classifier, split, signal);
+    await classifier.session.close();
+    return scores;
+  },
+);
+
+async function scoreSplit(
+  modelFile: string,
+  { session, dataset, input, resolution, fixedBatch }: Classifier,
+  split: ScoredSplit,
+  signal: AbortSignal,
+): Promise<Score> {
   const task = imageTask(dataset, { resolution, scoredSplit: split, augmentation: noAugmentation });
   let examples = 0;
   let right = 0;
@@ -38,6 +49,5 @@ await serveChild<ScoreRequest, Score>(async ({ modelFile, split, ...fed }, { sig
     right += tally.right;
     nats += tally.nats;
   }
-  await session.close();
   return { examples, accuracy: right / examples, crossEntropy: nats / examples, fixedBatch };
-});
+}

@@ -1,11 +1,14 @@
 import { childEntry, runChild } from '../../core/child.ts';
 import type { InputNormalisation } from './classifier.ts';
 
-/** What to score: a model file on a split of a prepared data set. */
-export interface ScoreRequest extends InputNormalisation {
+/** A split that files are scored on. */
+export type ScoredSplit = 'holdout' | 'test';
+
+/** What to score: a model file on splits of a prepared data set. */
+export interface ScoreRequest<Scored extends ScoredSplit = ScoredSplit> extends InputNormalisation {
   readonly modelFile: string;
   readonly dataFile: string;
-  readonly split: 'holdout' | 'test';
+  readonly splits: readonly Scored[];
 }
 
 /** Result of scoring a file as a deployment would run it. */
@@ -25,8 +28,11 @@ export interface Score {
  * `[batch, channels, side, side]` and logits `[batch, classes]` first among its outputs.
  * @throws {ConfigError} when the file does not fit the data.
  */
-export async function scoreFile(request: ScoreRequest, signal?: AbortSignal): Promise<Score> {
-  const { output } = await runChild<ScoreRequest, Score>({
+export async function scoreFile<Scored extends ScoredSplit>(
+  request: ScoreRequest<Scored>,
+  signal?: AbortSignal,
+): Promise<Record<Scored, Score>> {
+  const { output } = await runChild<ScoreRequest, Record<Scored, Score>>({
     entry: childEntry(import.meta.url, './score-child'),
     input: request,
     signal,

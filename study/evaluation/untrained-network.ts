@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ConfigError } from '../../core/errors.ts';
 import { writeDatasetFile } from '../../data/cache.ts';
 import { loadDataset } from '../../data/load.ts';
-import type { DataSource } from '../../data/source.ts';
+import type { DataSource, LoadOptions } from '../../data/source.ts';
 import { withHostLock } from '../../latency/host-lock.ts';
 import { buildNetwork } from '../../models/build.ts';
 import { countGraph, type NetworkCount } from '../../models/counts.ts';
@@ -22,6 +22,8 @@ export interface UntrainedNetworkRequest extends ZeroCostOptions {
   readonly baseDirectory: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StudyProgress) => void;
+  /** Hears what a person should know of the data. */
+  readonly onNotice?: LoadOptions['onNotice'];
 }
 
 /** What can be told of a network without training it. */
@@ -35,10 +37,10 @@ export interface UntrainedNetwork extends ZeroCostScores {
  * @throws {ConfigError} when the network does not fit the data. @throws {InterruptedError} when aborted.
  */
 export async function scoreUntrainedNetwork(request: UntrainedNetworkRequest): Promise<UntrainedNetwork> {
-  const { network, data, baseDirectory, signal, onProgress, seed, starts, batch, threads } = request;
+  const { network, data, baseDirectory, signal, onProgress, onNotice, seed, starts, batch, threads } = request;
   if (typeof network === 'string') loadNetwork(network); // A name or file that is wrong need not wait for the data.
   onProgress?.({ phase: 'prepare', text: 'preparing the data' });
-  const dataset = await loadDataset(data, { baseDirectory, ...(signal && { signal }) });
+  const dataset = await loadDataset(data, { baseDirectory, onNotice, ...(signal && { signal }) });
   const { channels, height, width } = dataset;
   const classes = dataset.classNames.length;
   const fitting = { classes, channels, nativeResolution: Math.min(height, width) };

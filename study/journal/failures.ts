@@ -9,6 +9,14 @@ export function isLeftOut(outcome: Outcome | undefined): boolean {
   return outcome?.status === 'failed' && Object.values<string>(leftOutCodes).includes(outcome.code);
 }
 
+/** Attempts before an evaluation that keeps failing is given up. */
+export const maxAttempts = 3;
+
+/** Whether an answer is followed by another attempt at once. @param attempt the one that it is of, from 1. */
+export function isTriedAgain(outcome: Outcome, attempt: number): boolean {
+  return outcome.status === 'failed' && outcome.retry && attempt < maxAttempts;
+}
+
 /**
  * Which failed trials may be tried again, an event at a time. Nothing rests on a failure as long as no trial is issued and nothing decided
  * after it. Such a failure is forgotten, which gives its trial another attempt, when somebody asks for that and when the

@@ -51,7 +51,7 @@ export class StudyRecord {
   #evaluated = { failed: 0, ok: 0 };
   readonly #phases = new Set<string>();
   readonly #spending = new Spending();
-  readonly #workload = new WorkloadTally();
+  readonly #workload = new WorkloadTally(this.#failures);
   readonly #activeTime = new ActiveTime();
   readonly #onEvent: (event: JournalEvent) => void;
   readonly #secondsOf: (latency: Latency) => number | undefined;

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { ConfigError, EnvironmentError, UnreachableLimitError } from '../../core/errors.ts';
 import type { Metrics } from '../../core/trial.ts';
+import type { DatasetOutline } from '../../data/dataset.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
 import type { Controller } from '../../search/controller.ts';
@@ -30,10 +31,7 @@ export interface Base {
 }
 
 /** The search space of a study, with the data's channels, classes and native resolution filled in. */
-export async function studySpace(
-  { search, baseDirectory }: StudyConfig,
-  data: StudyContext['data'],
-): Promise<SpaceNode> {
+export async function studySpace({ search, baseDirectory }: StudyConfig, data: DatasetOutline): Promise<SpaceNode> {
   const bound = shapeOf(data);
   if (isTabularSpace(search.space)) throw notTrainable(search.space);
   if (/\.ya?ml$/.test(search.space)) return loadSpace(resolve(baseDirectory, search.space), bound);
@@ -48,7 +46,7 @@ export function notTrainable(space: string): ConfigError {
 }
 
 /** What a network's ends must fit. */
-function shapeOf({ channels, classNames, height, width }: StudyContext['data']) {
+function shapeOf({ channels, classNames, height, width }: DatasetOutline) {
   return { channels, classes: classNames.length, nativeResolution: Math.min(height, width) };
 }
 

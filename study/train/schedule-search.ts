@@ -6,7 +6,7 @@ import { ConfigError, InterruptedError } from '../../core/errors.ts';
 import type { Choices } from '../../core/trial.ts';
 import { writeDatasetFile } from '../../data/cache.ts';
 import { loadDataset } from '../../data/load.ts';
-import type { DataSource } from '../../data/source.ts';
+import type { DataSource, LoadOptions } from '../../data/source.ts';
 import { type HostLockOptions, withHostLock } from '../../latency/host-lock.ts';
 import type { NetworkSpec } from '../../models/spec.ts';
 import { loadNetwork } from '../../scaling/built-in-networks.ts';
@@ -49,6 +49,8 @@ export interface ScheduleSearchRequest {
   readonly lockDirectory?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StudyProgress) => void;
+  /** Hears what a person should know of the data. */
+  readonly onNotice?: LoadOptions['onNotice'];
 }
 
 /** A schedule as the search judged it, by one seed. */
@@ -98,14 +100,14 @@ const finalists = 3;
  * @throws {InterruptedError} when aborted; the same request goes on.
  */
 export async function searchSchedule(request: ScheduleSearchRequest): Promise<ScheduleSearchResult> {
-  const { file, signal = new AbortController().signal, onProgress } = request;
+  const { file, signal = new AbortController().signal, onProgress, onNotice } = request;
   const { provider = 'cpu' } = request.trainer;
   if (provider !== 'cpu' && request.memoryBytes !== undefined)
     throw new ConfigError(`--memory: expected none on ${provider}, whose own memory a process does not tell`);
   if (existsSync(file)) throw new ConfigError(`--out: expected a file that does not exist yet, got ${file}`);
   await expectProviders({ recipe: resolveRecipe(request.trainer).recipe });
   onProgress?.({ phase: 'prepare', text: 'preparing the data' });
-  const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal });
+  const dataset = await loadDataset(request.data, { baseDirectory: request.baseDirectory, signal, onNotice });
   const spec = fittedNetwork(request.network, dataset);
   const data = describeData(dataset, request.data);
   const folder = `${file}.part`;

@@ -154,10 +154,10 @@ async function trainInto(
   const { weights } = await readSafetensors(weightsFile);
   const modelFile = join(work, 'model.onnx');
   writeFileSync(modelFile, exportOnnx(spec, weights, 'batch', preprocessingOf(data)));
-  const score = (split: 'holdout' | 'test') => scoreFile({ modelFile, dataFile, split }, signal);
+  const { holdout, test } = await scoreFile({ modelFile, dataFile, splits: ['holdout', 'test'] }, signal);
   const trained = {
-    holdout: await score('holdout'),
-    test: await score('test'),
+    holdout,
+    test,
     curve: result.curve,
     cost: result.cost,
     lowering: result.lowering,

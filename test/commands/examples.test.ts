@@ -193,8 +193,8 @@ describe('the PyTorch factory', () => {
       });
       if (trained.status !== 'ok') throw new Error('expected a trained network');
       writeFileSync(modelFile, trained.onnx);
-      const { accuracy } = await scoreFile({ modelFile, dataFile, split: 'holdout' });
-      expect(accuracy).toBeCloseTo(trained.result.metrics.accuracy.value, 3);
+      const { holdout } = await scoreFile({ modelFile, dataFile, splits: ['holdout'] });
+      expect(holdout.accuracy).toBeCloseTo(trained.result.metrics.accuracy.value, 3);
     },
     120_000,
   );

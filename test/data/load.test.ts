@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, InterruptedError, InvalidFileError } from '../../core/errors.ts';
-import { loadDataset } from '../../data/load.ts';
+import { loadDataset, outlineDataset } from '../../data/load.ts';
 import { dataSourceSchema } from '../../data/source.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
@@ -227,5 +227,32 @@ describe('rendered', () => {
 
   it('stops when interrupted', async () => {
     await expect(load('/', small, AbortSignal.abort())).rejects.toThrow(InterruptedError);
+  });
+});
+
+describe('an outline', () => {
+  it('says of a data set what loading it would: what it is, what a person should know of it, and why it is refused', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'a.bin'), records(30));
+    const sources = [
+      { format: 'rendered', classes: 12, resolution: 16, train: 24, test: 10, holdout: 3 },
+      { ...geometry, path: 'a.bin', holdout: 2 },
+      { format: 'rendered', classes: 12, train: 20 },
+      { format: 'rendered', train: 20, holdout: 15 },
+      { ...geometry, path: 'b.bin' },
+    ].map((source) => dataSourceSchema.parse(source));
+    for (const [index, source] of sources.entries()) {
+      const told: string[][] = [[], []];
+      const [outline, loaded] = await Promise.allSettled(
+        [outlineDataset, loadDataset].map((of, which) =>
+          of(source, { baseDirectory: folder, onNotice: (text) => told[which]?.push(text) }),
+        ),
+      );
+      expect(outline?.status).toBe(index < 2 ? 'fulfilled' : 'rejected');
+      if (outline?.status === 'rejected') expect(outline).toEqual(loaded);
+      else expect(loaded).toMatchObject(outline as object);
+      expect(told[0]).toHaveLength(index < 2 ? 1 : 0);
+      expect(told[0]).toEqual(told[1]);
+    }
   });
 });

@@ -110,7 +110,7 @@ async function scoreUntrained(spec: NetworkSpec, weights: Weights, dataFile: str
   try {
     const modelFile = join(folder, 'model.onnx');
     writeFileSync(modelFile, exportOnnx(spec, weights, 'batch'));
-    return await scoreFile({ modelFile, dataFile, split: 'holdout' });
+    return (await scoreFile({ modelFile, dataFile, splits: ['holdout'] })).holdout;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,3 +1,5 @@
+import type { ChildProcess } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -49,6 +51,16 @@ const weights = () =>
   eventsOfType('outcome').flatMap(({ outcome }) =>
     outcome.status === 'ok' && outcome.checkpoint ? [outcome.checkpoint] : [],
   );
+
+/** How many processes some work starts to score files. */
+async function scoringProcesses(work: () => Promise<unknown>): Promise<number> {
+  const started: ChildProcess[] = [];
+  const onStart = (message: unknown): void =>
+    void started.push((message as { readonly process: ChildProcess }).process);
+  subscribe('child_process', onStart);
+  await work().finally(() => unsubscribe('child_process', onStart));
+  return started.filter(({ spawnargs }) => spawnargs.some((text) => text.includes('score-child'))).length;
+}
 
 beforeAll(async () => {
   await runFake(config, folder);
@@ -125,6 +137,22 @@ describe('delivery', () => {
     const again = newFolder();
     const { summary } = await runFake(smallStudy({ final: { examples: 100, seeds: 1, baselines: [] } }), again);
     expect(summary.finished).toBe(true);
+  });
+
+  it('scores each file on both splits in one process, and only what is not scored yet', async () => {
+    const scores = eventsOfType('decision').filter(({ id }) => /^score (holdout|test) t/.test(id));
+    const files = new Set(scores.map(({ id }) => id.split(' ').at(-1)));
+    expect(scores).toHaveLength(2 * files.size);
+    for (const [last, expected] of [
+      [isDeliveryStart, files.size],
+      [({ id }: { readonly id: string }) => id === scores.at(-2)?.id, 1],
+    ] as const) {
+      const copy = copyUntil(last);
+      const started = await scoringProcesses(() => runFake(config, copy));
+      expect(started).toBe(expected);
+      const again = eventsOf(copy).filter(({ id }) => scores.some((score) => score.id === id));
+      expect(again.map((event) => 'value' in event && event.value)).toEqual(scores.map(({ value }) => value));
+    }
   });
 
   it('rebuilds everything it shows from the journal alone', async () => {

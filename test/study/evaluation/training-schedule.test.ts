@@ -148,7 +148,7 @@ describe('final.schedule of a study', () => {
     const written = finalWork(staged, tableSpec).activations / countSpec(tableSpec).activations;
     expect(written).toBeGreaterThan(0.6);
     expect(written).toBeLessThan(0.75);
-    const workload = { done: 1e9, open: 0, issued: {}, base: tableSpec };
+    const workload = { done: 1e9, open: 0, issued: {}, lostExamples: {}, base: tableSpec };
     const etaOf = (config: StudyConfig) => remainingWorkMs(config, workload, 1000, () => false) ?? 0;
     expect(etaOf(staged)).toBeLessThan(etaOf(plain));
   });
