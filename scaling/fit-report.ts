@@ -73,10 +73,14 @@ export interface FitReport {
   /** Which parameters N counts, as the caller says. */
   readonly paramsCount: ParamsCount;
   readonly runs: {
+    /** Of the table. A run has one, or as many as its training curve has points. */
+    readonly rows: number;
     readonly given: number;
+    /** Runs that the laws were fitted to. */
     readonly used: number;
-    /** Lines of the file that were left out. */
+    /** Lines where the runs end that were left out. */
     readonly dropped: readonly number[];
+    /** Least and most of a run used. */
     readonly flops: readonly [number, number];
   };
   readonly penalty: Penalty;
@@ -139,10 +143,11 @@ export async function fitRuns(
     ? fittableLaws.filter((law) => !law.repeats || repeated)
     : request.laws.filter((name) => !/^approach-[12]$/.test(name)).map(lossLaw);
   const warnings: string[] = [];
-  const kept = dropOutliers(runs, laws[0], penalty, outliers, warnings);
-  const flops = extent(kept.map((run) => run.flops));
   // Points of one curve are no runs of their own.
-  const finals = finalRuns(kept);
+  const given = finalRuns(runs);
+  const finals = dropOutliers(given, laws[0], penalty, outliers, warnings);
+  const flops = extent(finals.map((run) => run.flops));
+  warnings.push(...unfinished(finals));
   const design = checkDesign(finals, Math.min(...laws.map((law) => law.parameters.length), 5));
   for (const problem of laws.length > 0 ? design.problems : []) warnings.push(`design: ${problem}`);
   const fitted: FittedLaw[] = [];
@@ -159,7 +164,7 @@ export async function fitRuns(
       await fitOne(law, finals, { penalty, draws, seed, budgetFlops, compare: laws.length > 1 }, progress, warnings),
     );
   }
-  const mappings = fitMappings(kept, request.laws, budgetFlops, warnings);
+  const mappings = fitMappings(finals, curvesOf(runs, finals), request.laws, budgetFlops, warnings);
   if (fitted.length === 0 && mappings.length === 0)
     throw new ConfigError(`expected enough runs for one of the laws, got ${finals.length}`);
   if (budgetFlops !== undefined && (budgetFlops > flops[1] * farFactor || budgetFlops < flops[0] / farFactor))
@@ -172,7 +177,13 @@ export async function fitRuns(
     schema: 1,
     convention: `training FLOPs are 6·N·D unless the table gives them; N counts ${paramsCount === 'total' ? 'all parameters' : 'parameters without embeddings'}; losses in nats`,
     paramsCount,
-    runs: { given: runs.length, used: kept.length, dropped: lines(runs, kept), flops },
+    runs: {
+      rows: runs.length,
+      given: given.length,
+      used: finals.length,
+      dropped: linesWithout(given, finals),
+      flops,
+    },
     penalty,
     outliers,
     design,
@@ -306,7 +317,8 @@ export function finalRuns(runs: readonly Run[]): readonly Run[] {
 }
 
 function fitMappings(
-  runs: readonly Run[],
+  finals: readonly Run[],
+  curves: readonly TrainingCurve[],
   names: readonly string[],
   budgetFlops: number | undefined,
   warnings: string[],
@@ -328,9 +340,8 @@ function fitMappings(
       warnings.push(`${law}: left out, ${error.message}`);
     }
   };
-  if (names.includes('approach-2') || (all && isoFlopBudgets(finalRuns(runs)) >= 3))
-    attempt('approach-2', () => fitIsoFlop(finalRuns(runs)));
-  const curves = curvesOf(runs);
+  if (names.includes('approach-2') || (all && isoFlopBudgets(finals) >= 3))
+    attempt('approach-2', () => fitIsoFlop(finals));
   if (names.includes('approach-1') && curves.length === 0)
     throw new ConfigError('approach-1: expected training curves (curve=… and horizon=… in --columns), got single runs');
   if (curves.length > 0 && (all || names.includes('approach-1')))
@@ -341,10 +352,10 @@ function fitMappings(
   return fitted;
 }
 
-/** Training curves among the runs; a curve without a horizon is taken to have run to the end of its schedule. */
-function curvesOf(runs: readonly Run[]): readonly TrainingCurve[] {
-  const groups = new Map<string, Run[]>();
-  for (const run of runs) if (run.curve !== undefined) groups.set(run.curve, [...(groups.get(run.curve) ?? []), run]);
+/** Training curves that end in these runs; one without a horizon is taken to have run to the end of its schedule. */
+function curvesOf(points: readonly Run[], finals: readonly Run[]): readonly TrainingCurve[] {
+  const groups = new Map<string, Run[]>(finals.flatMap(({ curve }) => (curve === undefined ? [] : [[curve, []]])));
+  for (const point of points) if (point.curve !== undefined) groups.get(point.curve)?.push(point);
   return [...groups.values()]
     .filter((points) => points.length > 1)
     .map((points) => {
@@ -354,9 +365,25 @@ function curvesOf(runs: readonly Run[]): readonly TrainingCurve[] {
     });
 }
 
-function lines(runs: readonly Run[], kept: readonly Run[]): readonly number[] {
+function linesWithout(given: readonly Run[], kept: readonly Run[]): readonly number[] {
   const rest = new Set(kept);
-  return runs.filter((run) => !rest.has(run)).map(({ line }) => line);
+  return given.filter((run) => !rest.has(run)).map(({ line }) => line);
+}
+
+/** Share of its schedule after which a run counts as finished: losses are recorded at intervals. */
+const finishedShare = 0.95;
+
+/** Names runs that their schedule would have gone on with. They are kept, as all are that nobody asked to leave out. */
+function unfinished(finals: readonly Run[]): readonly string[] {
+  const cut = finals
+    .map(({ line, data, horizon = data }) => ({ line, share: data / horizon }))
+    .filter(({ share }) => share < finishedShare);
+  if (cut.length === 0) return [];
+  const shown = cut.slice(0, 5).map(({ line, share }) => `${line} (${Math.round(100 * share)} %)`);
+  const one = cut.length === 1;
+  return [
+    `${cut.length} run${one ? '' : 's'} ended before ${one ? 'its' : 'their'} schedule, which leaves ${one ? 'its loss' : 'their losses'} higher than a finished one of as much data has: line${one ? '' : 's'} ${shown.join(', ')}${cut.length > 5 ? ' …' : ''}`,
+  ];
 }
 
 function spreadOf(predictions: readonly (AllocationTuple & { readonly loss?: number })[]): FitReport['spread'] {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Random } from '../../core/random.ts';
 import { parseFitFile, writeFitFile } from '../../scaling/fit-file.ts';
 import { fitRuns } from '../../scaling/fit-report.ts';
-import type { Run } from '../../scaling/fit-runs.ts';
+import { parseRuns, type Run } from '../../scaling/fit-runs.ts';
 import { chinchilla } from '../../scaling/laws/chinchilla.ts';
 import { lossAt, thetaOf } from '../../scaling/laws/law.ts';
 
@@ -22,6 +22,17 @@ function runsAt(ratios: readonly number[], noise = 0.003): readonly Run[] {
     }));
 }
 const runs = runsAt([2, 8, 32, 128]);
+/** The same at the ends of curves of three points. */
+const curves = runs.flatMap((run, k) =>
+  [0.25, 0.5, 1].map((share, i) => ({
+    ...run,
+    data: share * run.data,
+    flops: share * run.flops,
+    loss: run.loss * (1.2 - 0.2 * share),
+    line: 3 * k + i + 2,
+    curve: `c${k}`,
+  })),
+);
 
 describe('a report of fits', () => {
   it('covers the truth with its intervals, at the budget too', async () => {
@@ -57,6 +68,23 @@ describe('a report of fits', () => {
     expect(report.warnings.join('\n')).toMatch(/design: expected data per parameter to vary[^]*collinear/);
   });
 
+  it('fits every run, those with a curve of their own and those without', async () => {
+    const rows = runs.map(({ params, data, loss }, i) => [params, data, loss, i < 8 ? `c${i}` : ''].join());
+    const table = parseRuns(`n,d,loss,curve\n${rows.join('\n')}\n`, 'runs.csv');
+    const report = await fitRuns(table, { laws: ['tied'], draws: 0 });
+    expect(report.laws[0]?.residuals).toHaveLength(20);
+    expect(report.runs).toMatchObject({ rows: 20, given: 20, used: 20, dropped: [] });
+    await expect(fitRuns(table, { laws: ['approach-1'] })).rejects.toThrow(/expected training curves/);
+  });
+
+  it('counts runs, of which a table of curves has several rows each', async () => {
+    const report = await fitRuns(curves, { laws: ['tied'], draws: 0 });
+    expect(report.laws[0]?.residuals).toHaveLength(20);
+    expect(report.runs).toMatchObject({ rows: 60, given: 20, used: 20, dropped: [] });
+    // Of whole runs, not of their first points.
+    expect(report.runs.flops[0]).toBe(Math.min(...runs.map(({ flops }) => flops)));
+  });
+
   it('leaves out what the policy says, and names what it keeps but finds odd', async () => {
     const odd = runs.map((run, i) => (i === 4 || i === 17 ? { ...run, loss: run.loss * 1.4 } : run));
     const kept = await fitRuns(odd, { laws: ['chinchilla'], draws: 0 });
@@ -70,6 +98,31 @@ describe('a report of fits', () => {
     const highest = await fitRuns(odd, { laws: ['chinchilla'], draws: 0, outliers: { kind: 'highest', count: 2 } });
     const worst = odd.toSorted((a, b) => b.loss - a.loss).slice(0, 2);
     expect(highest.runs.dropped).toEqual(worst.map(({ line }) => line).toSorted((a, b) => a - b));
+  });
+
+  it.each([
+    { kind: 'highest', count: 1 },
+    { kind: 'residual', deviations: 8 },
+  ] as const)('judges runs by where their curves end, and leaves a curve out as a whole: $kind', async (outliers) => {
+    const highest = curves.findLast(({ curve }) => curve === 'c0');
+    const spoilt = curves.map((point) => (point === highest ? { ...point, loss: 1.5 * point.loss } : point));
+    const request = { laws: ['chinchilla', 'approach-1'], draws: 0 };
+    const report = await fitRuns(spoilt, { ...request, outliers });
+    expect(report.runs).toMatchObject({ rows: 60, given: 20, used: 19, dropped: [highest?.line] });
+    const without = await fitRuns(
+      curves.filter(({ curve }) => curve !== 'c0'),
+      request,
+    );
+    expect(report.laws).toEqual(without.laws);
+    expect(report.mappings).toEqual(without.mappings);
+  });
+
+  it('names runs that ended before their schedule', async () => {
+    const cut = runs.map((run, i) => ({ ...run, horizon: i === 7 ? run.data / 0.3 : run.data }));
+    const { warnings } = await fitRuns(cut, { laws: ['chinchilla'], draws: 0 });
+    expect(warnings).toEqual([
+      '1 run ended before its schedule, which leaves its loss higher than a finished one of as much data has: line 9 (30 %)',
+    ]);
   });
 
   it('warns of budgets far outside the runs', async () => {
