@@ -160,13 +160,14 @@ export async function fitRuns(
       warnings.push(`${law.name}: left out, ${finals.length} runs are too few for ${law.parameters.length} parameters`);
       continue;
     }
-    fitted.push(
-      await fitOne(law, finals, { penalty, draws, seed, budgetFlops, compare: laws.length > 1 }, progress, warnings),
-    );
+    const one = await fitOne(law, finals, { penalty, draws, seed, budgetFlops }, progress, warnings);
+    if (one) fitted.push(one);
   }
   const mappings = fitMappings(finals, curvesOf(runs, finals), request.laws, budgetFlops, warnings);
   if (fitted.length === 0 && mappings.length === 0)
-    throw new ConfigError(`expected enough runs for one of the laws, got ${finals.length}`);
+    throw new ConfigError(
+      `expected runs that determine one of the laws, got ${finals.length}${warnings.map((text) => `\n  ${text}`).join('')}`,
+    );
   if (budgetFlops !== undefined && (budgetFlops > flops[1] * farFactor || budgetFlops < flops[0] / farFactor))
     warnings.push(
       `the budget of ${budgetFlops.toPrecision(3)} FLOPs is far outside the runs (${flops[0].toPrecision(3)} to ${flops[1].toPrecision(3)}): expect the laws to disagree, and more error than the intervals say`,
@@ -196,6 +197,7 @@ export async function fitRuns(
   };
 }
 
+/** Null where a parameter overflows: no file can hold it, and no plan should rest on it. */
 async function fitOne(
   law: LossLaw,
   runs: readonly Run[],
@@ -204,16 +206,21 @@ async function fitOne(
     readonly draws: number;
     readonly seed: number;
     readonly budgetFlops?: number;
-    readonly compare: boolean;
   },
   { signal, onProgress }: FitProgress,
   warnings: string[],
-): Promise<FittedLaw> {
+): Promise<FittedLaw | null> {
   const points = columnsOf(runs);
   const logLoss = logLosses(runs);
   onProgress?.(`${law.name}: fitting ${runs.length} runs`);
   await pause(signal);
   const fit = fitLaw(law, points, logLoss, { penalty: options.penalty });
+  const overflown = Object.entries(naturalValues(law, fit.theta)).filter(([, value]) => !Number.isFinite(value));
+  if (overflown.length > 0) {
+    const names = overflown.map(([name]) => name).join(' and ');
+    warnings.push(`${law.name}: left out, ${names} overflowed: the runs do not determine this law`);
+    return null;
+  }
   await pause(signal);
   const holdOut = rollingHoldOut(law, runs, options.penalty);
   const draws: (readonly number[])[] = [];

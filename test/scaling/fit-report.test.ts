@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { oneRatio } from '../../bench/laws/page-data.ts';
 import { Random } from '../../core/random.ts';
 import { parseFitFile, writeFitFile } from '../../scaling/fit-file.ts';
 import { fitRuns } from '../../scaling/fit-report.ts';
 import { parseRuns, type Run } from '../../scaling/fit-runs.ts';
 import { chinchilla } from '../../scaling/laws/chinchilla.ts';
-import { lossAt, thetaOf } from '../../scaling/laws/law.ts';
+import { lossAt, thetaOf, trainingFlops } from '../../scaling/laws/law.ts';
 
 const truth = { A: 300, B: 900, E: 1.9, alpha: 0.31, beta: 0.34 };
 const theta = thetaOf(chinchilla, truth);
@@ -189,6 +190,21 @@ describe('a file of fitted laws', () => {
     }
     // A resample a line.
     expect(text.split('\n').filter((line) => /^\s+- \[/.test(line)).length).toBeGreaterThanOrEqual(50);
+  });
+
+  it('has no law whose parameters no number holds, and the others', async () => {
+    const collinear = parseRuns(oneRatio(), 'one-ratio.csv').map(({ params, data, loss, line }) => {
+      const tuple = { params: 60 * params, data: 60 * data };
+      return { ...tuple, flops: trainingFlops(tuple), loss, line };
+    });
+    const report = await fitRuns(collinear, { laws: ['all'], draws: 25 });
+    expect(report.warnings).toContain('chinchilla: left out, A overflowed: the runs do not determine this law');
+    expect(report.laws.map(({ law }) => law)).toEqual(['tied', 'kaplan']);
+    expect(report.laws.map(({ law }) => law)).toContain(report.selected);
+    expect(parseFitFile(writeFitFile(report), 'fit.yaml').map(({ law }) => law.name)).toEqual(['tied', 'kaplan']);
+    await expect(fitRuns(collinear, { laws: ['chinchilla'], draws: 0 })).rejects.toThrow(
+      /expected runs that determine one of the laws, got 8\n.*collinear[^]*chinchilla: left out, A overflowed/,
+    );
   });
 
   it('refuses what is not one, naming the place', () => {
