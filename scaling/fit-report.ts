@@ -19,6 +19,7 @@ import {
   type LossLaw,
   naturalValues,
   type ParamsCount,
+  trainingFlops,
 } from './laws/law.ts';
 import { allocateByPowerLaw, type PowerLaw } from './laws/power-law.ts';
 
@@ -82,6 +83,8 @@ export interface FitReport {
     readonly dropped: readonly number[];
     /** Least and most of a run used. */
     readonly flops: readonly [number, number];
+    /** Training FLOPs ÷ 6·N·D, geometric mean over the runs used: 1 unless the table gives other FLOPs. */
+    readonly flopsRatio: number;
   };
   readonly penalty: Penalty;
   readonly outliers: OutlierPolicy;
@@ -106,7 +109,7 @@ export interface FitRequest {
   /** Resamples for intervals; 0 for none. */
   readonly draws?: number;
   readonly seed?: number;
-  /** Compute budget to predict for, FLOPs. */
+  /** Compute budget to predict for, in FLOPs as the runs count them. */
   readonly budgetFlops?: number;
 }
 
@@ -147,10 +150,13 @@ export async function fitRuns(
   const given = finalRuns(runs);
   const finals = dropOutliers(given, laws[0], penalty, outliers, warnings);
   const flops = extent(finals.map((run) => run.flops));
+  const counted = flopsCount(finals);
+  warnings.push(...counted.warnings);
   warnings.push(...unfinished(finals));
   const design = checkDesign(finals, Math.min(...laws.map((law) => law.parameters.length), 5));
   for (const problem of laws.length > 0 ? design.problems : []) warnings.push(`design: ${problem}`);
   const fitted: FittedLaw[] = [];
+  const options = { penalty, draws, seed, budgetFlops: budgetFlops && budgetFlops / counted.ratio };
   for (const law of laws) {
     if (finals.length <= law.parameters.length) {
       if (!wanted)
@@ -160,7 +166,7 @@ export async function fitRuns(
       warnings.push(`${law.name}: left out, ${finals.length} runs are too few for ${law.parameters.length} parameters`);
       continue;
     }
-    const one = await fitOne(law, finals, { penalty, draws, seed, budgetFlops }, progress, warnings);
+    const one = await fitOne(law, finals, options, progress, warnings);
     if (one) fitted.push(one);
   }
   const mappings = fitMappings(finals, curvesOf(runs, finals), request.laws, budgetFlops, warnings);
@@ -176,7 +182,7 @@ export async function fitRuns(
   const selected = judged.toSorted((a, b) => (a.holdOut?.error ?? 0) - (b.holdOut?.error ?? 0))[0] ?? fitted[0];
   return {
     schema: 1,
-    convention: `training FLOPs are 6·N·D unless the table gives them; N counts ${paramsCount === 'total' ? 'all parameters' : 'parameters without embeddings'}; losses in nats`,
+    convention: `training FLOPs are ${counted.convention}; N counts ${paramsCount === 'total' ? 'all parameters' : 'parameters without embeddings'}; losses in nats`,
     paramsCount,
     runs: {
       rows: runs.length,
@@ -184,6 +190,7 @@ export async function fitRuns(
       used: finals.length,
       dropped: linesWithout(given, finals),
       flops,
+      flopsRatio: counted.ratio,
     },
     penalty,
     outliers,
@@ -205,6 +212,7 @@ async function fitOne(
     readonly penalty: Penalty;
     readonly draws: number;
     readonly seed: number;
+    /** 6·N·D, under which laws have their optimum. */
     readonly budgetFlops?: number;
   },
   { signal, onProgress }: FitProgress,
@@ -368,13 +376,39 @@ function curvesOf(points: readonly Run[], finals: readonly Run[]): readonly Trai
     .map((points) => {
       const ordered = points.toSorted((a, b) => a.data - b.data);
       const last = ordered.at(-1) as Run;
-      return { params: last.params, horizon: last.horizon ?? last.data, points: ordered };
+      const flopsPerDatum = last.flops / last.data;
+      return { params: last.params, horizon: last.horizon ?? last.data, flopsPerDatum, points: ordered };
     });
 }
 
 function linesWithout(given: readonly Run[], kept: readonly Run[]): readonly number[] {
   const rest = new Set(kept);
   return given.filter((run) => !rest.has(run)).map(({ line }) => line);
+}
+
+/** Up to this many times as much as the least the ratio of FLOPs to 6·N·D counts as one number: the tolerance of an isoFLOP budget. */
+const sameRatio = 1.1;
+
+/** What the runs' FLOPs are, against the 6·N·D of laws of the loss. */
+function flopsCount(runs: readonly Run[]): {
+  readonly ratio: number;
+  readonly convention: string;
+  readonly warnings: readonly string[];
+} {
+  const ratios = runs.map((run) => run.flops / trainingFlops(run));
+  const ratio = Math.exp(ratios.reduce((sum, value) => sum + Math.log(value), 0) / ratios.length);
+  const [least, most] = extent(ratios);
+  const isOne = most < least * sameRatio && Math.abs(ratio - 1) < 0.005;
+  return {
+    ratio,
+    convention: isOne ? '6·N·D' : `the table's, ${ratio.toPrecision(3)} times 6·N·D`,
+    warnings:
+      most > least * sameRatio
+        ? [
+            `the FLOPs of these runs are ${least.toPrecision(3)} to ${most.toPrecision(3)} times 6·N·D: laws of the loss take a budget for ${ratio.toPrecision(3)} times 6·N·D, and are off by the rest`,
+          ]
+        : [],
+  };
 }
 
 /** Share of its schedule after which a run counts as finished: losses are recorded at intervals. */

@@ -34,6 +34,22 @@ const curves = runs.flatMap((run, k) =>
     curve: `c${k}`,
   })),
 );
+/** Five sizes at each of four budgets, without noise, and the same at the ends of curves. */
+const profiles = [1e18, 1e19, 1e20, 1e21].flatMap((flops) =>
+  [0.25, 0.5, 1, 2, 4].map((factor) => {
+    const params = chinchilla.optimum(theta, flops).params * factor;
+    const data = flops / (6 * params);
+    return { params, data, flops, loss: lossAt(chinchilla, theta, { params, data }), line: 0 };
+  }),
+);
+const profileCurves = profiles.flatMap((run, k) =>
+  [0.25, 0.5, 0.75, 1].map((share) => ({
+    ...run,
+    data: run.data * share,
+    flops: run.flops * share,
+    curve: `c${k}`,
+  })),
+);
 
 describe('a report of fits', () => {
   it('covers the truth with its intervals, at the budget too', async () => {
@@ -151,27 +167,42 @@ describe('a report of fits', () => {
   });
 
   it('fits approach 2 to isoFLOP profiles and approach 1 to curves', async () => {
-    const profiles = [1e18, 1e19, 1e20, 1e21].flatMap((flops) =>
-      [0.25, 0.5, 1, 2, 4].map((factor) => {
-        const params = chinchilla.optimum(theta, flops).params * factor;
-        const data = flops / (6 * params);
-        return { params, data, flops, loss: lossAt(chinchilla, theta, { params, data }), line: 0 };
-      }),
-    );
     const report = await fitRuns(profiles, { laws: ['all'], draws: 0, budgetFlops: 1e22 });
     const [mapping] = report.mappings;
     expect(mapping?.law).toBe('approach-2');
     expect(mapping?.mapping.paramsExponent).toBeCloseTo(0.34 / 0.65, 5);
-    const curves = profiles.flatMap((run, k) =>
-      [0.25, 0.5, 0.75, 1].map((share) => ({
-        ...run,
-        data: run.data * share,
-        flops: run.flops * share,
-        curve: `c${k}`,
-      })),
-    );
-    const enveloped = await fitRuns(curves, { laws: ['approach-1'], draws: 0 });
+    const enveloped = await fitRuns(profileCurves, { laws: ['approach-1'], draws: 0 });
     expect(enveloped.mappings[0]?.law).toBe('approach-1');
+  });
+
+  it('takes a budget in the FLOPs that the table counts, for every law', async () => {
+    const request = { laws: ['chinchilla', 'approach-1', 'approach-2'], draws: 0 };
+    const plain = await fitRuns(profileCurves, { ...request, budgetFlops: 1e22 });
+    const hundredfold = profileCurves.map((run) => ({ ...run, flops: 100 * run.flops }));
+    const report = await fitRuns(hundredfold, { ...request, budgetFlops: 1e24 });
+    const tuples = ({ laws, mappings }: typeof plain) =>
+      [...laws, ...mappings].map(({ law, prediction }) => [law, prediction?.params, prediction?.data]);
+    expect(tuples(plain)).toHaveLength(3);
+    for (const [k, [law, params, data]] of tuples(report).entries()) {
+      const expected = tuples(plain)[k] ?? [];
+      expect(law).toBe(expected[0]);
+      expect(Number(params) / Number(expected[1])).toBeCloseTo(1, 9);
+      expect(Number(data) / Number(expected[2])).toBeCloseTo(1, 9);
+    }
+    expect(report.spread?.params).toBeCloseTo(plain.spread?.params ?? 0, 6);
+    expect(plain.convention).toMatch(/^training FLOPs are 6·N·D;/);
+    expect(report.convention).toMatch(/^training FLOPs are the table's, 100 times 6·N·D;/);
+    expect(report.warnings).toEqual(plain.warnings);
+  });
+
+  it('says how far the table is from a fixed multiple of 6·N·D', async () => {
+    const counted = runs.map((run) => ({ ...run, flops: run.flops * (1e7 / run.params) ** 0.1 * 2 }));
+    const report = await fitRuns(counted, { laws: ['tied'], draws: 0 });
+    // Sizes of 1, 3, 10, 30 and 100 times 1e7.
+    expect(report.runs.flopsRatio).toBeCloseTo(2 * 90_000 ** -0.02, 9);
+    expect(report.warnings).toContain(
+      'the FLOPs of these runs are 1.26 to 2.00 times 6·N·D: laws of the loss take a budget for 1.59 times 6·N·D, and are off by the rest',
+    );
   });
 });
 
