@@ -175,10 +175,11 @@ function estimateText({ value, interval }: Estimate): string {
 
 function describe(report: FitReport, name: string): string {
   const { runs, design } = report;
+  const rows = runs.rows > runs.given ? ` (${runs.rows} rows)` : '';
   const dropped = runs.dropped.length > 0 ? `, lines ${runs.dropped.join(', ')} left out` : '';
   const [low, high] = runs.flops.map((flops) => flops.toExponential(2));
   return [
-    `${name}: ${runs.used} runs of ${low} to ${high} FLOPs${dropped}; ${report.convention}`,
+    `${name}: ${runs.used} runs${rows} of ${low} to ${high} FLOPs${dropped}; ${report.convention}`,
     `design: ${design.sizes} sizes, ${design.dataAmounts} amounts of data, V ${significant(design.ratioSpread)}`,
     ...report.laws.map((law) => describeLaw(law, law.law === report.selected && report.laws.length > 1)),
     ...report.mappings.map(
@@ -219,7 +220,7 @@ function describeLaw(law: FittedLaw, selected: boolean): string {
 
 function fitPage(report: FitReport, given: readonly Run[], name: string): string {
   const dropped = new Set(report.runs.dropped);
-  const runs = finalRuns(given.filter(({ line }) => !dropped.has(line)));
+  const runs = finalRuns(given).filter(({ line }) => !dropped.has(line));
   const laws = report.laws.map((law) => ({
     title: `${law.law}: ${law.formula}`,
     note: `${law.source}; ${law.confirmed}`,

@@ -19,6 +19,7 @@ import {
   type LossLaw,
   naturalValues,
   type ParamsCount,
+  trainingFlops,
 } from './laws/law.ts';
 import { allocateByPowerLaw, type PowerLaw } from './laws/power-law.ts';
 
@@ -73,11 +74,17 @@ export interface FitReport {
   /** Which parameters N counts, as the caller says. */
   readonly paramsCount: ParamsCount;
   readonly runs: {
+    /** Of the table. A run has one, or as many as its training curve has points. */
+    readonly rows: number;
     readonly given: number;
+    /** Runs that the laws were fitted to. */
     readonly used: number;
-    /** Lines of the file that were left out. */
+    /** Lines where the runs end that were left out. */
     readonly dropped: readonly number[];
+    /** Least and most of a run used. */
     readonly flops: readonly [number, number];
+    /** Training FLOPs ÷ 6·N·D, geometric mean over the runs used: 1 unless the table gives other FLOPs. */
+    readonly flopsRatio: number;
   };
   readonly penalty: Penalty;
   readonly outliers: OutlierPolicy;
@@ -102,7 +109,7 @@ export interface FitRequest {
   /** Resamples for intervals; 0 for none. */
   readonly draws?: number;
   readonly seed?: number;
-  /** Compute budget to predict for, FLOPs. */
+  /** Compute budget to predict for, in FLOPs as the runs count them. */
   readonly budgetFlops?: number;
 }
 
@@ -139,13 +146,17 @@ export async function fitRuns(
     ? fittableLaws.filter((law) => !law.repeats || repeated)
     : request.laws.filter((name) => !/^approach-[12]$/.test(name)).map(lossLaw);
   const warnings: string[] = [];
-  const kept = dropOutliers(runs, laws[0], penalty, outliers, warnings);
-  const flops = extent(kept.map((run) => run.flops));
   // Points of one curve are no runs of their own.
-  const finals = finalRuns(kept);
+  const given = finalRuns(runs);
+  const finals = dropOutliers(given, laws[0], penalty, outliers, warnings);
+  const flops = extent(finals.map((run) => run.flops));
+  const counted = flopsCount(finals);
+  warnings.push(...counted.warnings);
+  warnings.push(...unfinished(finals));
   const design = checkDesign(finals, Math.min(...laws.map((law) => law.parameters.length), 5));
   for (const problem of laws.length > 0 ? design.problems : []) warnings.push(`design: ${problem}`);
   const fitted: FittedLaw[] = [];
+  const options = { penalty, draws, seed, budgetFlops: budgetFlops && budgetFlops / counted.ratio };
   for (const law of laws) {
     if (finals.length <= law.parameters.length) {
       if (!wanted)
@@ -155,13 +166,14 @@ export async function fitRuns(
       warnings.push(`${law.name}: left out, ${finals.length} runs are too few for ${law.parameters.length} parameters`);
       continue;
     }
-    fitted.push(
-      await fitOne(law, finals, { penalty, draws, seed, budgetFlops, compare: laws.length > 1 }, progress, warnings),
-    );
+    const one = await fitOne(law, finals, options, progress, warnings);
+    if (one) fitted.push(one);
   }
-  const mappings = fitMappings(kept, request.laws, budgetFlops, warnings);
+  const mappings = fitMappings(finals, curvesOf(runs, finals), request.laws, budgetFlops, warnings);
   if (fitted.length === 0 && mappings.length === 0)
-    throw new ConfigError(`expected enough runs for one of the laws, got ${finals.length}`);
+    throw new ConfigError(
+      `expected runs that determine one of the laws, got ${finals.length}${warnings.map((text) => `\n  ${text}`).join('')}`,
+    );
   if (budgetFlops !== undefined && (budgetFlops > flops[1] * farFactor || budgetFlops < flops[0] / farFactor))
     warnings.push(
       `the budget of ${budgetFlops.toPrecision(3)} FLOPs is far outside the runs (${flops[0].toPrecision(3)} to ${flops[1].toPrecision(3)}): expect the laws to disagree, and more error than the intervals say`,
@@ -170,9 +182,16 @@ export async function fitRuns(
   const selected = judged.toSorted((a, b) => (a.holdOut?.error ?? 0) - (b.holdOut?.error ?? 0))[0] ?? fitted[0];
   return {
     schema: 1,
-    convention: `training FLOPs are 6·N·D unless the table gives them; N counts ${paramsCount === 'total' ? 'all parameters' : 'parameters without embeddings'}; losses in nats`,
+    convention: `training FLOPs are ${counted.convention}; N counts ${paramsCount === 'total' ? 'all parameters' : 'parameters without embeddings'}; losses in nats`,
     paramsCount,
-    runs: { given: runs.length, used: kept.length, dropped: lines(runs, kept), flops },
+    runs: {
+      rows: runs.length,
+      given: given.length,
+      used: finals.length,
+      dropped: linesWithout(given, finals),
+      flops,
+      flopsRatio: counted.ratio,
+    },
     penalty,
     outliers,
     design,
@@ -185,6 +204,7 @@ export async function fitRuns(
   };
 }
 
+/** Null where a parameter overflows: no file can hold it, and no plan should rest on it. */
 async function fitOne(
   law: LossLaw,
   runs: readonly Run[],
@@ -192,17 +212,23 @@ async function fitOne(
     readonly penalty: Penalty;
     readonly draws: number;
     readonly seed: number;
+    /** 6·N·D, under which laws have their optimum. */
     readonly budgetFlops?: number;
-    readonly compare: boolean;
   },
   { signal, onProgress }: FitProgress,
   warnings: string[],
-): Promise<FittedLaw> {
+): Promise<FittedLaw | null> {
   const points = columnsOf(runs);
   const logLoss = logLosses(runs);
   onProgress?.(`${law.name}: fitting ${runs.length} runs`);
   await pause(signal);
   const fit = fitLaw(law, points, logLoss, { penalty: options.penalty });
+  const overflown = Object.entries(naturalValues(law, fit.theta)).filter(([, value]) => !Number.isFinite(value));
+  if (overflown.length > 0) {
+    const names = overflown.map(([name]) => name).join(' and ');
+    warnings.push(`${law.name}: left out, ${names} overflowed: the runs do not determine this law`);
+    return null;
+  }
   await pause(signal);
   const holdOut = rollingHoldOut(law, runs, options.penalty);
   const draws: (readonly number[])[] = [];
@@ -306,7 +332,8 @@ export function finalRuns(runs: readonly Run[]): readonly Run[] {
 }
 
 function fitMappings(
-  runs: readonly Run[],
+  finals: readonly Run[],
+  curves: readonly TrainingCurve[],
   names: readonly string[],
   budgetFlops: number | undefined,
   warnings: string[],
@@ -328,9 +355,8 @@ function fitMappings(
       warnings.push(`${law}: left out, ${error.message}`);
     }
   };
-  if (names.includes('approach-2') || (all && isoFlopBudgets(finalRuns(runs)) >= 3))
-    attempt('approach-2', () => fitIsoFlop(finalRuns(runs)));
-  const curves = curvesOf(runs);
+  if (names.includes('approach-2') || (all && isoFlopBudgets(finals) >= 3))
+    attempt('approach-2', () => fitIsoFlop(finals));
   if (names.includes('approach-1') && curves.length === 0)
     throw new ConfigError('approach-1: expected training curves (curve=… and horizon=… in --columns), got single runs');
   if (curves.length > 0 && (all || names.includes('approach-1')))
@@ -341,22 +367,64 @@ function fitMappings(
   return fitted;
 }
 
-/** Training curves among the runs; a curve without a horizon is taken to have run to the end of its schedule. */
-function curvesOf(runs: readonly Run[]): readonly TrainingCurve[] {
-  const groups = new Map<string, Run[]>();
-  for (const run of runs) if (run.curve !== undefined) groups.set(run.curve, [...(groups.get(run.curve) ?? []), run]);
+/** Training curves that end in these runs; one without a horizon is taken to have run to the end of its schedule. */
+function curvesOf(points: readonly Run[], finals: readonly Run[]): readonly TrainingCurve[] {
+  const groups = new Map<string, Run[]>(finals.flatMap(({ curve }) => (curve === undefined ? [] : [[curve, []]])));
+  for (const point of points) if (point.curve !== undefined) groups.get(point.curve)?.push(point);
   return [...groups.values()]
     .filter((points) => points.length > 1)
     .map((points) => {
       const ordered = points.toSorted((a, b) => a.data - b.data);
       const last = ordered.at(-1) as Run;
-      return { params: last.params, horizon: last.horizon ?? last.data, points: ordered };
+      const flopsPerDatum = last.flops / last.data;
+      return { params: last.params, horizon: last.horizon ?? last.data, flopsPerDatum, points: ordered };
     });
 }
 
-function lines(runs: readonly Run[], kept: readonly Run[]): readonly number[] {
+function linesWithout(given: readonly Run[], kept: readonly Run[]): readonly number[] {
   const rest = new Set(kept);
-  return runs.filter((run) => !rest.has(run)).map(({ line }) => line);
+  return given.filter((run) => !rest.has(run)).map(({ line }) => line);
+}
+
+/** Up to this many times as much as the least the ratio of FLOPs to 6·N·D counts as one number: the tolerance of an isoFLOP budget. */
+const sameRatio = 1.1;
+
+/** What the runs' FLOPs are, against the 6·N·D of laws of the loss. */
+function flopsCount(runs: readonly Run[]): {
+  readonly ratio: number;
+  readonly convention: string;
+  readonly warnings: readonly string[];
+} {
+  const ratios = runs.map((run) => run.flops / trainingFlops(run));
+  const ratio = Math.exp(ratios.reduce((sum, value) => sum + Math.log(value), 0) / ratios.length);
+  const [least, most] = extent(ratios);
+  const isOne = most < least * sameRatio && Math.abs(ratio - 1) < 0.005;
+  return {
+    ratio,
+    convention: isOne ? '6·N·D' : `the table's, ${ratio.toPrecision(3)} times 6·N·D`,
+    warnings:
+      most > least * sameRatio
+        ? [
+            `the FLOPs of these runs are ${least.toPrecision(3)} to ${most.toPrecision(3)} times 6·N·D: laws of the loss take a budget for ${ratio.toPrecision(3)} times 6·N·D, and are off by the rest`,
+          ]
+        : [],
+  };
+}
+
+/** Share of its schedule after which a run counts as finished: losses are recorded at intervals. */
+const finishedShare = 0.95;
+
+/** Names runs that their schedule would have gone on with. They are kept, as all are that nobody asked to leave out. */
+function unfinished(finals: readonly Run[]): readonly string[] {
+  const cut = finals
+    .map(({ line, data, horizon = data }) => ({ line, share: data / horizon }))
+    .filter(({ share }) => share < finishedShare);
+  if (cut.length === 0) return [];
+  const shown = cut.slice(0, 5).map(({ line, share }) => `${line} (${Math.round(100 * share)} %)`);
+  const one = cut.length === 1;
+  return [
+    `${cut.length} run${one ? '' : 's'} ended before ${one ? 'its' : 'their'} schedule, which leaves ${one ? 'its loss' : 'their losses'} higher than a finished one of as much data has: line${one ? '' : 's'} ${shown.join(', ')}${cut.length > 5 ? ' …' : ''}`,
+  ];
 }
 
 function spreadOf(predictions: readonly (AllocationTuple & { readonly loss?: number })[]): FitReport['spread'] {

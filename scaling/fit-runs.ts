@@ -11,7 +11,7 @@ export interface Run extends Point {
   readonly loss: number;
   /** Line of the file it came from, for messages. */
   readonly line: number;
-  /** Training curve it is a point of, and the data over which that curve's schedule was planned: for approach 1. */
+  /** Training curve it is a point of, if any, and the data over which its schedule was planned. */
   readonly curve?: string;
   readonly horizon?: number;
 }
@@ -47,8 +47,8 @@ export function parseColumns(text: string): Readonly<Partial<Record<Role, string
  * Runs from a CSV file with a heading line. N and loss are needed, and either D or the FLOPs: what is missing follows
  * from C = 6·N·D.
  * @param where names the file in errors. @param columns headings by role; usual ones are found without.
- * @throws {InvalidFileError} naming line and column of values that are not positive numbers; {ConfigError} for columns that are not
- * there.
+ * @throws {InvalidFileError} naming line and column of values that are not positive numbers, and of curves of several sizes;
+ * {ConfigError} for columns that are not there.
  */
 export function parseRuns(
   text: string,
@@ -59,22 +59,36 @@ export function parseRuns(
   const headingOf = findColumns(table.columns, columns, where);
   const problems: string[] = [];
   const runs: Run[] = [];
+  const sizes = new Map<string, number>();
   for (const { cells, line } of table.rows) {
-    const number = (role: Role): number | undefined => {
+    const cellOf = (role: Role): string | undefined => {
       const heading = headingOf[role];
-      if (heading === undefined) return undefined;
-      const cell = cells[heading]?.trim() ?? '';
+      return heading === undefined ? undefined : (cells[heading] ?? '').trim();
+    };
+    const number = (role: Role): number | undefined => {
+      const cell = cellOf(role);
+      if (cell === undefined) return undefined;
       const value = cell === '' ? Number.NaN : Number(cell);
       if (!(Number.isFinite(value) && value > 0))
-        problems.push(`line ${line}, ${heading}: expected a positive number, got ${JSON.stringify(cell)}`);
+        problems.push(`line ${line}, ${headingOf[role]}: expected a positive number, got ${JSON.stringify(cell)}`);
       return value;
     };
     const [params = Number.NaN, loss = Number.NaN] = [number('n'), number('loss')];
     const [givenData, givenFlops] = [number('d'), number('c')];
     const data = givenData ?? (givenFlops ?? Number.NaN) / (6 * params);
     const flops = givenFlops ?? 6 * params * data;
-    const curve = headingOf.curve === undefined ? undefined : cells[headingOf.curve];
-    runs.push({ params, data, flops, loss, line, uniqueData: number('unique'), horizon: number('horizon'), curve });
+    // A blank is no curve: such a row is a run of its own.
+    const curve = cellOf('curve') || undefined;
+    if (curve !== undefined && params > 0) {
+      const size = sizes.get(curve) ?? params;
+      if (size !== params)
+        problems.push(
+          `line ${line}, ${headingOf.curve}: expected one model size a training curve, got ${params} where ${JSON.stringify(curve)} has ${size}`,
+        );
+      sizes.set(curve, size);
+    }
+    const horizon = cellOf('horizon') === '' ? undefined : number('horizon');
+    runs.push({ params, data, flops, loss, line, uniqueData: number('unique'), horizon, curve });
   }
   if (problems.length > 0) {
     const more = problems.length > 5 ? `\n  and ${problems.length - 5} more` : '';

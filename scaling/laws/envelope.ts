@@ -1,4 +1,4 @@
-import { type AllocationTuple, trainingFlops } from './law.ts';
+import type { AllocationTuple } from './law.ts';
 import { type PowerLaw, powerLawThrough, type PublishedPowerLaw } from './power-law.ts';
 
 /**
@@ -21,6 +21,8 @@ export interface TrainingCurve {
   readonly params: number;
   /** Data over which its learning-rate schedule was planned; that of the last point when it ran to its end. */
   readonly horizon: number;
+  /** Training FLOPs of one datum; 6·N by default. */
+  readonly flopsPerDatum?: number;
   /** Ascending in data; losses of single steps are fine, they are smoothed. */
   readonly points: readonly { readonly data: number; readonly loss: number }[];
 }
@@ -127,14 +129,18 @@ function smooth(curve: TrainingCurve, deviation: number): TrainingCurve {
   return { ...curve, points };
 }
 
+function flopsPerDatum({ params, flopsPerDatum = 6 * params }: TrainingCurve): number {
+  return flopsPerDatum;
+}
+
 function nearest(curves: readonly TrainingCurve[], budgets: number): readonly EnvelopePoint[] {
   // Below the end of the shortest run every curve is in the middle of its schedule.
-  const ends = curves.map((curve) => 6 * curve.params * (curve.points.at(-1)?.data ?? Number.NaN));
+  const ends = curves.map((curve) => flopsPerDatum(curve) * (curve.points.at(-1)?.data ?? Number.NaN));
   const [low, high] = [Math.log(Math.min(...ends)), Math.log(Math.max(...ends))];
   return Array.from({ length: budgets }, (_, k) => Math.exp(low + ((high - low) * k) / (budgets - 1)))
     .map((flops) =>
       curves
-        .map((curve) => at(curve, flops / (6 * curve.params)))
+        .map((curve) => at(curve, flops / flopsPerDatum(curve)))
         .filter((point) => point !== null)
         .reduce<EnvelopePoint | null>((best, point) => (best && best.loss <= point.loss ? best : point), null),
     )
@@ -155,7 +161,7 @@ function at(curve: TrainingCurve, data: number): EnvelopePoint | null {
   const [left, right] = [points[low] ?? first, points[high] ?? last];
   const share = right.data > left.data ? Math.log(data / left.data) / Math.log(right.data / left.data) : 0;
   const loss = left.loss + share * (right.loss - left.loss);
-  return { params, data, loss, flops: trainingFlops({ params, data }), progress: data / horizon };
+  return { params, data, loss, flops: data * flopsPerDatum(curve), progress: data / horizon };
 }
 
 /** Corners of the lower convex hull in (ln C, ln L), by Andrew's monotone chain, up to the lowest loss. */

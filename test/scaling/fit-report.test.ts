@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { oneRatio } from '../../bench/laws/page-data.ts';
 import { Random } from '../../core/random.ts';
 import { parseFitFile, writeFitFile } from '../../scaling/fit-file.ts';
 import { fitRuns } from '../../scaling/fit-report.ts';
-import type { Run } from '../../scaling/fit-runs.ts';
+import { parseRuns, type Run } from '../../scaling/fit-runs.ts';
 import { chinchilla } from '../../scaling/laws/chinchilla.ts';
-import { lossAt, thetaOf } from '../../scaling/laws/law.ts';
+import { lossAt, thetaOf, trainingFlops } from '../../scaling/laws/law.ts';
 
 const truth = { A: 300, B: 900, E: 1.9, alpha: 0.31, beta: 0.34 };
 const theta = thetaOf(chinchilla, truth);
@@ -22,6 +23,33 @@ function runsAt(ratios: readonly number[], noise = 0.003): readonly Run[] {
     }));
 }
 const runs = runsAt([2, 8, 32, 128]);
+/** The same at the ends of curves of three points. */
+const curves = runs.flatMap((run, k) =>
+  [0.25, 0.5, 1].map((share, i) => ({
+    ...run,
+    data: share * run.data,
+    flops: share * run.flops,
+    loss: run.loss * (1.2 - 0.2 * share),
+    line: 3 * k + i + 2,
+    curve: `c${k}`,
+  })),
+);
+/** Five sizes at each of four budgets, without noise, and the same at the ends of curves. */
+const profiles = [1e18, 1e19, 1e20, 1e21].flatMap((flops) =>
+  [0.25, 0.5, 1, 2, 4].map((factor) => {
+    const params = chinchilla.optimum(theta, flops).params * factor;
+    const data = flops / (6 * params);
+    return { params, data, flops, loss: lossAt(chinchilla, theta, { params, data }), line: 0 };
+  }),
+);
+const profileCurves = profiles.flatMap((run, k) =>
+  [0.25, 0.5, 0.75, 1].map((share) => ({
+    ...run,
+    data: run.data * share,
+    flops: run.flops * share,
+    curve: `c${k}`,
+  })),
+);
 
 describe('a report of fits', () => {
   it('covers the truth with its intervals, at the budget too', async () => {
@@ -57,6 +85,23 @@ describe('a report of fits', () => {
     expect(report.warnings.join('\n')).toMatch(/design: expected data per parameter to vary[^]*collinear/);
   });
 
+  it('fits every run, those with a curve of their own and those without', async () => {
+    const rows = runs.map(({ params, data, loss }, i) => [params, data, loss, i < 8 ? `c${i}` : ''].join());
+    const table = parseRuns(`n,d,loss,curve\n${rows.join('\n')}\n`, 'runs.csv');
+    const report = await fitRuns(table, { laws: ['tied'], draws: 0 });
+    expect(report.laws[0]?.residuals).toHaveLength(20);
+    expect(report.runs).toMatchObject({ rows: 20, given: 20, used: 20, dropped: [] });
+    await expect(fitRuns(table, { laws: ['approach-1'] })).rejects.toThrow(/expected training curves/);
+  });
+
+  it('counts runs, of which a table of curves has several rows each', async () => {
+    const report = await fitRuns(curves, { laws: ['tied'], draws: 0 });
+    expect(report.laws[0]?.residuals).toHaveLength(20);
+    expect(report.runs).toMatchObject({ rows: 60, given: 20, used: 20, dropped: [] });
+    // Of whole runs, not of their first points.
+    expect(report.runs.flops[0]).toBe(Math.min(...runs.map(({ flops }) => flops)));
+  });
+
   it('leaves out what the policy says, and names what it keeps but finds odd', async () => {
     const odd = runs.map((run, i) => (i === 4 || i === 17 ? { ...run, loss: run.loss * 1.4 } : run));
     const kept = await fitRuns(odd, { laws: ['chinchilla'], draws: 0 });
@@ -70,6 +115,31 @@ describe('a report of fits', () => {
     const highest = await fitRuns(odd, { laws: ['chinchilla'], draws: 0, outliers: { kind: 'highest', count: 2 } });
     const worst = odd.toSorted((a, b) => b.loss - a.loss).slice(0, 2);
     expect(highest.runs.dropped).toEqual(worst.map(({ line }) => line).toSorted((a, b) => a - b));
+  });
+
+  it.each([
+    { kind: 'highest', count: 1 },
+    { kind: 'residual', deviations: 8 },
+  ] as const)('judges runs by where their curves end, and leaves a curve out as a whole: $kind', async (outliers) => {
+    const highest = curves.findLast(({ curve }) => curve === 'c0');
+    const spoilt = curves.map((point) => (point === highest ? { ...point, loss: 1.5 * point.loss } : point));
+    const request = { laws: ['chinchilla', 'approach-1'], draws: 0 };
+    const report = await fitRuns(spoilt, { ...request, outliers });
+    expect(report.runs).toMatchObject({ rows: 60, given: 20, used: 19, dropped: [highest?.line] });
+    const without = await fitRuns(
+      curves.filter(({ curve }) => curve !== 'c0'),
+      request,
+    );
+    expect(report.laws).toEqual(without.laws);
+    expect(report.mappings).toEqual(without.mappings);
+  });
+
+  it('names runs that ended before their schedule', async () => {
+    const cut = runs.map((run, i) => ({ ...run, horizon: i === 7 ? run.data / 0.3 : run.data }));
+    const { warnings } = await fitRuns(cut, { laws: ['chinchilla'], draws: 0 });
+    expect(warnings).toEqual([
+      '1 run ended before its schedule, which leaves its loss higher than a finished one of as much data has: line 9 (30 %)',
+    ]);
   });
 
   it('warns of budgets far outside the runs', async () => {
@@ -97,27 +167,42 @@ describe('a report of fits', () => {
   });
 
   it('fits approach 2 to isoFLOP profiles and approach 1 to curves', async () => {
-    const profiles = [1e18, 1e19, 1e20, 1e21].flatMap((flops) =>
-      [0.25, 0.5, 1, 2, 4].map((factor) => {
-        const params = chinchilla.optimum(theta, flops).params * factor;
-        const data = flops / (6 * params);
-        return { params, data, flops, loss: lossAt(chinchilla, theta, { params, data }), line: 0 };
-      }),
-    );
     const report = await fitRuns(profiles, { laws: ['all'], draws: 0, budgetFlops: 1e22 });
     const [mapping] = report.mappings;
     expect(mapping?.law).toBe('approach-2');
     expect(mapping?.mapping.paramsExponent).toBeCloseTo(0.34 / 0.65, 5);
-    const curves = profiles.flatMap((run, k) =>
-      [0.25, 0.5, 0.75, 1].map((share) => ({
-        ...run,
-        data: run.data * share,
-        flops: run.flops * share,
-        curve: `c${k}`,
-      })),
-    );
-    const enveloped = await fitRuns(curves, { laws: ['approach-1'], draws: 0 });
+    const enveloped = await fitRuns(profileCurves, { laws: ['approach-1'], draws: 0 });
     expect(enveloped.mappings[0]?.law).toBe('approach-1');
+  });
+
+  it('takes a budget in the FLOPs that the table counts, for every law', async () => {
+    const request = { laws: ['chinchilla', 'approach-1', 'approach-2'], draws: 0 };
+    const plain = await fitRuns(profileCurves, { ...request, budgetFlops: 1e22 });
+    const hundredfold = profileCurves.map((run) => ({ ...run, flops: 100 * run.flops }));
+    const report = await fitRuns(hundredfold, { ...request, budgetFlops: 1e24 });
+    const tuples = ({ laws, mappings }: typeof plain) =>
+      [...laws, ...mappings].map(({ law, prediction }) => [law, prediction?.params, prediction?.data]);
+    expect(tuples(plain)).toHaveLength(3);
+    for (const [k, [law, params, data]] of tuples(report).entries()) {
+      const expected = tuples(plain)[k] ?? [];
+      expect(law).toBe(expected[0]);
+      expect(Number(params) / Number(expected[1])).toBeCloseTo(1, 9);
+      expect(Number(data) / Number(expected[2])).toBeCloseTo(1, 9);
+    }
+    expect(report.spread?.params).toBeCloseTo(plain.spread?.params ?? 0, 6);
+    expect(plain.convention).toMatch(/^training FLOPs are 6·N·D;/);
+    expect(report.convention).toMatch(/^training FLOPs are the table's, 100 times 6·N·D;/);
+    expect(report.warnings).toEqual(plain.warnings);
+  });
+
+  it('says how far the table is from a fixed multiple of 6·N·D', async () => {
+    const counted = runs.map((run) => ({ ...run, flops: run.flops * (1e7 / run.params) ** 0.1 * 2 }));
+    const report = await fitRuns(counted, { laws: ['tied'], draws: 0 });
+    // Sizes of 1, 3, 10, 30 and 100 times 1e7.
+    expect(report.runs.flopsRatio).toBeCloseTo(2 * 90_000 ** -0.02, 9);
+    expect(report.warnings).toContain(
+      'the FLOPs of these runs are 1.26 to 2.00 times 6·N·D: laws of the loss take a budget for 1.59 times 6·N·D, and are off by the rest',
+    );
   });
 });
 
@@ -136,6 +221,21 @@ describe('a file of fitted laws', () => {
     }
     // A resample a line.
     expect(text.split('\n').filter((line) => /^\s+- \[/.test(line)).length).toBeGreaterThanOrEqual(50);
+  });
+
+  it('has no law whose parameters no number holds, and the others', async () => {
+    const collinear = parseRuns(oneRatio(), 'one-ratio.csv').map(({ params, data, loss, line }) => {
+      const tuple = { params: 60 * params, data: 60 * data };
+      return { ...tuple, flops: trainingFlops(tuple), loss, line };
+    });
+    const report = await fitRuns(collinear, { laws: ['all'], draws: 25 });
+    expect(report.warnings).toContain('chinchilla: left out, A overflowed: the runs do not determine this law');
+    expect(report.laws.map(({ law }) => law)).toEqual(['tied', 'kaplan']);
+    expect(report.laws.map(({ law }) => law)).toContain(report.selected);
+    expect(parseFitFile(writeFitFile(report), 'fit.yaml').map(({ law }) => law.name)).toEqual(['tied', 'kaplan']);
+    await expect(fitRuns(collinear, { laws: ['chinchilla'], draws: 0 })).rejects.toThrow(
+      /expected runs that determine one of the laws, got 8\n.*collinear[^]*chinchilla: left out, A overflowed/,
+    );
   });
 
   it('refuses what is not one, naming the place', () => {

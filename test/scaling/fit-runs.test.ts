@@ -18,6 +18,18 @@ describe('a table of runs', () => {
     expect(run).toMatchObject({ uniqueData: 1.5, curve: 'a', horizon: 8 });
   });
 
+  it('has no curve, and no horizon, where that cell is blank', () => {
+    const runs = parseRuns('n,d,loss,run_id,horizon\n1,2,3,,\n1,4,3,,\n1,8,3, a ,9\n', 'runs.csv');
+    expect(runs.map(({ curve }) => curve)).toEqual([undefined, undefined, 'a']);
+    expect(runs.map(({ horizon }) => horizon)).toEqual([undefined, undefined, 9]);
+  });
+
+  it('refuses a curve of several model sizes, which is no curve', () => {
+    expect(() => parseRuns('n,d,loss,run_id\n1,2,3,a\n1,4,3,a\n2,4,3,a\n', 'runs.csv')).toThrow(
+      'runs.csv: line 4, run_id: expected one model size a training curve, got 2 where "a" has 1',
+    );
+  });
+
   it('names columns that are missing, with those there are', () => {
     expect(() => parseRuns('size,loss\n1,2\n', 'runs.csv')).toThrow(
       'runs.csv: expected columns of model size (n=…) and data (d=…) or FLOPs (c=…), got size, loss; name them with --columns',
