@@ -5,7 +5,15 @@ import { textSourceSchema } from '../data/text.ts';
 import { amount, duration, significant } from '../report/format.ts';
 import { tablePage } from '../report/law-page.ts';
 import { xyChart } from '../report/xy-chart.ts';
-import { allocate, type AllocationMapping, mappingNames, predictedLoss } from '../scaling/allocate.ts';
+import {
+  affordableData,
+  allocate,
+  type AllocationMapping,
+  type ComputeBudget,
+  mappingNames,
+  predictedLoss,
+} from '../scaling/allocate.ts';
+import type { AllocationTuple } from '../scaling/laws/law.ts';
 import { type Allocation, type Plan, plan, type PlanRequest } from '../scaling/plan.ts';
 import { proposeTrials, type TrialDesign } from '../scaling/plan-design.ts';
 import { defaultStyle, type ShapeStyle } from '../scaling/transformer-shape.ts';
@@ -290,36 +298,45 @@ function describe(result: Plan, request: PlanRequest): string {
 }
 
 function planPage(result: Plan, request: PlanRequest): string {
-  const compute = result.allocations[0]?.flops ?? 1;
-  const curved = request.mappings.find(({ rule }) => rule.kind === 'law');
+  const { budget, uniqueData, inferenceData } = request;
+  const compute = 'flops' in budget ? budget.flops : (result.allocations[0]?.flops ?? 1);
+  const allocated = new Set(result.allocations.map(({ law }) => law));
+  const mappings = request.mappings.filter(({ name }) => allocated.has(name));
+  const curved = mappings.find(({ rule }) => rule.kind === 'law');
   const factors = [0.01, 0.1, 1, 10];
+  const budgetAt = (factor: number): ComputeBudget => ({ flops: compute * factor, uniqueData, inferenceData });
+  const lossAt = (mapping: AllocationMapping, { params, data }: AllocationTuple): number =>
+    (data > 0 ? predictedLoss(mapping, { params, data, uniqueData }) : null) ?? Number.NaN;
   const isoFlops = (mapping: AllocationMapping) =>
     factors.map((factor) => {
-      const flops = compute * factor;
-      const best = allocate(mapping, { flops }).params;
+      const budget = budgetAt(factor);
+      const best = allocate(mapping, budget).params;
       return {
-        name: `${flops.toExponential(1)} FLOPs`,
+        name: `${budget.flops.toExponential(1)} FLOPs`,
         kind: 'line' as const,
         points: Array.from({ length: 61 }, (_, i) => {
           const params = best * 2 ** ((i - 30) / 7.5);
-          return [params, predictedLoss(mapping, { params, data: flops / (6 * params) }) ?? Number.NaN] as const;
+          return [params, lossAt(mapping, { params, data: affordableData(budget, params) })] as const;
         }),
       };
     });
-  const optima = (mapping: AllocationMapping) => ({
-    name: 'optima',
-    kind: 'points' as const,
-    points: factors.map((factor) => {
-      const tuple = allocate(mapping, { flops: compute * factor });
-      return [tuple.params, predictedLoss(mapping, tuple) ?? Number.NaN] as const;
-    }),
-  });
-  const lines = request.mappings.map((mapping) => ({
+  const optima = (mapping: AllocationMapping) => {
+    const tuples = factors.map((factor) => allocate(mapping, budgetAt(factor)));
+    return {
+      name: 'optima',
+      kind: 'points' as const,
+      points: tuples.map((tuple) => [tuple.params, lossAt(mapping, tuple)] as const),
+      titles: tuples.map(
+        (tuple) => `N ${amount(tuple.params)}, D ${amount(tuple.data)}, loss ${significant(lossAt(mapping, tuple), 4)}`,
+      ),
+    };
+  };
+  const lines = mappings.map((mapping) => ({
     name: mapping.name,
     kind: 'line' as const,
     points: [-3, -2, -1, 0, 1].map((power) => {
-      const flops = compute * 10 ** power;
-      return [flops, allocate(mapping, { flops }).params] as const;
+      const budget = budgetAt(10 ** power);
+      return [budget.flops, allocate(mapping, budget).params] as const;
     }),
   }));
   return tablePage({
@@ -345,7 +362,7 @@ function planPage(result: Plan, request: PlanRequest): string {
             : null,
           xyChart(
             'Model size over compute by every law',
-            { title: 'training FLOPs', log: true },
+            { title: inferenceData === undefined ? 'training FLOPs' : 'FLOPs of training and inference', log: true },
             { title: 'parameters', log: true },
             lines,
           ),

@@ -128,6 +128,22 @@ describe('ridgepoint plan', () => {
     expect(page).toMatch(/Model size over compute by every law/);
   });
 
+  it('draws the page of the data there are, and of what inference leaves', async () => {
+    const cases = [
+      ['--flops=1e18', '--unique-data=1e8', '--law=data-constrained'],
+      ['--flops=1e22', '--inference-tokens=1e12'],
+    ];
+    for (const args of cases) {
+      const { code, stdout } = await ridgepoint(['plan', ...args, '-o', 'little.html'], cwd);
+      expect(code).toBe(0);
+      const [row] = stdout.split('\n').filter((line) => /^(?:data-constrained|chinchilla) /.test(line));
+      const [, params, data] = row?.split(/ {2,}/) ?? [];
+      expect(readFileSync(join(cwd, 'little.html'), 'utf8')).toContain(`N ${params}, D ${data}, loss `);
+    }
+    // Power laws, which are left out of the plan, are not drawn either.
+    expect(readFileSync(join(cwd, 'little.html'), 'utf8')).not.toMatch(/<text[^>]*>kaplan</);
+  });
+
   it('plans time on devices, with memory and the baselines of others', async () => {
     const { code, stdout } = await ridgepoint(
       ['plan', '--time=24h', '--on=h100-sxm', '--count=64', '--mfu=.4', '--law=chinchilla', '--json'],
