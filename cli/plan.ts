@@ -10,6 +10,7 @@ import {
   allocate,
   type AllocationMapping,
   type ComputeBudget,
+  type LawRule,
   mappingNames,
   predictedLoss,
 } from '../scaling/allocate.ts';
@@ -19,7 +20,15 @@ import { proposeTrials, type TrialDesign } from '../scaling/plan-design.ts';
 import { defaultStyle, type ShapeStyle } from '../scaling/transformer-shape.ts';
 import { type Instantiated, instantiate } from '../study/train/instantiate.ts';
 import { dataArgument, listArgument, numberArgument, positiveArgument } from './arguments.ts';
-import { budgetOf, budgetText, clusterOf, longDuration, mappingsOf, optionalArgument } from './plan-arguments.ts';
+import {
+  budgetOf,
+  budgetText,
+  clusterOf,
+  longDuration,
+  mappingsOf,
+  onlyMapping,
+  optionalArgument,
+} from './plan-arguments.ts';
 import { planBase } from './plan-family.ts';
 import { interruptible, openReporter } from './progress.ts';
 import { textTable } from './text-table.ts';
@@ -43,7 +52,7 @@ export const command = defineCommand({
     profile: { type: 'string', description: 'measured step-time rates (.yaml, from ridgepoint fit --law step-time)' },
     law: {
       type: 'string',
-      description: `${mappingNames.join(', ')}, or a .yaml file from ridgepoint fit; repeatable`,
+      description: `${mappingNames.join(', ')}, or a .yaml file from ridgepoint fit, all its laws or one (laws.yaml#chinchilla); repeatable`,
     },
     base: {
       type: 'string',
@@ -70,7 +79,8 @@ export const command = defineCommand({
     target: { type: 'string', description: 'FLOPs that will be planned after the trials (default: 100 times theirs)' },
     instantiate: {
       type: 'string',
-      description: 'new folder: train the model that the one --law allocates, and compare its loss with the prediction',
+      description:
+        'new folder: train the model that one --law allocates, of a file the law that extrapolates best, and compare its loss with the prediction',
     },
     data: {
       type: 'string',
@@ -85,9 +95,16 @@ export const command = defineCommand({
   async run({ args, rawArgs }) {
     const files = args.output === undefined ? [] : outputPaths([args.output], ['.html']);
     const given = args.law === undefined ? undefined : listArgument(rawArgs, 'law', args.law);
+    const notices: string[] = [];
     if (args.design) {
-      const design = designTrials(args.flops, args.trials, args.target, given);
-      console.log(args.json ? JSON.stringify({ schema: 1, ...design }) : describeDesign(design));
+      const { name, rule } = onlyMapping('--design', given ?? ['chinchilla-epoch'], notices);
+      if (rule.kind !== 'law') throw new ConfigError(`--design: expected a law of the loss, got ${name}`);
+      const design = designTrials(rule, args);
+      console.log(
+        args.json
+          ? JSON.stringify({ schema: 1, law: name, ...design, warnings: notices })
+          : describeDesign(design, name, notices),
+      );
       return;
     }
     if (args.base !== undefined) {
@@ -97,11 +114,13 @@ export const command = defineCommand({
     if (args.rule !== undefined) throw new ConfigError('--rule: expected a --base that it scales, got none');
     const uniqueData = optionalArgument('--unique-data', args['unique-data']);
     const inferenceData = optionalArgument('--inference-tokens', args['inference-tokens']);
-    const notices: string[] = [];
     const cluster = await clusterOf(args, notices);
     const request: PlanRequest = {
       budget: budgetOf(args),
-      mappings: (given ?? defaultLaws(uniqueData, inferenceData)).flatMap(mappingsOf),
+      mappings:
+        args.instantiate === undefined
+          ? mappingsOf(given ?? defaultLaws(uniqueData, inferenceData))
+          : [onlyMapping('--instantiate', given ?? [], notices)],
       cluster,
       uniqueData,
       inferenceData,
@@ -115,19 +134,20 @@ export const command = defineCommand({
     const planned = plan(request);
     const result = { ...planned, warnings: [...notices, ...planned.warnings] };
     for (const { path } of files) writeWhole(path, planPage(result, request));
-    if (args.instantiate === undefined) {
+    const [allocation] = result.allocations;
+    if (args.instantiate === undefined || !allocation) {
       console.log(args.json ? JSON.stringify(result) : describe(result, request));
       return;
     }
     if (!args.json) console.log(describe(result, request));
-    const instantiated = await carryOut(result, { ...args, instantiate: args.instantiate });
+    const instantiated = await carryOut(allocation, { ...args, instantiate: args.instantiate });
     console.log(args.json ? JSON.stringify({ ...result, instantiated }) : describeInstantiated(instantiated));
   },
 });
 
-/** Trains what the only allocation of a plan names. */
+/** Trains what an allocation names. */
 async function carryOut(
-  { allocations }: Plan,
+  allocation: Allocation,
   args: {
     readonly instantiate: string;
     readonly data?: string | undefined;
@@ -136,11 +156,6 @@ async function carryOut(
     readonly json?: boolean | undefined;
   },
 ): Promise<Instantiated> {
-  const [allocation, ...others] = allocations;
-  if (!allocation || others.length > 0)
-    throw new ConfigError(
-      `--instantiate: expected one --law, got ${allocations.length}: ${allocations.map(({ law }) => law).join(', ')}`,
-    );
   const data = dataArgument(textSourceSchema, args.data ?? 'grammar');
   const reporter = openReporter({ json: args.json ?? false });
   const signal = interruptible(reporter, 'the same command goes on from the last update');
@@ -190,22 +205,16 @@ function styleOf(args: { readonly context: string; readonly vocabulary: string }
 }
 
 function designTrials(
-  flops: string | undefined,
-  trials: string,
-  target: string | undefined,
-  given: readonly string[] | undefined,
+  { law, theta }: LawRule,
+  { flops, trials, target }: { readonly flops?: string; readonly trials: string; readonly target?: string },
 ): TrialDesign {
   if (flops === undefined)
     throw new ConfigError('--design: expected --flops, the budget of all trials together, got none');
   const budget = positiveArgument('--flops', flops);
-  const [name = 'chinchilla-epoch', ...more] = given ?? [];
-  if (more.length > 0) throw new ConfigError(`--design: expected one law, got ${given?.join(', ')}`);
-  const [mapping] = mappingsOf(name);
-  if (mapping?.rule.kind !== 'law') throw new ConfigError(`--design: expected a law of the loss, got ${name}`);
   try {
     return proposeTrials({
-      law: mapping.rule.law,
-      theta: mapping.rule.theta,
+      law,
+      theta,
       trials: numberArgument('--trials', trials, 1),
       flops: budget,
       targetFlops: target === undefined ? 100 * budget : positiveArgument('--target', target),
@@ -217,7 +226,11 @@ function designTrials(
   }
 }
 
-function describeDesign({ trials, flops, check, expected }: TrialDesign): string {
+function describeDesign(
+  { trials, flops, check, expected }: TrialDesign,
+  law: string,
+  notices: readonly string[],
+): string {
   const rows = trials.map((trial) => [
     amount(trial.params),
     amount(trial.data),
@@ -227,9 +240,9 @@ function describeDesign({ trials, flops, check, expected }: TrialDesign): string
   return [
     textTable(['parameters', 'data', 'FLOPs', 'data/param'], rows),
     '',
-    `${trials.length} trials of ${flops.toExponential(3)} FLOPs together; V ${significant(check.ratioSpread)}`,
+    `${trials.length} trials of ${flops.toExponential(3)} FLOPs together for ${law}; V ${significant(check.ratioSpread)}`,
     `expected standard errors, seed noise ${seedNoise * 100} %: exponent a ${significant(expected.exponent, 2)}, size at the target budget ${significant(100 * expected.logParams, 2)} %`,
-    ...check.problems.map((text) => `warning: ${text}`),
+    ...[...notices, ...check.problems].map((text) => `warning: ${text}`),
   ].join('\n');
 }
 

@@ -28,7 +28,7 @@ export interface AllocationMapping {
 }
 
 /** A mapping through a law of the loss. */
-interface LawRule {
+export interface LawRule {
   readonly kind: 'law';
   readonly law: LossLaw;
   readonly theta: Theta;
