@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
 import type { DeviceProfile, Precision } from '../accelerators/device-profile.ts';
 import { findProfile } from '../accelerators/profile-file.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -19,11 +18,45 @@ export function optionalArgument(flag: string, text: string | undefined): number
   return text === undefined ? undefined : positiveArgument(flag, text);
 }
 
-/** Laws by the name of a published one or in a file of fits. */
-export function mappingsOf(name: string): readonly AllocationMapping[] {
-  if (!/\.ya?ml$/i.test(name)) return [publishedMapping(name)];
-  const laws = parseFitFile(readText(name), name);
-  return laws.map((law) => fittedMapping(law, basename(name)));
+/** A `--law`: its mapping, and whether the fit it is of found that it extrapolates best. */
+interface NamedLaw {
+  readonly mapping: AllocationMapping;
+  readonly selected: boolean;
+}
+
+const lawFile = /^(?<path>.+\.ya?ml)(?:#(?<law>[^#]*))?$/i;
+
+/** Laws by the name of a published one, all in a file of fits, or one of them: `laws.yaml#chinchilla`. */
+function lawsOf(name: string): readonly NamedLaw[] {
+  const { path, law } = lawFile.exec(name)?.groups ?? {};
+  if (path === undefined) return [{ mapping: publishedMapping(name), selected: false }];
+  const laws = parseFitFile(readText(path), path);
+  const named = law === undefined ? laws : laws.filter((one) => one.law.name === law);
+  if (law !== undefined && named.length === 0)
+    throw new ConfigError(
+      `--law: expected a law of ${path} (${laws.map((one) => one.law.name).join(', ')}), got '${law}'`,
+    );
+  return named.map((one) => ({ mapping: fittedMapping(one, path), selected: one.selected }));
+}
+
+/** The laws of every `--law`. @throws {ConfigError} for one that there is not. */
+export function mappingsOf(names: readonly string[]): readonly AllocationMapping[] {
+  return names.flatMap(lawsOf).map(({ mapping }) => mapping);
+}
+
+/**
+ * The one law that `flag` needs: the only one, or that of a file's which extrapolates best, of which `notices` are told.
+ * @throws {ConfigError} for none, and for several that nothing chooses among.
+ */
+export function onlyMapping(flag: string, names: readonly string[], notices: string[]): AllocationMapping {
+  const laws = names.flatMap(lawsOf);
+  const [first, ...others] = laws;
+  if (first && others.length === 0) return first.mapping;
+  const selected = names.length === 1 ? laws.find((law) => law.selected) : undefined;
+  const known = laws.map(({ mapping }) => mapping.name).join(', ');
+  if (!selected) throw new ConfigError(`${flag}: expected one --law, got ${laws.length === 0 ? 'none' : known}`);
+  notices.push(`${flag} takes ${selected.mapping.name}, which extrapolates best of ${known}; --law may name another`);
+  return selected.mapping;
 }
 
 function readText(path: string): string {

@@ -14,7 +14,15 @@ import {
 import { parseRule } from '../scaling/rules.ts';
 import { type InstantiatedNetwork, instantiateNetwork } from '../study/train/instantiate.ts';
 import { dataArgument, numberArgument } from './arguments.ts';
-import { budgetOf, budgetText, clusterOf, longDuration, mappingsOf, optionalArgument } from './plan-arguments.ts';
+import {
+  budgetOf,
+  budgetText,
+  clusterOf,
+  longDuration,
+  mappingsOf,
+  onlyMapping,
+  optionalArgument,
+} from './plan-arguments.ts';
 import { openReporter, watchedBy } from './progress.ts';
 import { textTable } from './text-table.ts';
 import { outputPaths, writeWhole } from './written-file.ts';
@@ -69,12 +77,13 @@ export async function planBase(args: BaseArguments, rawArgs: readonly string[]):
   const planned = planFamily(request);
   const plan = { ...planned, warnings: [...notices, ...planned.warnings] };
   for (const { path } of files) writeWhole(path, page(plan, request));
-  if (args.instantiate === undefined || source === undefined) {
+  const [allocation] = plan.allocations;
+  if (args.instantiate === undefined || source === undefined || !allocation) {
     console.log(args.json ? JSON.stringify(plan) : describe(plan, request));
     return;
   }
   if (!args.json) console.log(describe(plan, request));
-  const instantiated = await carryOut(plan, source, { ...args, instantiate: args.instantiate });
+  const instantiated = await carryOut(allocation, source, { ...args, instantiate: args.instantiate });
   console.log(args.json ? JSON.stringify({ ...plan, instantiated }) : describeInstantiated(instantiated));
 }
 
@@ -84,7 +93,8 @@ async function requestOf(
   notices: string[],
 ): Promise<FamilyPlanRequest> {
   const budget = budgetOf(args);
-  const mappings = (args.laws ?? []).flatMap(mappingsOf);
+  const laws = args.laws ?? [];
+  const mappings = args.instantiate === undefined ? mappingsOf(laws) : [onlyMapping('--instantiate', laws, notices)];
   const rule = parseRule(args.rule ?? 'efficientnet');
   loadNetwork(args.base); // A name or file that is wrong need not wait for the data.
   const data =
@@ -114,15 +124,10 @@ async function requestOf(
 }
 
 async function carryOut(
-  { allocations }: FamilyPlan,
+  allocation: FamilyPlanAllocation,
   data: DataSource,
   args: BaseArguments & { readonly instantiate: string },
 ): Promise<InstantiatedNetwork> {
-  const [allocation, ...others] = allocations;
-  if (!allocation || others.length > 0)
-    throw new ConfigError(
-      `--instantiate: expected one --law, got ${allocations.length}: ${allocations.map(({ law }) => law).join(', ')}`,
-    );
   const reporter = openReporter({ json: args.json ?? false });
   return instantiateNetwork(allocation, {
     data,

@@ -5,13 +5,30 @@ import { textSourceSchema } from '../data/text.ts';
 import { amount, duration, significant } from '../report/format.ts';
 import { tablePage } from '../report/law-page.ts';
 import { xyChart } from '../report/xy-chart.ts';
-import { allocate, type AllocationMapping, mappingNames, predictedLoss } from '../scaling/allocate.ts';
+import {
+  affordableData,
+  allocate,
+  type AllocationMapping,
+  type ComputeBudget,
+  type LawRule,
+  mappingNames,
+  predictedLoss,
+} from '../scaling/allocate.ts';
+import type { AllocationTuple } from '../scaling/laws/law.ts';
 import { type Allocation, type Plan, plan, type PlanRequest } from '../scaling/plan.ts';
 import { proposeTrials, type TrialDesign } from '../scaling/plan-design.ts';
 import { defaultStyle, type ShapeStyle } from '../scaling/transformer-shape.ts';
 import { type Instantiated, instantiate } from '../study/train/instantiate.ts';
 import { dataArgument, listArgument, numberArgument, positiveArgument } from './arguments.ts';
-import { budgetOf, budgetText, clusterOf, longDuration, mappingsOf, optionalArgument } from './plan-arguments.ts';
+import {
+  budgetOf,
+  budgetText,
+  clusterOf,
+  longDuration,
+  mappingsOf,
+  onlyMapping,
+  optionalArgument,
+} from './plan-arguments.ts';
 import { planBase } from './plan-family.ts';
 import { openReporter, watchedBy } from './progress.ts';
 import { textTable } from './text-table.ts';
@@ -35,7 +52,7 @@ export const command = defineCommand({
     profile: { type: 'string', description: 'measured step-time rates (.yaml, from ridgepoint fit --law step-time)' },
     law: {
       type: 'string',
-      description: `${mappingNames.join(', ')}, or a .yaml file from ridgepoint fit; repeatable`,
+      description: `${mappingNames.join(', ')}, or a .yaml file from ridgepoint fit, all its laws or one (laws.yaml#chinchilla); repeatable`,
     },
     base: {
       type: 'string',
@@ -62,7 +79,8 @@ export const command = defineCommand({
     target: { type: 'string', description: 'FLOPs that will be planned after the trials (default: 100 times theirs)' },
     instantiate: {
       type: 'string',
-      description: 'new folder: train the model that the one --law allocates, and compare its loss with the prediction',
+      description:
+        'new folder: train the model that one --law allocates, of a file the law that extrapolates best, and compare its loss with the prediction',
     },
     data: {
       type: 'string',
@@ -77,9 +95,16 @@ export const command = defineCommand({
   async run({ args, rawArgs }) {
     const files = args.output === undefined ? [] : outputPaths([args.output], ['.html']);
     const given = args.law === undefined ? undefined : listArgument(rawArgs, 'law', args.law);
+    const notices: string[] = [];
     if (args.design) {
-      const design = designTrials(args.flops, args.trials, args.target, given);
-      console.log(args.json ? JSON.stringify({ schema: 1, ...design }) : describeDesign(design));
+      const { name, rule } = onlyMapping('--design', given ?? ['chinchilla-epoch'], notices);
+      if (rule.kind !== 'law') throw new ConfigError(`--design: expected a law of the loss, got ${name}`);
+      const design = designTrials(rule, args);
+      console.log(
+        args.json
+          ? JSON.stringify({ schema: 1, law: name, ...design, warnings: notices })
+          : describeDesign(design, name, notices),
+      );
       return;
     }
     if (args.base !== undefined) {
@@ -89,11 +114,13 @@ export const command = defineCommand({
     if (args.rule !== undefined) throw new ConfigError('--rule: expected a --base that it scales, got none');
     const uniqueData = optionalArgument('--unique-data', args['unique-data']);
     const inferenceData = optionalArgument('--inference-tokens', args['inference-tokens']);
-    const notices: string[] = [];
     const cluster = await clusterOf(args, notices);
     const request: PlanRequest = {
       budget: budgetOf(args),
-      mappings: (given ?? defaultLaws(uniqueData, inferenceData)).flatMap(mappingsOf),
+      mappings:
+        args.instantiate === undefined
+          ? mappingsOf(given ?? defaultLaws(uniqueData, inferenceData))
+          : [onlyMapping('--instantiate', given ?? [], notices)],
       cluster,
       uniqueData,
       inferenceData,
@@ -107,19 +134,20 @@ export const command = defineCommand({
     const planned = plan(request);
     const result = { ...planned, warnings: [...notices, ...planned.warnings] };
     for (const { path } of files) writeWhole(path, planPage(result, request));
-    if (args.instantiate === undefined) {
+    const [allocation] = result.allocations;
+    if (args.instantiate === undefined || !allocation) {
       console.log(args.json ? JSON.stringify(result) : describe(result, request));
       return;
     }
     if (!args.json) console.log(describe(result, request));
-    const instantiated = await carryOut(result, { ...args, instantiate: args.instantiate });
+    const instantiated = await carryOut(allocation, { ...args, instantiate: args.instantiate });
     console.log(args.json ? JSON.stringify({ ...result, instantiated }) : describeInstantiated(instantiated));
   },
 });
 
-/** Trains what the only allocation of a plan names. */
+/** Trains what an allocation names. */
 async function carryOut(
-  { allocations }: Plan,
+  allocation: Allocation,
   args: {
     readonly instantiate: string;
     readonly data?: string | undefined;
@@ -128,11 +156,6 @@ async function carryOut(
     readonly json?: boolean | undefined;
   },
 ): Promise<Instantiated> {
-  const [allocation, ...others] = allocations;
-  if (!allocation || others.length > 0)
-    throw new ConfigError(
-      `--instantiate: expected one --law, got ${allocations.length}: ${allocations.map(({ law }) => law).join(', ')}`,
-    );
   const data = dataArgument(textSourceSchema, args.data ?? 'grammar');
   const reporter = openReporter({ json: args.json ?? false });
   return instantiate(allocation, {
@@ -179,22 +202,16 @@ function styleOf(args: { readonly context: string; readonly vocabulary: string }
 }
 
 function designTrials(
-  flops: string | undefined,
-  trials: string,
-  target: string | undefined,
-  given: readonly string[] | undefined,
+  { law, theta }: LawRule,
+  { flops, trials, target }: { readonly flops?: string; readonly trials: string; readonly target?: string },
 ): TrialDesign {
   if (flops === undefined)
     throw new ConfigError('--design: expected --flops, the budget of all trials together, got none');
   const budget = positiveArgument('--flops', flops);
-  const [name = 'chinchilla-epoch', ...more] = given ?? [];
-  if (more.length > 0) throw new ConfigError(`--design: expected one law, got ${given?.join(', ')}`);
-  const [mapping] = mappingsOf(name);
-  if (mapping?.rule.kind !== 'law') throw new ConfigError(`--design: expected a law of the loss, got ${name}`);
   try {
     return proposeTrials({
-      law: mapping.rule.law,
-      theta: mapping.rule.theta,
+      law,
+      theta,
       trials: numberArgument('--trials', trials, 1),
       flops: budget,
       targetFlops: target === undefined ? 100 * budget : positiveArgument('--target', target),
@@ -206,7 +223,11 @@ function designTrials(
   }
 }
 
-function describeDesign({ trials, flops, check, expected }: TrialDesign): string {
+function describeDesign(
+  { trials, flops, check, expected }: TrialDesign,
+  law: string,
+  notices: readonly string[],
+): string {
   const rows = trials.map((trial) => [
     amount(trial.params),
     amount(trial.data),
@@ -216,9 +237,9 @@ function describeDesign({ trials, flops, check, expected }: TrialDesign): string
   return [
     textTable(['parameters', 'data', 'FLOPs', 'data/param'], rows),
     '',
-    `${trials.length} trials of ${flops.toExponential(3)} FLOPs together; V ${significant(check.ratioSpread)}`,
+    `${trials.length} trials of ${flops.toExponential(3)} FLOPs together for ${law}; V ${significant(check.ratioSpread)}`,
     `expected standard errors, seed noise ${seedNoise * 100} %: exponent a ${significant(expected.exponent, 2)}, size at the target budget ${significant(100 * expected.logParams, 2)} %`,
-    ...check.problems.map((text) => `warning: ${text}`),
+    ...[...notices, ...check.problems].map((text) => `warning: ${text}`),
   ].join('\n');
 }
 
@@ -287,36 +308,45 @@ function describe(result: Plan, request: PlanRequest): string {
 }
 
 function planPage(result: Plan, request: PlanRequest): string {
-  const compute = result.allocations[0]?.flops ?? 1;
-  const curved = request.mappings.find(({ rule }) => rule.kind === 'law');
+  const { budget, uniqueData, inferenceData } = request;
+  const compute = 'flops' in budget ? budget.flops : (result.allocations[0]?.flops ?? 1);
+  const allocated = new Set(result.allocations.map(({ law }) => law));
+  const mappings = request.mappings.filter(({ name }) => allocated.has(name));
+  const curved = mappings.find(({ rule }) => rule.kind === 'law');
   const factors = [0.01, 0.1, 1, 10];
+  const budgetAt = (factor: number): ComputeBudget => ({ flops: compute * factor, uniqueData, inferenceData });
+  const lossAt = (mapping: AllocationMapping, { params, data }: AllocationTuple): number =>
+    (data > 0 ? predictedLoss(mapping, { params, data, uniqueData }) : null) ?? Number.NaN;
   const isoFlops = (mapping: AllocationMapping) =>
     factors.map((factor) => {
-      const flops = compute * factor;
-      const best = allocate(mapping, { flops }).params;
+      const budget = budgetAt(factor);
+      const best = allocate(mapping, budget).params;
       return {
-        name: `${flops.toExponential(1)} FLOPs`,
+        name: `${budget.flops.toExponential(1)} FLOPs`,
         kind: 'line' as const,
         points: Array.from({ length: 61 }, (_, i) => {
           const params = best * 2 ** ((i - 30) / 7.5);
-          return [params, predictedLoss(mapping, { params, data: flops / (6 * params) }) ?? Number.NaN] as const;
+          return [params, lossAt(mapping, { params, data: affordableData(budget, params) })] as const;
         }),
       };
     });
-  const optima = (mapping: AllocationMapping) => ({
-    name: 'optima',
-    kind: 'points' as const,
-    points: factors.map((factor) => {
-      const tuple = allocate(mapping, { flops: compute * factor });
-      return [tuple.params, predictedLoss(mapping, tuple) ?? Number.NaN] as const;
-    }),
-  });
-  const lines = request.mappings.map((mapping) => ({
+  const optima = (mapping: AllocationMapping) => {
+    const tuples = factors.map((factor) => allocate(mapping, budgetAt(factor)));
+    return {
+      name: 'optima',
+      kind: 'points' as const,
+      points: tuples.map((tuple) => [tuple.params, lossAt(mapping, tuple)] as const),
+      titles: tuples.map(
+        (tuple) => `N ${amount(tuple.params)}, D ${amount(tuple.data)}, loss ${significant(lossAt(mapping, tuple), 4)}`,
+      ),
+    };
+  };
+  const lines = mappings.map((mapping) => ({
     name: mapping.name,
     kind: 'line' as const,
     points: [-3, -2, -1, 0, 1].map((power) => {
-      const flops = compute * 10 ** power;
-      return [flops, allocate(mapping, { flops }).params] as const;
+      const budget = budgetAt(10 ** power);
+      return [budget.flops, allocate(mapping, budget).params] as const;
     }),
   }));
   return tablePage({
@@ -342,7 +372,7 @@ function planPage(result: Plan, request: PlanRequest): string {
             : null,
           xyChart(
             'Model size over compute by every law',
-            { title: 'training FLOPs', log: true },
+            { title: inferenceData === undefined ? 'training FLOPs' : 'FLOPs of training and inference', log: true },
             { title: 'parameters', log: true },
             lines,
           ),

@@ -28,7 +28,7 @@ export interface AllocationMapping {
 }
 
 /** A mapping through a law of the loss. */
-interface LawRule {
+export interface LawRule {
   readonly kind: 'law';
   readonly law: LossLaw;
   readonly theta: Theta;
@@ -115,14 +115,18 @@ export interface AllocationIntervals {
   readonly loss: readonly [number, number];
 }
 
-/** How far resampled runs move a mapping's tuple, and its loss at `point`. */
+/**
+ * How far resampled runs move a mapping's tuple, and its loss at `point`.
+ * @param choose the tuple of a mapping, asked of one for each resample.
+ */
 export function allocationIntervals(
-  { rule }: AllocationMapping,
-  budget: ComputeBudget,
+  mapping: AllocationMapping,
   point: Point,
+  choose: (mapping: AllocationMapping) => AllocationTuple,
 ): AllocationIntervals | null {
+  const { rule } = mapping;
   if (rule.kind === 'power-law' || rule.draws.length === 0) return null;
-  const tuples = rule.draws.map((theta) => allocateByLaw(rule.law, theta, budget));
+  const tuples = rule.draws.map((theta) => choose({ ...mapping, rule: { ...rule, theta } }));
   const params = percentileInterval(tuples.map((tuple) => tuple.params));
   const data = percentileInterval(tuples.map((tuple) => tuple.data));
   const loss = percentileInterval(rule.draws.map((theta) => lossAt(rule.law, theta, point)));

@@ -2,10 +2,15 @@ import { ConfigError, UnreachableLimitError } from '../core/errors.ts';
 import { buildNetwork } from '../models/build.ts';
 import { countGraph, type NetworkCount } from '../models/counts.ts';
 import type { NetworkSpec } from '../models/spec.ts';
-import { type AllocationMapping, mappingNames, predictedLoss } from './allocate.ts';
+import {
+  type AllocationIntervals,
+  allocationIntervals,
+  type AllocationMapping,
+  mappingNames,
+  predictedLoss,
+} from './allocate.ts';
 import { applyMultipliers, realisedKey } from './apply.ts';
-import { percentileInterval } from './fit-bootstrap.ts';
-import { type Confirmed, lossAt } from './laws/law.ts';
+import type { Confirmed } from './laws/law.ts';
 import { macsRatio, type Multipliers } from './multipliers.ts';
 import { type Cluster, mappingWarnings } from './plan.ts';
 import type { ScalingRule } from './rules.ts';
@@ -48,7 +53,7 @@ export interface FamilyPlanAllocation {
   /** Predicted, nats. */
   readonly loss: number;
   /** 95 % over a fit's resamples, each choosing its own network; null for laws without any. */
-  readonly interval: Readonly<Record<'params' | 'data' | 'loss', readonly [number, number]>> | null;
+  readonly interval: AllocationIntervals | null;
   /** Null without devices. */
   readonly timeS: number | null;
   readonly memory: {
@@ -206,27 +211,13 @@ function allocation(
     flops,
     epochs: uniqueData === undefined ? null : data / uniqueData,
     loss: lossOf(mapping, member, flops, request),
-    interval: intervalOf(mapping, member, members, flops, request),
+    interval: allocationIntervals(mapping, { params, data, uniqueData }, (by) => {
+      const chosen = bestMember(members, (each) => lossOf(by, each, flops, request));
+      return { params: chosen.count.params, data: dataOf(chosen, flops) };
+    }),
     timeS: cluster ? flops / flopsPerS(cluster) : null,
     memory: memoryOf(member, request),
   };
-}
-
-function intervalOf(
-  { rule }: AllocationMapping,
-  member: Member,
-  members: readonly Member[],
-  flops: number,
-  { uniqueData }: FamilyPlanRequest,
-): FamilyPlanAllocation['interval'] {
-  if (rule.kind !== 'law' || rule.draws.length === 0) return null;
-  const lossBy = (theta: readonly number[]) => (of: Member) =>
-    lossAt(rule.law, theta, { params: of.count.params, data: dataOf(of, flops), uniqueData });
-  const chosen = rule.draws.map((theta) => bestMember(members, lossBy(theta)));
-  const params = percentileInterval(chosen.map(({ count }) => count.params));
-  const data = percentileInterval(chosen.map((each) => dataOf(each, flops)));
-  const loss = percentileInterval(rule.draws.map((theta) => lossBy(theta)(member)));
-  return params && data && loss ? { params, data, loss } : null;
 }
 
 /** Tensors of a convolution's output size kept for the backward pass: its own, its norm's and its activation's. */

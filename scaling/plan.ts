@@ -5,10 +5,9 @@ import {
   type AllocationIntervals,
   allocationIntervals,
   type AllocationMapping,
-  type ComputeBudget,
   predictedLoss,
 } from './allocate.ts';
-import type { AllocationTuple, Confirmed, ParamsCount } from './laws/law.ts';
+import { type AllocationTuple, type Confirmed, type ParamsCount, trainingFlops } from './laws/law.ts';
 import { stepTimeS, type StepTimeModel } from './step-time.ts';
 import {
   type ShapeStyle,
@@ -145,11 +144,11 @@ function allocation(mapping: AllocationMapping, request: PlanRequest, warnings: 
     'timeS' in request.budget
       ? withinTime(mapping, request, request.budget.timeS)
       : withinFlops(mapping, request, request.budget.flops);
-  const { target, shape, data, budget } = found;
+  const { target, shape, data, flops: budgetFlops, choose } = found;
   const params = paramsOf(shape, paramsCount);
   const tuple = { params, data };
   const flops = 6 * params * data;
-  warnings.push(...mappingWarnings(mapping, data, budget.flops, uniqueData));
+  warnings.push(...mappingWarnings(mapping, data, budgetFlops, uniqueData));
   const memory = cluster && memoryOf(shape, cluster);
   return {
     law: name,
@@ -164,7 +163,7 @@ function allocation(mapping: AllocationMapping, request: PlanRequest, warnings: 
     tokensPerParam: data / params,
     epochs: uniqueData === undefined ? null : data / uniqueData,
     loss: predictedLoss(mapping, { ...tuple, uniqueData }),
-    interval: allocationIntervals(mapping, budget, { ...tuple, uniqueData }),
+    interval: allocationIntervals(mapping, { ...tuple, uniqueData }, choose),
     timeS: cluster ? data / tokensPerS(shape, cluster, batchTokens, params) : null,
     baselines: cluster
       ? {
@@ -180,14 +179,17 @@ interface Found {
   readonly target: AllocationTuple;
   readonly shape: TransformerShape;
   readonly data: number;
-  /** The compute budget that the tuple is of. */
-  readonly budget: ComputeBudget;
+  /** Of the budget that the tuple is of. */
+  readonly flops: number;
+  /** The target tuple of the same budget by another mapping. */
+  readonly choose: (mapping: AllocationMapping) => AllocationTuple;
 }
 
 function withinFlops(mapping: AllocationMapping, request: PlanRequest, flops: number): Found {
   const { uniqueData, inferenceData, style } = request;
   const budget = { flops, uniqueData, inferenceData };
-  const target = allocate(mapping, budget);
+  const choose = (by: AllocationMapping): AllocationTuple => allocate(by, budget);
+  const target = choose(mapping);
   const shape = snap(target.params, mapping, style);
   const params = paramsOf(shape, mapping.paramsCount);
   const data = affordableData(budget, params);
@@ -195,7 +197,7 @@ function withinFlops(mapping: AllocationMapping, request: PlanRequest, flops: nu
     throw new UnreachableLimitError(
       `${mapping.name}: expected a budget beyond what ${inferenceData} tokens of inference cost, got ${flops.toPrecision(3)} FLOPs`,
     );
-  return { target, shape, data, budget };
+  return { target, shape, data, flops, choose };
 }
 
 /** Sizes tried around the one that FLOPs alone would choose, as factors. */
@@ -207,32 +209,44 @@ function withinTime(mapping: AllocationMapping, request: PlanRequest, timeS: num
   const flops = cluster.mfu * cluster.peakFlopsPerS * cluster.count * timeS;
   if (!cluster.stepTime) return withinFlops(mapping, request, flops);
   const sizeOf = (shape: TransformerShape): number => paramsOf(shape, mapping.paramsCount);
-  const dataOf = (shape: TransformerShape): number => timeS * tokensPerS(shape, cluster, batchTokens, sizeOf(shape));
   const around = allocate(mapping, { flops, uniqueData });
-  const score = (shape: TransformerShape): number => {
-    const tuple = { params: sizeOf(shape), data: dataOf(shape) };
-    const loss = predictedLoss(mapping, { ...tuple, uniqueData });
-    if (loss !== null) return loss;
-    // A power law knows the size for a compute budget: of the shapes whose own budget asks for their size the fastest.
-    const flops = 6 * tuple.params * tuple.data;
-    const off = Math.abs(Math.log(allocate(mapping, { flops }).params / tuple.params));
-    return off > 0.03 ? off : -flops;
-  };
-  const shapes = timeFactors
+  const affordable = timeFactors
     .flatMap((factor) => shapesNear(around.params * factor, style, sizeOf))
-    .filter((shape) => memoryOf(shape, cluster).fits !== false);
-  const [best] = shapes.map((shape) => ({ shape, score: score(shape) })).toSorted((a, b) => a.score - b.score);
+    .filter((shape) => memoryOf(shape, cluster).fits !== false)
+    .map((shape) => {
+      const params = sizeOf(shape);
+      return { shape, params, data: timeS * tokensPerS(shape, cluster, batchTokens, params) };
+    });
+  const best = leastLoss(mapping, affordable, uniqueData);
   if (!best)
     throw new UnreachableLimitError(
       `${mapping.name}: expected a transformer that fits the memory of ${cluster.count} × ${cluster.device} and the time, found none near ${around.params.toPrecision(3)} parameters`,
     );
-  const tuple = { params: sizeOf(best.shape), data: dataOf(best.shape) };
+  const { shape, ...target } = best;
   return {
-    target: tuple,
-    shape: best.shape,
-    data: tuple.data,
-    budget: { flops: 6 * tuple.params * tuple.data, uniqueData },
+    target,
+    shape,
+    data: target.data,
+    flops: trainingFlops(target),
+    choose: (by) => leastLoss(by, affordable, uniqueData) ?? target,
   };
+}
+
+/** Of what is affordable the tuple of least loss, or nearest to a power law; undefined where nothing is. */
+function leastLoss<Tuple extends AllocationTuple>(
+  mapping: AllocationMapping,
+  affordable: readonly Tuple[],
+  uniqueData: number | undefined,
+): Tuple | undefined {
+  const score = ({ params, data }: Tuple): number => {
+    const loss = predictedLoss(mapping, { params, data, uniqueData });
+    if (loss !== null) return loss;
+    // A power law knows the size for a compute budget: of the shapes whose own budget asks for their size the fastest.
+    const flops = trainingFlops({ params, data });
+    const off = Math.abs(Math.log(allocate(mapping, { flops }).params / params));
+    return off > 0.03 ? off : -flops;
+  };
+  return affordable.map((tuple) => ({ tuple, score: score(tuple) })).toSorted((a, b) => a.score - b.score)[0]?.tuple;
 }
 
 function snap(params: number, { name, paramsCount }: AllocationMapping, style: ShapeStyle): TransformerShape {

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
 import { Random } from '../../core/random.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { ridgepoint } from './ridgepoint.ts';
@@ -16,6 +17,19 @@ const rows = [1e7, 3e7, 1e8, 3e8, 1e9].flatMap((n) =>
 );
 writeFileSync(join(cwd, 'runs.csv'), `params,tokens,loss\n${rows.join('\n')}\n`);
 writeFileSync(join(cwd, 'bad.csv'), 'params,tokens,loss\n1e8,2e9,nan\n');
+const laws = [
+  { law: 'chinchilla', values: { A: 406, B: 411, E: 1.7, alpha: 0.34, beta: 0.28 }, holdOutError: 0.02, draws: [] },
+  { law: 'tied', values: { A: 400, B: 1000, E: 1.7, eta: 0.33 }, holdOutError: 0.01, draws: [] },
+];
+const fits = {
+  schema: 1,
+  kind: 'scaling-laws',
+  convention: 'made up',
+  paramsCount: 'total',
+  fittedFlops: [1e17, 1e20],
+};
+writeFileSync(join(cwd, 'two.yaml'), stringify({ ...fits, selected: 'tied', laws }));
+writeFileSync(join(cwd, 'unread.yaml'), stringify({ ...fits, selected: null, laws }));
 
 describe('ridgepoint fit', () => {
   it('writes the laws and a page, which plan then uses with intervals', async () => {
@@ -128,6 +142,22 @@ describe('ridgepoint plan', () => {
     expect(page).toMatch(/Model size over compute by every law/);
   });
 
+  it('draws the page of the data there are, and of what inference leaves', async () => {
+    const cases = [
+      ['--flops=1e18', '--unique-data=1e8', '--law=data-constrained'],
+      ['--flops=1e22', '--inference-tokens=1e12'],
+    ];
+    for (const args of cases) {
+      const { code, stdout } = await ridgepoint(['plan', ...args, '-o', 'little.html'], cwd);
+      expect(code).toBe(0);
+      const [row] = stdout.split('\n').filter((line) => /^(?:data-constrained|chinchilla) /.test(line));
+      const [, params, data] = row?.split(/ {2,}/) ?? [];
+      expect(readFileSync(join(cwd, 'little.html'), 'utf8')).toContain(`N ${params}, D ${data}, loss `);
+    }
+    // Power laws, which are left out of the plan, are not drawn either.
+    expect(readFileSync(join(cwd, 'little.html'), 'utf8')).not.toMatch(/<text[^>]*>kaplan</);
+  });
+
   it('plans time on devices, with memory and the baselines of others', async () => {
     const { code, stdout } = await ridgepoint(
       ['plan', '--time=24h', '--on=h100-sxm', '--count=64', '--mfu=.4', '--law=chinchilla', '--json'],
@@ -163,8 +193,41 @@ describe('ridgepoint plan', () => {
     expect(design.check.problems).toEqual([]);
   });
 
+  it('takes one law of a file by the name it prints, or the one that extrapolates best', async () => {
+    const tiny = ['--flops=3e10', '--vocabulary=64', '--context=64', '--json'];
+    const [one, design, trained] = await Promise.all([
+      ridgepoint(['plan', ...tiny, '--law=two.yaml#chinchilla'], cwd),
+      ridgepoint(['plan', '--design', '--flops=1e19', '--law=two.yaml', '--json'], cwd),
+      ridgepoint(['plan', ...tiny, '--law=two.yaml', '--instantiate=by-tied'], cwd),
+    ]);
+    expect([one.stderr, design.stderr].join('')).toBe('');
+    expect(JSON.parse(one.stdout)).toMatchObject({ allocations: [{ law: 'two.yaml#chinchilla' }] });
+    const taken = /takes two\.yaml#tied, which extrapolates best of two\.yaml#chinchilla, two\.yaml#tied/;
+    const warnings = expect.arrayContaining([expect.stringMatching(taken)]) as string[];
+    expect(JSON.parse(design.stdout)).toMatchObject({ law: 'two.yaml#tied', warnings });
+    expect(trained.stderr).not.toMatch(/error/);
+    const law = 'two.yaml#tied';
+    expect(JSON.parse(trained.stdout)).toMatchObject({ allocations: [{ law }], warnings, instantiated: { law } });
+  }, 60_000);
+
   it('refuses what does not go together, naming it', async () => {
     const cases = [
+      [
+        ['--flops=1e20', '--law=two.yaml#moore'],
+        2,
+        /--law: expected a law of two\.yaml \(chinchilla, tied\), got 'moore'/,
+      ],
+      [['--flops=1e20', '--instantiate=no'], 2, /--instantiate: expected one --law, got none/],
+      [
+        ['--flops=1e20', '--law=two.yaml,chinchilla', '--instantiate=no'],
+        2,
+        /got two\.yaml#chinchilla, two\.yaml#tied, chin/,
+      ],
+      [
+        ['--design', '--flops=1e20', '--law=unread.yaml'],
+        2,
+        /--design: expected one --law, got unread\.yaml#chinchilla, un/,
+      ],
       [[], 2, /expected one of --flops and --time, got none/],
       [['--flops=1e20', '--time=1h', '--on=t4'], 2, /got both/],
       [['--flops=1e20', '--law=moore'], 2, /expected a law .* got 'moore'/],

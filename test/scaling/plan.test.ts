@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { allocate, allocationIntervals, fittedMapping, publishedMapping } from '../../scaling/allocate.ts';
+import type { FileLaw } from '../../scaling/fit-file.ts';
 import { chinchilla } from '../../scaling/laws/chinchilla.ts';
 import { lossAt, thetaOf } from '../../scaling/laws/law.ts';
 import { type Cluster, plan, type PlanRequest, tokensPerS } from '../../scaling/plan.ts';
@@ -17,6 +18,14 @@ const h100s: Cluster = {
 };
 const measured = { ...h100s, stepTime: stepTimePrior({ gigabytesPerS: 3350, peakTflops: 989.5 }) };
 const base: PlanRequest = { budget: { flops: 5.76e23 }, mappings: laws, style: defaultStyle, batchTokens: 2 ** 21 };
+const fitted: FileLaw = {
+  law: chinchilla,
+  theta: thetaOf(chinchilla, { A: 482, B: 2085, E: 1.8, alpha: 0.35, beta: 0.37 }),
+  draws: [],
+  paramsCount: 'total',
+  fittedFlops: [1e18, 1e22],
+  selected: true,
+};
 
 describe('a plan for FLOPs', () => {
   it('gives the tuples in print, by every law', () => {
@@ -124,6 +133,24 @@ describe('a plan for time', () => {
     }
   });
 
+  it('has intervals of the tuples that resamples choose in that time', () => {
+    const { theta } = fitted;
+    const request = { ...base, budget: { timeS: 86_400 }, cluster: measured };
+    const withDraws = (draws: readonly (readonly number[])[]) => {
+      const [allocation] = plan({
+        ...request,
+        mappings: [fittedMapping({ ...fitted, draws }, 'fit.yaml')],
+      }).allocations;
+      if (!allocation?.interval) throw new Error('an interval');
+      return { ...allocation, interval: allocation.interval };
+    };
+    const { params, data, interval } = withDraws(Array.from({ length: 20 }, () => theta));
+    expect(interval).toMatchObject({ params: [params, params], data: [data, data] });
+    const spread = withDraws(Array.from({ length: 41 }, (_, i) => theta.with(0, (theta[0] ?? 0) + (i - 20) / 20)));
+    expect(spread.interval.params[0]).toBeLessThan(params);
+    expect(spread.interval.params[1]).toBeGreaterThan(params);
+  });
+
   it('needs devices', () => {
     expect(() => plan({ ...base, budget: { timeS: 3600 } })).toThrow(/expected devices to spend it on/);
   });
@@ -139,18 +166,15 @@ describe('allocation mappings', () => {
   });
 
   it('of fitted laws have intervals from their resamples', () => {
-    const theta = thetaOf(chinchilla, { A: 482, B: 2085, E: 1.8, alpha: 0.35, beta: 0.37 });
+    const { theta } = fitted;
     const draws = Array.from({ length: 41 }, (_, i) => theta.with(0, (theta[0] ?? 0) + (i - 20) / 100));
-    const mapping = fittedMapping(
-      { law: chinchilla, theta, draws, paramsCount: 'total', fittedFlops: [1e18, 1e22], selected: true },
-      'fit.yaml',
-    );
+    const mapping = fittedMapping({ ...fitted, draws }, 'fit.yaml');
     const best = allocate(mapping, { flops: 1e21 });
-    const intervals = allocationIntervals(mapping, { flops: 1e21 }, best);
+    const intervals = allocationIntervals(mapping, best, (by) => allocate(by, { flops: 1e21 }));
     expect(mapping.name).toBe('fit.yaml#chinchilla');
     expect(intervals?.params[0]).toBeLessThan(best.params);
     expect(intervals?.params[1]).toBeGreaterThan(best.params);
-    expect(allocationIntervals(publishedMapping('chinchilla'), { flops: 1e21 }, best)).toBeNull();
+    expect(allocationIntervals(publishedMapping('chinchilla'), best, () => best)).toBeNull();
   });
 });
 
