@@ -82,7 +82,7 @@ function coresFor(provider: ProviderId): number {
   return provider === 'cpu' ? availableParallelism() : 1;
 }
 
-function textOf(file: string, { best, fixed, seeds, tried, infeasible }: ScheduleSearchResult): string {
+function textOf(file: string, { best, fixed, level, seeds, tried, infeasible }: ScheduleSearchResult): string {
   const found =
     best === fixed
       ? `none of ${tried} schedules was better than training without one`
@@ -91,6 +91,9 @@ function textOf(file: string, { best, fixed, seeds, tried, infeasible }: Schedul
     `${file}: ${found}`,
     `hold-out accuracy at equal time over ${seeds} seeds: ${percent(best.accuracy)} with ${best.examples} examples, ` +
       `without a schedule ${percent(fixed.accuracy)} with ${fixed.examples}`,
+    ...(level
+      ? [`the last stage's settings throughout: ${percent(level.accuracy)} with ${level.examples} examples`]
+      : []),
     ...(infeasible > 0 ? [`${infeasible} schedules need more memory than allowed`] : []),
   ].join('\n');
 }

@@ -23,6 +23,7 @@ const { values: options } = parseArgs({
     rendered: { type: 'boolean', default: false },
     schedules: { type: 'string', default: 'efficientnetv2,progressive-resize,multigrid' },
     examples: { type: 'string', default: '16000' },
+    work: { type: 'string', default: '1' },
     seeds: { type: 'string', default: '3' },
     out: { type: 'string', default: 'progressive.jsonl' },
   },
@@ -91,7 +92,7 @@ if (tasks.length === 0) {
   process.exit(0);
 }
 
-/** The schedules at as many examples as without, and again at as many as make up as many multiply-adds. */
+/** The schedules at as many examples as without, and again at as many as make up each share of its multiply-adds. */
 function armsOf(spec: NetworkSpec, trainer: Parameters<typeof resolveRecipe>[0]): readonly Arm[] {
   const examples = Number(options.examples);
   const settings = { spec, ...resolveRecipe(trainer), examples, threads: 1 };
@@ -103,7 +104,11 @@ function armsOf(spec: NetworkSpec, trainer: Parameters<typeof resolveRecipe>[0])
       const saved = plannedMacs(planStages('fixed', settings)) / plannedMacs(planStages(choice, settings));
       return [
         { schedule, examples, equal: 'examples' },
-        { schedule, examples: Math.round(examples * saved), equal: 'multiply-adds' },
+        ...options.work.split(',').map((share) => ({
+          schedule,
+          examples: Math.round(Number(share) * examples * saved),
+          equal: Number(share) === 1 ? 'multiply-adds' : `${share} of the multiply-adds`,
+        })),
       ];
     }),
   ];

@@ -17,12 +17,13 @@ import { planStages, type StagePlan } from '../../training/stage-plan.ts';
 import { type StepCost, stepCost, type StepSetting } from '../../training/step-cost.ts';
 import type { FoundSchedule, ScheduleStage, TrainingSchedule } from '../../training/training-schedule.ts';
 import { Answers } from './answers.ts';
+import { examplesToQuality } from './examples-to-quality.ts';
 import type { StudyProgress } from '../context.ts';
 import { type SchedulePair, schedulePair } from './found-schedules.ts';
 import { takeLease } from '../journal/lease.ts';
 import { describeData } from '../prepare.ts';
 import { resolveRecipe, type TrainerConfig } from '../evaluation/recipe.ts';
-import { fixedChoices, scheduleIdentity, scheduleOfChoices, scheduleSpace } from './schedule-space.ts';
+import { fixedChoices, levelSchedule, scheduleIdentity, scheduleOfChoices, scheduleSpace } from './schedule-space.ts';
 
 export interface ScheduleSearchRequest {
   /** A spec, or what {@link loadNetwork} takes: a built-in network is fitted to the data. */
@@ -58,8 +59,8 @@ interface JudgedSchedule {
   readonly schedule: TrainingSchedule;
   /** Predicted from step times, for a probe. */
   readonly probeS: number;
-  /** Predicted, to the accuracy that the probe without a schedule reaches. */
-  readonly toAccuracyS: number;
+  /** Predicted, to the cross-entropy that the probe without a schedule reaches. */
+  readonly toQualityS: number;
 }
 
 /** A schedule as it was confirmed, over seeds. */
@@ -75,6 +76,8 @@ export interface ScheduleSearchResult {
   /** The most accurate at equal time, which may be none. */
   readonly best: ConfirmedSchedule;
   readonly fixed: ConfirmedSchedule;
+  /** The last stage's settings throughout, of the best schedule whose stages differ; absent where none of the finalists' do. */
+  readonly level?: ConfirmedSchedule;
   readonly seeds: number;
   readonly tried: number;
   /** Schedules that no training was spent on, for want of memory. */
@@ -89,10 +92,11 @@ const finalists = 3;
 /**
  * Searches a training schedule for a network on a device of this host, the trainer's provider: the one that reaches soonest
  * what the network learns without. Times are predicted from step times measured at every setting a schedule uses; quality from short probes, each a whole
- * training. What a probe is better or worse than the one without is turned into examples, by how accuracy grows from half the probe's
- * examples to all of them: time to accuracy = time × e^((accuracy without − accuracy) ÷ (gain per e-fold of examples)), the exponent
- * kept within ±ln 4. That steers the search; it does not decide. The best three and training without a schedule are trained over seeds with
- * as many examples as fit into the same predicted time, and the best mean accuracy is kept, so a schedule must beat none at all.
+ * training, by its cross-entropy on the hold-out, which tells far smaller differences apart than the accuracy of a few hundred pictures.
+ * What a probe is better or worse than the one without is turned into examples ({@link examplesToQuality}), and the examples into time.
+ * That steers the search; it does not decide. The best three and training without a schedule are trained over seeds with
+ * as many examples as fit into the same predicted time, and so are the last stage's settings throughout, of the best of them whose stages
+ * differ; the best mean accuracy is kept, so a schedule must beat both.
  * Where memory is short, stages that need more than there is compute part of their forward pass again (`rematerialise`), which
  * costs time and changes no result.
  * @throws {AcceleratorUnavailableError} when this host does not offer the provider.
@@ -146,15 +150,20 @@ async function search(request: ScheduleSearchRequest, probes: Probes): Promise<S
   const none = await probes.judge(fixedSchedule);
   if (none === undefined) throw noMemory();
   const { judged, infeasible } = await explore(request, probes, none);
-  const likely = judged.toSorted((a, b) => a.toAccuracyS - b.toAccuracyS).slice(0, finalists);
+  const likely = judged.toSorted((a, b) => a.toQualityS - b.toQualityS).slice(0, finalists);
   request.onProgress?.({ phase: 'confirm', text: `the best ${likely.length} and none, at equal time` });
   const fixed = await probes.confirm(none, none.probeS);
-  let best = fixed;
+  let [best, staged] = [fixed, undefined as ConfirmedSchedule | undefined];
   for (const schedule of likely) {
     const confirmed = await probes.confirm(schedule, none.probeS);
     if (confirmed.accuracy > best.accuracy) best = confirmed;
+    if (confirmed.schedule.stages.length > 1 && confirmed.accuracy > (staged?.accuracy ?? -1)) staged = confirmed;
   }
-  return { best, fixed, seeds: request.seeds, tried: judged.length + infeasible, infeasible };
+  const level = staged && (await probes.confirmLevel(staged.schedule, none.probeS));
+  // Of two that are as good the one that changes nothing.
+  if (level && level.accuracy >= best.accuracy && level.accuracy > fixed.accuracy) best = level;
+  const tried = judged.length + infeasible;
+  return { best, fixed, ...(level && { level }), seeds: request.seeds, tried, infeasible };
 }
 
 /** Tries what a controller proposes, one seed each. */
@@ -188,8 +197,8 @@ function noMemory(): ConfigError {
 }
 
 function bestText(judged: readonly JudgedSchedule[], fixed: JudgedSchedule): string {
-  const least = Math.min(...judged.map(({ toAccuracyS }) => toAccuracyS));
-  return Number.isFinite(least) ? `; best so far ${(fixed.toAccuracyS / least).toFixed(2)}× sooner, by one seed` : '';
+  const least = Math.min(...judged.map(({ toQualityS }) => toQualityS));
+  return Number.isFinite(least) ? `; best so far ${(fixed.toQualityS / least).toFixed(2)}× sooner, by one seed` : '';
 }
 
 function observed(
@@ -199,10 +208,11 @@ function observed(
 ): ObservedTrial {
   const known = { id, choices, fidelity: { examples: request.probeExamples, seed: request.seed } };
   // Twice the time is as bad wherever it is.
-  return answer
-    ? { ...known, status: 'ok', reward: -Math.log(answer.toAccuracyS) }
-    : { ...known, status: 'infeasible' };
+  return answer ? { ...known, status: 'ok', reward: -Math.log(answer.toQualityS) } : { ...known, status: 'infeasible' };
 }
+
+/** What a training came to. A type, for interfaces are no JSON. */
+type Quality = { readonly accuracy: number; readonly crossEntropy: number };
 
 interface ProbesOptions {
   readonly request: ScheduleSearchRequest;
@@ -229,17 +239,31 @@ class Probes {
     const { probeExamples, seed } = this.#options.request;
     const schedule = await this.#withinMemory(proposed);
     if (schedule === undefined) return undefined;
-    let probeS = 0;
-    for (const plan of this.#plansOf(schedule, probeExamples))
-      probeS += (plan.updates * (await this.#cost(plan)).stepMs) / 1000;
-    const accuracy = await this.#accuracy(schedule, probeExamples, seed);
-    const missing = (await this.#accuracy(await this.#fixed(), probeExamples, seed)) - accuracy;
-    const factor = Math.min(4, Math.max(1 / 4, Math.exp(missing / (await this.#gainPerEFold()))));
-    return { schedule, probeS, toAccuracyS: factor * probeS };
+    const probeS = await this.#predictedS(schedule);
+    const half = Math.ceil(probeExamples / 2);
+    const fixed = await this.#fixed();
+    const lossOf = async (of: TrainingSchedule, examples: number) =>
+      (await this.#quality(of, examples, seed)).crossEntropy;
+    const times = examplesToQuality({
+      own: await lossOf(schedule, probeExamples),
+      without: await lossOf(fixed, probeExamples),
+      before: await lossOf(fixed, half),
+      share: half / probeExamples,
+    });
+    return { schedule, probeS, toQualityS: times * probeS };
+  }
+
+  /** The last stage's settings throughout, likewise. @see {@link confirm} */
+  async confirmLevel(of: TrainingSchedule, seconds: number): Promise<ConfirmedSchedule> {
+    const schedule = levelSchedule(of);
+    return this.confirm({ schedule, probeS: await this.#predictedS(schedule) }, seconds);
   }
 
   /** A schedule over all seeds, at as many examples as it sees in the seconds given. */
-  async confirm({ schedule, probeS }: JudgedSchedule, seconds: number): Promise<ConfirmedSchedule> {
+  async confirm(
+    { schedule, probeS }: Pick<JudgedSchedule, 'schedule' | 'probeS'>,
+    seconds: number,
+  ): Promise<ConfirmedSchedule> {
     const { probeExamples, seed, seeds } = this.#options.request;
     const examples = Math.round((probeExamples * seconds) / probeS);
     const all = Array.from({ length: seeds }, (_, index) => seed + index);
@@ -270,27 +294,27 @@ class Probes {
     return fixed;
   }
 
-  /** Accuracy that e times the examples gain without a schedule; at least a point, or noise would be all. */
-  async #gainPerEFold(): Promise<number> {
-    const { probeExamples, seed } = this.#options.request;
-    const half = Math.ceil(probeExamples / 2);
-    const fixed = await this.#fixed();
-    const gain = (await this.#accuracy(fixed, probeExamples, seed)) - (await this.#accuracy(fixed, half, seed));
-    return Math.max(0.01, gain / Math.log(probeExamples / half));
+  /** Step times of a probe, added up. */
+  async #predictedS(schedule: TrainingSchedule): Promise<number> {
+    let seconds = 0;
+    for (const plan of this.#plansOf(schedule, this.#options.request.probeExamples))
+      seconds += (plan.updates * (await this.#cost(plan)).stepMs) / 1000;
+    return seconds;
   }
 
   async #meanAccuracy(schedule: TrainingSchedule, examples: number, seeds: readonly number[]): Promise<number> {
     let sum = 0;
-    for (const seed of seeds) sum += await this.#accuracy(schedule, examples, seed);
+    for (const seed of seeds) sum += (await this.#quality(schedule, examples, seed)).accuracy;
     return sum / seeds.length;
   }
 
-  /** Of one probe; 0 where it diverged. */
-  #accuracy(schedule: TrainingSchedule, examples: number, seed: number): Promise<number> {
+  /** Of one training on the hold-out; chance's where it diverged. */
+  #quality(schedule: TrainingSchedule, examples: number, seed: number): Promise<Quality> {
     const { answers, request, spec, folder, dataFile, dataDigest, signal } = this.#options;
     const { recipe, augmentation } = this.end;
-    const id = `probe ${shortDigest(digestJson(schedule))} ${examples} ${seed}`;
-    return answers.once(id, async () => {
+    const id = `quality ${shortDigest(digestJson(schedule))} ${examples} ${seed}`;
+    return answers.once<Quality>(id, async () => {
+      const chance = Math.log(spec.classes);
       const checkpoint = join(folder, 'checkpoint.safetensors');
       const result = await withHostLock(
         'shared',
@@ -314,7 +338,9 @@ class Probes {
         this.#lock,
       );
       rmSync(checkpoint, { force: true });
-      return result.status === 'trained' ? (result.metrics['accuracy'] ?? 0) : 0;
+      return result.status === 'trained'
+        ? { accuracy: result.metrics['accuracy'] ?? 0, crossEntropy: result.metrics['crossEntropy'] ?? chance }
+        : { accuracy: 0, crossEntropy: chance };
     });
   }
 

@@ -55,6 +55,7 @@ describe('a search for a training schedule', () => {
     expect(result.fixed.schedule.stages).toEqual([{ share: 1 }]);
     expect(result.fixed.examples).toBe(64);
     expect(result.best.accuracy).toBeGreaterThanOrEqual(result.fixed.accuracy);
+    expect(result.best.accuracy).toBeGreaterThanOrEqual(result.level?.accuracy ?? 0);
     // What it had it did not ask again: one schedule and what goes with it were left.
     expect(told.filter((phase) => phase === 'probe').length).toBeLessThan(20);
 
