@@ -1,6 +1,6 @@
 import { defineCommand } from 'citty';
 import { explainTrial } from '../study/explain.ts';
-import { readStudyEvents } from '../study/deliver/results.ts';
+import { readStudyEvents } from '../study/journal/journal.ts';
 
 /** `ridgepoint explain t0007 --study runs/x`: why a trial was proposed and what became of it. */
 export const command = defineCommand({

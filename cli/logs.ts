@@ -3,8 +3,7 @@ import { existsSync } from 'node:fs';
 import { ConfigError } from '../core/errors.ts';
 import type { FailedJob } from '../jobs/overview.ts';
 import { type Failure, failuresOf } from '../study/journal/failure-logs.ts';
-import { journalPath } from '../study/journal/journal.ts';
-import { readStudyEvents } from '../study/deliver/results.ts';
+import { journalPath, readStudyEvents } from '../study/journal/journal.ts';
 import { studyNameOf } from './request.ts';
 
 /** `ridgepoint logs t0007 --study runs/x [--redis URL]`: what is kept of evaluations that failed. */

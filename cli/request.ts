@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { ConfigError } from '../core/errors.ts';
 import type { FleetAnswer } from '../jobs/requests.ts';
-import { journalPath } from '../study/journal/journal.ts';
+import { journalPath, readStudyEvents } from '../study/journal/journal.ts';
 import { expectDone, requester, requestOf, type StudyRequest } from '../study/requests.ts';
 
 /** Options of commands that ask something of a study. */
@@ -51,9 +51,6 @@ export async function studyNameOf(study: string): Promise<string> {
     if (/[/\\]/.test(study)) throw new ConfigError(`${study}: expected the folder of a study, or its name, found none`);
     return study;
   }
-  const [{ readStudyEvents }, { studyKey }] = await Promise.all([
-    import('../study/deliver/results.ts'),
-    import('../study/study.ts'),
-  ]);
+  const { studyKey } = await import('../study/study.ts');
   return studyKey({ events: readStudyEvents(study) });
 }

@@ -3,9 +3,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
 import type { Overview } from '../jobs/overview.ts';
-import { journalPath } from '../study/journal/journal.ts';
+import { journalPath, readStudyEvents } from '../study/journal/journal.ts';
 import { leaseHolder } from '../study/journal/lease.ts';
-import { readStudyEvents } from '../study/deliver/results.ts';
 import { type Status, statusOf, whyStill } from '../study/status.ts';
 
 /** `ridgepoint status [runs/x] [--why] [--redis URL]`: where studies stand, running or not, and what waits for whom. */

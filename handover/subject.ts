@@ -15,7 +15,7 @@ import { parseNetworkSpec } from '../models/spec.ts';
 import { isTransformer, type ModelSpec, parseTransformerSpec } from '../models/transformer.ts';
 import { FolderArtefacts } from '../study/artefacts.ts';
 import { deliveredFiles, type FamilyPart } from '../study/deliver/export.ts';
-import { readStudyEvents } from '../study/deliver/results.ts';
+import { readStudyEvents } from '../study/journal/journal.ts';
 
 /** An ONNX file that a study or a training left, with what is known of it. */
 export interface DeliveredFile {

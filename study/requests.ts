@@ -16,11 +16,10 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ConfigError, EnvironmentError } from '../core/errors.ts';
 import type { EventOf, JournalEvent } from './journal/events.ts';
-import { Journal, journalPath } from './journal/journal.ts';
+import { Journal, journalPath, readStudyEvents } from './journal/journal.ts';
 import { leaseHolder, takeLease } from './journal/lease.ts';
 import { leftOutCodes } from './journal/failures.ts';
 import { StudyRecord } from './journal/record.ts';
-import { readStudyEvents } from './deliver/results.ts';
 
 /** What a person asks of a study: of one trial, or of all of it. */
 export const studyRequestSchema = z.strictObject({

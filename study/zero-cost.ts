@@ -6,11 +6,11 @@ import { withHostLock } from '../latency/host-lock.ts';
 import { openZeroCostChild, zeroCostProxies, type ZeroCostScores } from '../training/zero-cost-proxies.ts';
 import type { StudyProgress } from './context.ts';
 import type { JournalEvent } from './journal/events.ts';
-import { Journal, journalPath } from './journal/journal.ts';
+import { Journal, journalPath, readStudyEvents } from './journal/journal.ts';
 import { takeLease } from './journal/lease.ts';
 import { type JournalledZeroCost, searchedTrials, zeroCostId } from './search/proxy-audit.ts';
 import { StudyRecord } from './journal/record.ts';
-import { readStudyEvents, rebuildResults } from './deliver/results.ts';
+import { rebuildResults } from './deliver/results.ts';
 import type { StudyConfig } from './study-file.ts';
 import type { StudySummary } from './deliver/summary.ts';
 

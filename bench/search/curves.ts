@@ -6,7 +6,7 @@ import { Random } from '../../core/random.ts';
 import { rankCorrelation } from '../../core/rank-correlation.ts';
 import { studentT } from '../../core/student-t.ts';
 import { dominatesBeyondNoise, type RungResult } from '../../search/promotion.ts';
-import { readStudyEvents } from '../../study/deliver/results.ts';
+import { readStudyEvents } from '../../study/journal/journal.ts';
 import { summarise } from '../../study/deliver/summarise.ts';
 import type { TrialSummary } from '../../study/deliver/summary.ts';
 

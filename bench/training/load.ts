@@ -1,5 +1,9 @@
 import { readFileSync } from 'node:fs';
-import type { Contender } from './contender.ts';
+
+/** A process that takes turns with others. */
+interface TurnTaker {
+  readonly pid: number;
+}
 
 /** Cores busy with something else than the contender at its turn, on average. */
 export interface Load {
@@ -21,7 +25,7 @@ interface CpuTimes {
  * Starts counting as one contender's turn begins; calling the result tells the load since.
  * Undefined where there is no /proc.
  */
-export function meterLoad(turn: Contender, contenders: readonly Contender[]): () => Load | undefined {
+export function meterLoad(turn: TurnTaker, contenders: readonly TurnTaker[]): () => Load | undefined {
   const waiting = contenders.filter((contender) => contender !== turn);
   const read = (): CpuTimes | undefined => {
     const machine = machineCpuMs();

@@ -1,6 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigError } from '../../core/errors.ts';
 import { modelCard } from '../../report/card.ts';
 import { renderReport } from '../../report/html.ts';
 import type { DeliveredVariant } from '../../report/variants.ts';
@@ -9,7 +8,7 @@ import type { DataDescription } from '../context.ts';
 import { preprocessingOf } from '../preprocessing.ts';
 import { memberFolder } from './deliver-phase.ts';
 import type { JournalEvent } from '../journal/events.ts';
-import { journalPath, readJournal } from '../journal/journal.ts';
+import { readStudyEvents } from '../journal/journal.ts';
 import { ResultFiles } from './result-files.ts';
 import { resolveRecipe } from '../evaluation/recipe.ts';
 import { sharedFolder } from './shared-family.ts';
@@ -17,16 +16,6 @@ import type { StudyConfig } from '../study-file.ts';
 import { summarise } from './summarise.ts';
 import type { MemberSummary, SharedMemberSummary, StudySummary, TargetSummary, VariantSummary } from './summary.ts';
 import { variantId } from './variants.ts';
-
-/** The events of a study's folder. @throws {ConfigError} when it holds no study. */
-export function readStudyEvents(folder: string): readonly JournalEvent[] {
-  const path = journalPath(folder);
-  if (!existsSync(path))
-    throw new ConfigError(`${folder}: expected the folder of a study (it has a journal.jsonl), found none`);
-  const { events } = readJournal(path);
-  if (events.length === 0) throw new ConfigError(`${path}: expected a study's journal, got an empty one`);
-  return events;
-}
 
 /** Everything a study's folder shows, again, from its journal. */
 export async function rebuildResults(folder: string): Promise<StudySummary> {

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fstatSync,
   fsync,
   fsyncSync,
@@ -15,7 +16,7 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { canonicalJson } from '../../core/digest.ts';
-import { EnvironmentError, InvalidFileError } from '../../core/errors.ts';
+import { ConfigError, EnvironmentError, InvalidFileError } from '../../core/errors.ts';
 import { NumberList } from '../../core/number-list.ts';
 import type { EventLog, EventSequence } from './event-log.ts';
 import { type EventPayload, type JournalEvent, journalEventSchema } from './events.ts';
@@ -35,6 +36,16 @@ export interface JournalLine {
   readonly event: JournalEvent;
   readonly start: number;
   readonly end: number;
+}
+
+/** The events of a study's folder. @throws {ConfigError} when it holds no study. */
+export function readStudyEvents(folder: string): readonly JournalEvent[] {
+  const path = journalPath(folder);
+  if (!existsSync(path))
+    throw new ConfigError(`${folder}: expected the folder of a study (it has a journal.jsonl), found none`);
+  const { events } = readJournal(path);
+  if (events.length === 0) throw new ConfigError(`${path}: expected a study's journal, got an empty one`);
+  return events;
 }
 
 /**

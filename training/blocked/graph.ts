@@ -5,7 +5,7 @@ import { PlainGraph } from '../plain/graph.ts';
 import { stepNames } from '../step-names.ts';
 import type { TrainingGraph } from '../training-graph.ts';
 import { blockedDomain } from './block-size.ts';
-import { KnownExtents } from './known-extents.ts';
+import { KnownExtents, type Windows } from './known-extents.ts';
 import { activationLayout, channelLayout, type Layout, padded, paddedExtents, storedIn } from './layout.ts';
 import { fromBlocks, toBlocks } from './reorder.ts';
 
@@ -22,13 +22,10 @@ export interface Activation {
 }
 
 /** Blocked convolution beyond its operands; defaults are those of ONNX. */
-export interface ConvOptions extends Fusion {
+export interface ConvOptions extends Fusion, Windows {
   /** One value an output channel, of any extents. */
   readonly bias?: string;
   readonly group?: number;
-  readonly strides?: readonly number[];
-  readonly dilations?: readonly number[];
-  readonly pads?: readonly number[];
 }
 
 /** factor · value + offset, the factor 1 and the offset 0 where absent; without a value, the offset alone. */

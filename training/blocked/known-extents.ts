@@ -1,4 +1,9 @@
-import type { ConvOptions } from './graph.ts';
+/** How a convolution's windows lie, as ONNX writes it; its defaults where absent. */
+export interface Windows {
+  readonly strides?: readonly number[];
+  readonly dilations?: readonly number[];
+  readonly pads?: readonly number[];
+}
 
 /** Operators of operands of equal extents, or of scalars beside them. */
 const elementwise: ReadonlySet<string> = new Set(
@@ -31,16 +36,16 @@ export class KnownExtents {
   }
 
   /** Notes those of a convolution's output. */
-  deriveConvolved(value: string, image: string, weights: string, options: ConvOptions): void {
-    const { strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 0] } = options;
+  deriveConvolved(value: string, image: string, weights: string, windows: Windows): void {
+    const { strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 0] } = windows;
     const [batch, , ...plane] = this.of(image) ?? [];
     const [out, , ...kernel] = this.of(weights) ?? [];
     if (batch === undefined || out === undefined) return;
-    const windows = plane.map((extent, axis) => {
+    const extents = plane.map((extent, axis) => {
       const span = ((kernel[axis] as number) - 1) * (dilations[axis] as number) + 1;
       const whole = extent + (pads[axis] as number) + (pads[axis + 2] as number);
       return Math.floor((whole - span) / (strides[axis] as number)) + 1;
     });
-    this.set(value, [batch, out, ...windows]);
+    this.set(value, [batch, out, ...extents]);
   }
 }
