@@ -63,6 +63,21 @@ export class Timeline {
     }, 0);
   }
 
+  /**
+   * Milliseconds that the updates to come will take: as long as those of their stage so far, or where it has made none in
+   * proportion to multiply-adds, as those of the last stage that has.
+   * @param updatesMs of all updates made. @param first the first that counts: of one before it another process may have been in charge.
+   */
+  remainingMs(updatesMs: readonly number[], first: number): number {
+    let msPerMac = 0;
+    return this.stages.reduce((sum, { start, endUpdate, recipe, macs }) => {
+      const own = updatesMs.slice(Math.max(first, start.updates), endUpdate);
+      const updateMacs = recipe.batchSize * macs;
+      if (own.length > 0) msPerMac = own.reduce((total, ms) => total + ms) / own.length / updateMacs;
+      return sum + Math.max(0, endUpdate - Math.max(start.updates, updatesMs.length)) * updateMacs * msPerMac;
+    }, 0);
+  }
+
   /** The stage of the update that comes after so many; the last one at the end. */
   stageAt(updates: number): TimedStage {
     const stage = this.stages.find(({ endUpdate }) => updates < endUpdate) ?? this.stages.at(-1);

@@ -130,8 +130,8 @@ export interface Pace {
   /** Examples a second since this call began, batches and updates included. */
   readonly imagesPerS: number;
   /**
-   * Seconds until the last update, predicted: multiply-adds still to come at the speed in multiply-adds of this call, so that
-   * later stages on larger pictures count for what they cost.
+   * Seconds until the last update, predicted by those that this call has made: of each stage, and of those to come by
+   * multiply-adds.
    */
   readonly remainingS: number;
 }

@@ -92,8 +92,8 @@ export class TrainingRun {
       const share = averagingShare(emaDecay, { seen, own: this.#stage.recipe.batchSize / batchSize });
       averageInto(this.#average, vectors[stepNames.parameters] as Float32Array, share);
     }
-    this.curve.observe(loss, correct, gradientNorm);
     this.updatesMs.push(performance.now() - startMs);
+    this.curve.observe(loss, correct, gradientNorm);
   }
 
   /** Trainable parameters as they would be kept now: averaged, where the recipe averages. */
@@ -127,12 +127,9 @@ export class TrainingRun {
     const before = this.updates;
     return (point: CurvePoint): void => {
       const seconds = (performance.now() - startMs) / 1000;
-      // The curve hears of an update before it is counted.
-      const done = this.updates + 1;
-      const macsPerS = (timeline.macsAfter(done) - timeline.macsAfter(before)) / seconds;
       onProgress?.(point, {
         imagesPerS: (point.examples - timeline.examplesAfter(before)) / seconds,
-        remainingS: (timeline.macsAfter(timeline.updates) - timeline.macsAfter(done)) / macsPerS,
+        remainingS: timeline.remainingMs(this.updatesMs, before) / 1000,
       });
     };
   }
