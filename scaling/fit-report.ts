@@ -3,7 +3,7 @@ import { extent } from '../core/extent.ts';
 import { Random } from '../core/random.ts';
 import { bootstrap, type Draws, percentileInterval } from './fit-bootstrap.ts';
 import { checkDesign, curvatureAt, type DesignCheck, worstCondition } from './fit-identifiability.ts';
-import { fitLaw, type LawFit } from './fit.ts';
+import { fitLaw, type LawFit, residualsOf } from './fit.ts';
 import { huber, type Penalty } from './fit-penalty.ts';
 import { type OutlierPolicy, outlying, type Run } from './fit-runs.ts';
 import { type HoldOut, logLosses, rollingHoldOut } from './fit-selection.ts';
@@ -12,6 +12,7 @@ import { fitIsoFlop, isoFlopBudgets } from './laws/iso-flop.ts';
 import { fittableLaws, lossLaw } from './laws/laws.ts';
 import {
   type AllocationTuple,
+  type Columns,
   columnsOf,
   type Confirmed,
   type Exponents,
@@ -19,6 +20,7 @@ import {
   type LossLaw,
   naturalValues,
   type ParamsCount,
+  thetaOf,
   trainingFlops,
 } from './laws/law.ts';
 import { allocateByPowerLaw, type PowerLaw } from './laws/power-law.ts';
@@ -204,7 +206,7 @@ export async function fitRuns(
   };
 }
 
-/** Null where a parameter overflows: no file can hold it, and no plan should rest on it. */
+/** Null where natural values do not hold the law: no file could either, and no plan should rest on it. */
 async function fitOne(
   law: LossLaw,
   runs: readonly Run[],
@@ -223,10 +225,11 @@ async function fitOne(
   onProgress?.(`${law.name}: fitting ${runs.length} runs`);
   await pause(signal);
   const fit = fitLaw(law, points, logLoss, { penalty: options.penalty });
-  const overflown = Object.entries(naturalValues(law, fit.theta)).filter(([, value]) => !Number.isFinite(value));
-  if (overflown.length > 0) {
-    const names = overflown.map(([name]) => name).join(' and ');
-    warnings.push(`${law.name}: left out, ${names} overflowed: the runs do not determine this law`);
+  const unheld = unheldParameters(fit, points, logLoss);
+  if (unheld.length > 0) {
+    warnings.push(
+      `${law.name}: left out, no number is as large, or as small, as its ${unheld.join(' and ')}: the runs do not determine this law`,
+    );
     return null;
   }
   await pause(signal);
@@ -290,6 +293,19 @@ async function fitOne(
     },
     residuals: [...fit.residuals],
   };
+}
+
+/** Parameters whose natural values overflow, or underflow so that the law would predict something else; empty where all is well. */
+function unheldParameters(
+  { law, theta, residuals }: LawFit,
+  points: Columns,
+  logLoss: Float64Array,
+): readonly string[] {
+  const values = naturalValues(law, theta);
+  const names = Object.keys(values).filter((name) => values[name] === 0 || !Number.isFinite(values[name]));
+  if (names.length === 0 || names.some((name) => values[name] !== 0)) return names;
+  const held = residualsOf(law, thetaOf(law, values), points, logLoss);
+  return held.every((value, i) => Math.abs(value - (residuals[i] ?? 0)) < 1e-6) ? [] : names;
 }
 
 function dropOutliers(
