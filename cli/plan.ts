@@ -92,7 +92,7 @@ export const command = defineCommand({
     data: {
       type: 'string',
       description:
-        'text to train it on: grammar (default) or {format: text, path: …}; of --base, pictures, which also set classes and resolution',
+        'text to train it on: grammar (default) or {format: text, path: …}; of --base, pictures, which set the classes of a built-in network and the largest resolution',
     },
     seed: { type: 'string', description: 'seed of its weights and data order', default: '0' },
     threads: { type: 'string', description: 'threads of its trainer', default: '1' },
