@@ -31,7 +31,7 @@ export const command = defineCommand({
     threads: { type: 'string', description: 'threads inside one run', default: '1' },
     precision: {
       type: 'string',
-      description: `${precisions.join(', ')}; others than fp32 of profiles only`,
+      description: `${precisions.join(', ')}; on a provider fp32 or fp16, the others by profiles only`,
       default: 'fp32',
     },
     points: { type: 'string', description: `scalings to measure, ${fewest} to ${most}`, default: '24' },

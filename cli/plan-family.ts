@@ -1,9 +1,11 @@
 import { basename, resolve } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
+import type { Dataset } from '../data/dataset.ts';
 import { loadDataset } from '../data/load.ts';
 import { type DataSource, dataSourceSchema } from '../data/source.ts';
 import { amount, duration, grouped, percent, significant } from '../report/format.ts';
 import { tablePage } from '../report/law-page.ts';
+import type { NetworkSpec } from '../models/spec.ts';
 import { loadNetwork } from '../scaling/built-in-networks.ts';
 import {
   type FamilyPlan,
@@ -100,10 +102,7 @@ async function requestOf(
   const data =
     source && (await loadDataset(source, { baseDirectory: process.cwd(), onNotice: (text) => notices.push(text) }));
   const nativeResolution = data && Math.min(data.height, data.width);
-  const base =
-    data && nativeResolution !== undefined
-      ? loadNetwork(args.base, { data: { classes: data.classNames.length, channels: data.channels, nativeResolution } })
-      : loadNetwork(args.base);
+  const base = baseOf(args.base, data);
   // Times of convolution networks go by the share of the peak: the rates that are known are of transformers.
   const cluster = await clusterOf(
     { ...args, mfu: args.mfu ?? (args.on === undefined ? undefined : assumedMfu) },
@@ -121,6 +120,20 @@ async function requestOf(
     uniqueData: optionalArgument('--unique-data', args['unique-data']) ?? data?.splits.train.count,
     batch: args.batch === undefined ? defaultBatch : numberArgument('--batch', args.batch, 1),
   };
+}
+
+/** The base, one that the data can train. */
+function baseOf(source: string, data: Dataset | undefined): NetworkSpec {
+  if (!data) return loadNetwork(source);
+  const { channels, name } = data;
+  const classes = data.classNames.length;
+  const nativeResolution = Math.min(data.height, data.width);
+  const base = loadNetwork(source, { data: { classes, channels, nativeResolution } });
+  if (base.classes !== classes || base.input.channels !== channels)
+    throw new ConfigError(
+      `--base: expected ${classes} classes and ${channels} channels as in ${name}, got ${base.classes} and ${base.input.channels} in ${source}`,
+    );
+  return base;
 }
 
 async function carryOut(

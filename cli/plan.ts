@@ -34,6 +34,10 @@ import { openReporter, watchedBy } from './progress.ts';
 import { textTable } from './text-table.ts';
 import { outputPaths, writeWhole } from './written-file.ts';
 
+/** Options that `--design` knows, and those that only it does. */
+const designFlags = ['--design', '--flops', '--trials', '--target', '--law', '--unique-data', '--json'];
+const designOnlyFlags = ['--trials', '--target'];
+
 /** Standard deviation of ln L between seeds: .004 nats at a loss of 2 (Hoffmann's and Gadre's runs). */
 const seedNoise = 0.002;
 
@@ -62,7 +66,10 @@ export const command = defineCommand({
       type: 'string',
       description: 'how --base is scaled: efficientnet (1.2/1.1/1.15), dWr or d/w/r (default: efficientnet)',
     },
-    'unique-data': { type: 'string', description: 'distinct tokens there are; of --base, examples' },
+    'unique-data': {
+      type: 'string',
+      description: 'distinct tokens there are; of --base, examples; under --design those of the plan after the trials',
+    },
     'inference-tokens': { type: 'string', description: 'tokens to be served, paid out of the same budget' },
     context: {
       type: 'string',
@@ -85,7 +92,7 @@ export const command = defineCommand({
     data: {
       type: 'string',
       description:
-        'text to train it on: grammar (default) or {format: text, path: …}; of --base, pictures, which also set classes and resolution',
+        'text to train it on: grammar (default) or {format: text, path: …}; of --base, pictures, which set the classes of a built-in network and the largest resolution',
     },
     seed: { type: 'string', description: 'seed of its weights and data order', default: '0' },
     threads: { type: 'string', description: 'threads of its trainer', default: '1' },
@@ -93,13 +100,19 @@ export const command = defineCommand({
     json: { type: 'boolean', description: 'one JSON object on stdout' },
   },
   async run({ args, rawArgs }) {
-    const files = args.output === undefined ? [] : outputPaths([args.output], ['.html']);
     const given = args.law === undefined ? undefined : listArgument(rawArgs, 'law', args.law);
     const notices: string[] = [];
+    const uniqueData = optionalArgument('--unique-data', args['unique-data']);
+    const designed = flagsOf(rawArgs).find((flag) => designOnlyFlags.includes(flag));
+    if (designed !== undefined && !args.design)
+      throw new ConfigError(`${designed}: expected --design with it, which proposes trials, got none`);
     if (args.design) {
+      const stray = flagsOf(rawArgs).find((flag) => !designFlags.includes(flag));
+      if (stray !== undefined)
+        throw new ConfigError(`${stray}: expected none with --design, which prints the trials it proposes and no more`);
       const { name, rule } = onlyMapping('--design', given ?? ['chinchilla-epoch'], notices);
       if (rule.kind !== 'law') throw new ConfigError(`--design: expected a law of the loss, got ${name}`);
-      const design = designTrials(rule, args);
+      const design = designTrials(rule, uniqueData, args);
       console.log(
         args.json
           ? JSON.stringify({ schema: 1, law: name, ...design, warnings: notices })
@@ -112,7 +125,7 @@ export const command = defineCommand({
       return;
     }
     if (args.rule !== undefined) throw new ConfigError('--rule: expected a --base that it scales, got none');
-    const uniqueData = optionalArgument('--unique-data', args['unique-data']);
+    const files = args.output === undefined ? [] : outputPaths([args.output], ['.html']);
     const inferenceData = optionalArgument('--inference-tokens', args['inference-tokens']);
     const cluster = await clusterOf(args, notices);
     const request: PlanRequest = {
@@ -181,6 +194,11 @@ function describeInstantiated(result: Instantiated): string {
   return ['', trained, `${reached}; ${foretold}`].join('\n');
 }
 
+/** The options given, without their values. */
+function flagsOf(rawArgs: readonly string[]): readonly string[] {
+  return rawArgs.flatMap((text) => /^(?:--[a-z-]+|-o)/.exec(text)?.[0] ?? []);
+}
+
 function defaultLaws(uniqueData: number | undefined, inferenceData: number | undefined): readonly string[] {
   return [
     'chinchilla',
@@ -203,6 +221,7 @@ function styleOf(args: { readonly context: string; readonly vocabulary: string }
 
 function designTrials(
   { law, theta }: LawRule,
+  uniqueData: number | undefined,
   { flops, trials, target }: { readonly flops?: string; readonly trials: string; readonly target?: string },
 ): TrialDesign {
   if (flops === undefined)
@@ -215,6 +234,7 @@ function designTrials(
       trials: numberArgument('--trials', trials, 1),
       flops: budget,
       targetFlops: target === undefined ? 100 * budget : positiveArgument('--target', target),
+      ...(uniqueData === undefined ? {} : { uniqueData }),
       noise: seedNoise,
     });
   } catch (error) {
@@ -228,17 +248,20 @@ function describeDesign(
   law: string,
   notices: readonly string[],
 ): string {
-  const rows = trials.map((trial) => [
-    amount(trial.params),
-    amount(trial.data),
+  const repeats = trials.some((trial) => trial.uniqueData !== undefined);
+  const rows = trials.map(({ params, data, uniqueData = data, ...trial }) => [
+    amount(params),
+    amount(data),
+    ...(repeats ? [amount(uniqueData)] : []),
     trial.flops.toExponential(2),
     significant(trial.tokensPerParam),
   ]);
+  const exponent = expected.exponent === null ? '' : `exponent a ${significant(expected.exponent, 2)}, `;
   return [
-    textTable(['parameters', 'data', 'FLOPs', 'data/param'], rows),
+    textTable(['parameters', 'data', ...(repeats ? ['distinct'] : []), 'FLOPs', 'data/param'], rows),
     '',
     `${trials.length} trials of ${flops.toExponential(3)} FLOPs together for ${law}; V ${significant(check.ratioSpread)}`,
-    `expected standard errors, seed noise ${seedNoise * 100} %: exponent a ${significant(expected.exponent, 2)}, size at the target budget ${significant(100 * expected.logParams, 2)} %`,
+    `expected standard errors, seed noise ${seedNoise * 100} %: ${exponent}size at the target budget ${significant(100 * expected.logParams, 2)} %`,
     ...[...notices, ...check.problems].map((text) => `warning: ${text}`),
   ].join('\n');
 }

@@ -46,7 +46,7 @@ export const command = defineCommand({
     threads: { type: 'string', description: 'threads inside one inference', default: '1' },
     precision: {
       type: 'string',
-      description: 'fp32, fp16, bf16, int8; others than fp32 of profiles only',
+      description: 'fp32, fp16, bf16, int8; on a provider fp32 or fp16, the others by profiles only',
       default: 'fp32',
     },
     allow: {

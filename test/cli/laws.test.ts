@@ -191,6 +191,10 @@ describe('ridgepoint plan', () => {
     expect(design.trials).toHaveLength(8);
     expect(design.flops).toBeLessThanOrEqual(1e19);
     expect(design.check.problems).toEqual([]);
+    const repeats = ['--law=data-constrained', '--unique-data=1e9'];
+    const text = await ridgepoint(['plan', '--design', '--trials=8', '--flops=1e19', ...repeats], cwd);
+    expect(text.stdout).toMatch(/^parameters +data +distinct +FLOPs/);
+    expect(text.stdout).toMatch(/expected standard errors, seed noise 0\.2 %: size at the target budget [\d.]+ %\n$/);
   });
 
   it('takes one law of a file by the name it prints, or the one that extrapolates best', async () => {
@@ -228,6 +232,9 @@ describe('ridgepoint plan', () => {
         2,
         /--design: expected one --law, got unread\.yaml#chinchilla, un/,
       ],
+      [['--design', '--flops=1e19', '-o', 'no.html'], 2, /-o: expected none with --design/],
+      [['--design', '--flops=1e19', '--law=tied', '--instantiate=no'], 2, /--instantiate: expected none with --design/],
+      [['--flops=1e19', '--target=1e21'], 2, /--target: expected --design with it/],
       [[], 2, /expected one of --flops and --time, got none/],
       [['--flops=1e20', '--time=1h', '--on=t4'], 2, /got both/],
       [['--flops=1e20', '--law=moore'], 2, /expected a law .* got 'moore'/],

@@ -67,6 +67,10 @@ describe('ridgepoint plan --base', () => {
       [[...base, '--law=laws.yaml', '--context=64'], /--context: expected none with --base/],
       [[...base, '--law=laws.yaml', '--instantiate=no'], /--instantiate: expected --data with it/],
       [[...base, '--law=laws.yaml', '--rule=tall'], /scaling rule: expected efficientnet, dWr/],
+      [
+        [...base, '--law=laws.yaml', `--data=${data.replace('classes: 4', 'classes: 3')}`],
+        /--base: expected 3 classes/,
+      ],
       [[...base, '--law=approach-1'], /expected a law of the loss for a convolutional base/],
       [['--flops=1e20', '--rule=dWr'], /--rule: expected a --base/],
     ] as const;
