@@ -68,15 +68,16 @@ export interface ConfirmedSchedule {
   readonly schedule: TrainingSchedule;
   /** What a training sees in the predicted time of a probe without a schedule. */
   readonly examples: number;
-  /** Mean hold-out accuracy of such trainings. */
+  /** Means over such trainings, on the hold-out. */
   readonly accuracy: number;
+  readonly crossEntropy: number;
 }
 
 export interface ScheduleSearchResult {
-  /** The most accurate at equal time, which may be none. */
+  /** The one of the lowest cross-entropy at equal time, of those that are no less accurate than `fixed`; it may be `fixed`. */
   readonly best: ConfirmedSchedule;
   readonly fixed: ConfirmedSchedule;
-  /** The last stage's settings throughout, of the best schedule whose stages differ; absent where none of the finalists' do. */
+  /** The last stage's settings throughout, of the finalist with stages that is best so; absent where none has several. */
   readonly level?: ConfirmedSchedule;
   readonly seeds: number;
   readonly tried: number;
@@ -95,8 +96,8 @@ const finalists = 3;
  * training, by its cross-entropy on the hold-out, which tells far smaller differences apart than the accuracy of a few hundred pictures.
  * What a probe is better or worse than the one without is turned into examples ({@link examplesToQuality}), and the examples into time.
  * That steers the search; it does not decide. The best three and training without a schedule are trained over seeds with
- * as many examples as fit into the same predicted time, and so are the last stage's settings throughout, of the best of them whose stages
- * differ; the best mean accuracy is kept, so a schedule must beat both.
+ * as many examples as fit into the same predicted time, and so are the last stage's settings throughout, of the best of them that has
+ * several; what has the lowest mean cross-entropy is kept, of all that are no less accurate than training without.
  * Where memory is short, stages that need more than there is compute part of their forward pass again (`rematerialise`), which
  * costs time and changes no result.
  * @throws {AcceleratorUnavailableError} when this host does not offer the provider.
@@ -153,17 +154,19 @@ async function search(request: ScheduleSearchRequest, probes: Probes): Promise<S
   const likely = judged.toSorted((a, b) => a.toQualityS - b.toQualityS).slice(0, finalists);
   request.onProgress?.({ phase: 'confirm', text: `the best ${likely.length} and none, at equal time` });
   const fixed = await probes.confirm(none, none.probeS);
-  let [best, staged] = [fixed, undefined as ConfirmedSchedule | undefined];
-  for (const schedule of likely) {
-    const confirmed = await probes.confirm(schedule, none.probeS);
-    if (confirmed.accuracy > best.accuracy) best = confirmed;
-    if (confirmed.schedule.stages.length > 1 && confirmed.accuracy > (staged?.accuracy ?? -1)) staged = confirmed;
-  }
+  const finals: ConfirmedSchedule[] = [];
+  for (const schedule of likely) finals.push(await probes.confirm(schedule, none.probeS));
+  const staged = bestOf(finals.filter(({ schedule }) => schedule.stages.length > 1));
   const level = staged && (await probes.confirmLevel(staged.schedule, none.probeS));
-  // Of two that are as good the one that changes nothing.
-  if (level && level.accuracy >= best.accuracy && level.accuracy > fixed.accuracy) best = level;
+  const contenders = [fixed, ...(level ? [level] : []), ...finals];
+  const best = bestOf(contenders.filter(({ accuracy }) => accuracy >= fixed.accuracy)) ?? fixed;
   const tried = judged.length + infeasible;
   return { best, fixed, ...(level && { level }), seeds: request.seeds, tried, infeasible };
+}
+
+/** The first of the lowest cross-entropy. */
+function bestOf(confirmed: readonly ConfirmedSchedule[]): ConfirmedSchedule | undefined {
+  return confirmed.toSorted((a, b) => a.crossEntropy - b.crossEntropy)[0];
 }
 
 /** Tries what a controller proposes, one seed each. */
@@ -267,7 +270,7 @@ class Probes {
     const { probeExamples, seed, seeds } = this.#options.request;
     const examples = Math.round((probeExamples * seconds) / probeS);
     const all = Array.from({ length: seeds }, (_, index) => seed + index);
-    return { schedule, examples, accuracy: await this.#meanAccuracy(schedule, examples, all) };
+    return { schedule, examples, ...(await this.#meanQuality(schedule, examples, all)) };
   }
 
   /** Stages that need more memory than there is compute part of their forward pass again; undefined where that is not enough. */
@@ -302,10 +305,14 @@ class Probes {
     return seconds;
   }
 
-  async #meanAccuracy(schedule: TrainingSchedule, examples: number, seeds: readonly number[]): Promise<number> {
-    let sum = 0;
-    for (const seed of seeds) sum += (await this.#quality(schedule, examples, seed)).accuracy;
-    return sum / seeds.length;
+  async #meanQuality(schedule: TrainingSchedule, examples: number, seeds: readonly number[]): Promise<Quality> {
+    let [accuracy, crossEntropy] = [0, 0];
+    for (const seed of seeds) {
+      const quality = await this.#quality(schedule, examples, seed);
+      accuracy += quality.accuracy / seeds.length;
+      crossEntropy += quality.crossEntropy / seeds.length;
+    }
+    return { accuracy, crossEntropy };
   }
 
   /** Of one training on the hold-out; chance's where it diverged. */
