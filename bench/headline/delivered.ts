@@ -60,15 +60,15 @@ export function deliveredBy({ targets, data, activeS, environment }: StudySummar
 }
 
 /**
- * What this study delivered at this scale when it last ran, as the repository keeps it; null when it never did.
+ * What this study delivered when it last ran, as the repository keeps it; null when it never did, or at another scale.
  * @throws {z.ZodError} when the file is not what `keep` writes.
  */
-export function kept(study: StudyName, scale: Scale): Delivered | null {
+export function kept(study: StudyName, scale?: Scale): Delivered | null {
   const file = fileOf(study);
   if (!existsSync(file)) return null;
   const delivered = deliveredSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
-  const same = (Object.keys(scale) as (keyof Scale)[]).every((key) => delivered.scale[key] === scale[key]);
-  return same ? delivered : null;
+  const keys = Object.keys(scale ?? {}) as (keyof Scale)[];
+  return keys.every((key) => delivered.scale[key] === scale?.[key]) ? delivered : null;
 }
 
 /** Keeps it beside the bench. */

@@ -13,6 +13,8 @@ import { resolveRecipe } from '../../study/evaluation/recipe.ts';
 import { loadSchedule } from '../../study/evaluation/training-schedule.ts';
 import { trainInChild } from '../../training/isolate.ts';
 import { plannedMacs, planStages } from '../../training/stage-plan.ts';
+import { kept } from '../headline/delivered.ts';
+import { studyNames } from '../headline/studies.ts';
 import { childrenCpuS } from './cpu-time.ts';
 import { type Arm, report, type Run } from './report.ts';
 
@@ -21,6 +23,8 @@ const { values: options } = parseArgs({
     cifar: { type: 'string' },
     signs: { type: 'string' },
     rendered: { type: 'boolean', default: false },
+    /** Networks of the headline (`searched/1x`), on its split of `--cifar`. */
+    headline: { type: 'string' },
     schedules: { type: 'string', default: 'efficientnetv2,progressive-resize,multigrid' },
     examples: { type: 'string', default: '16000' },
     work: { type: 'string', default: '1' },
@@ -49,43 +53,63 @@ function networkOf(resolution: number): NetworkSpec {
   );
 }
 
-const signs = { format: 'records', channels: 3, height: 100, width: 100, holdout: 0.15 };
+/** What is trained, on what. */
+interface Task {
+  readonly task: string;
+  readonly source: object;
+  readonly trainer: Parameters<typeof resolveRecipe>[0];
+  readonly spec: NetworkSpec;
+}
+
+function cifarTask(path: string): Task {
+  const source = { format: 'cifar10', path, holdout: 0.15 };
+  return { task: 'cifar10-20k', source, trainer: {}, spec: networkOf(32) };
+}
+
+/** Networks that the headline delivered, trained as its studies train. */
+function headlineTasks(path: string, names: readonly string[]): Task[] {
+  return names.map((name) => {
+    const [study, size] = name.split('/');
+    const known = studyNames.find((each) => each === study);
+    const member = known && kept(known)?.lines.family.find((each) => each.size === size);
+    if (!member) throw new Error(`--headline: expected a study and size such as searched/1x, got ${name}`);
+    const source = { format: 'cifar10', path, holdout: 2000, testShare: 2000 };
+    return { task: `headline-${study}-${size}`, source, trainer: {}, spec: member.spec };
+  });
+}
+
+function signsTask(folder: string): Task {
+  return {
+    task: 'sign-digits',
+    source: {
+      format: 'records',
+      channels: 3,
+      height: 100,
+      width: 100,
+      holdout: 0.15,
+      path: join(folder, 'sign-digits-100-train.bin.gz'),
+      test: join(folder, 'sign-digits-100-test.bin.gz'),
+    },
+    // A mirrored hand is another hand.
+    trainer: { augmentation: { flip: false, shift: 0.125, cutout: 0 } },
+    spec: networkOf(48),
+  };
+}
+
+const renderedTask: Task = {
+  task: 'rendered',
+  source: { format: 'rendered', classes: 10, train: 1200, test: 1200, resolution: 24 },
+  trainer: {},
+  spec: networkOf(24),
+};
+
+const { cifar, signs, rendered, headline } = options;
+if (headline !== undefined && cifar === undefined) throw new Error('--headline: expected --cifar beside it, got none');
 const tasks = [
-  ...(options.cifar === undefined
-    ? []
-    : [
-        {
-          task: 'cifar10-20k',
-          source: { format: 'cifar10', path: options.cifar, holdout: 0.15 },
-          trainer: {},
-          spec: networkOf(32),
-        },
-      ]),
-  ...(options.signs === undefined
-    ? []
-    : [
-        {
-          task: 'sign-digits',
-          source: {
-            ...signs,
-            path: join(options.signs, 'sign-digits-100-train.bin.gz'),
-            test: join(options.signs, 'sign-digits-100-test.bin.gz'),
-          },
-          // A mirrored hand is another hand.
-          trainer: { augmentation: { flip: false, shift: 0.125, cutout: 0 } },
-          spec: networkOf(48),
-        },
-      ]),
-  ...(options.rendered
-    ? [
-        {
-          task: 'rendered',
-          source: { format: 'rendered', classes: 10, train: 1200, test: 1200, resolution: 24 },
-          trainer: {},
-          spec: networkOf(24),
-        },
-      ]
-    : []),
+  ...(cifar !== undefined && headline === undefined ? [cifarTask(cifar)] : []),
+  ...(cifar !== undefined && headline !== undefined ? headlineTasks(cifar, headline.split(',')) : []),
+  ...(signs === undefined ? [] : [signsTask(signs)]),
+  ...(rendered ? [renderedTask] : []),
 ];
 if (tasks.length === 0) {
   console.log('SKIPPED bench/progressive: expected --cifar, --signs or --rendered, got none');
