@@ -85,7 +85,7 @@ function runAll(name: string, task: Task, budget: Budget, open: (seed: number) =
 }
 
 /** What work gives, and the processor time it took in milliseconds. */
-function spent<T>(work: () => T): readonly [T, number] {
+export function spent<T>(work: () => T): readonly [T, number] {
   const before = process.cpuUsage();
   const result = work();
   const { user, system } = process.cpuUsage(before);
