@@ -101,7 +101,7 @@ export function feedsOf(batch: Batch, inputs: readonly { readonly name: string }
 
 /** −Σ target · log softmax(logits), in double precision. */
 function crossEntropy(logits: Float32Array, target: Float32Array): number {
-  const peak = Math.max(...logits);
+  const peak = logits[argMax(logits)] as number;
   const logTotal = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - peak), 0)) + peak;
   return target.reduce((sum, share, index) => sum + share * (logTotal - (logits[index] as number)), 0);
 }
