@@ -3,7 +3,8 @@ import { hoursText } from '../study/budget.ts';
 import type { StudyView } from './study-view.ts';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { familyChart, searchChart } from '../report/charts.ts';
+import { familyChart } from '../report/family-chart.ts';
+import { searchChart } from '../report/search-chart.ts';
 import {
   amount,
   byteSize,

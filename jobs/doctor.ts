@@ -154,7 +154,8 @@ async function roundTrip(redis: Redis, { options, prefix }: RedisPlace, signal: 
   const name = `doctor.${randomUUID()}`;
   const quick = { connection: { ...options, maxRetriesPerRequest: null }, prefix };
   const queue = new Queue(name, { connection: redis, prefix });
-  const events = new QueueEvents(name, quick);
+  // From the queue's first event on: it may be done before events are listened for.
+  const events = new QueueEvents(name, { ...quick, lastEventId: '0-0' });
   const worker = new Worker(name, () => Promise.resolve({ done: true }), quick);
   const refused = new Promise<never>((_, reject) => {
     queue.on('error', reject);

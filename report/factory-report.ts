@@ -1,10 +1,13 @@
 import type { FactorySummary, FactoryTargetFamily, TriedScaling } from '../study/factory-summary.ts';
 import { duration, grouped, percentNumber, plural, significant, utcMinute } from './format.ts';
 import { targetSentence } from './headline.ts';
-import { latencySection, multiplierSection, provenanceSection, resultNotes, targetResult } from './html.ts';
+import { latencySection } from './latencies.ts';
 import { type Content, element, type Markup } from './markup.ts';
+import { multiplierSection } from './multipliers.ts';
 import { page } from './page.ts';
 import { definitions, note, section, table, warningSection } from './page-parts.ts';
+import { provenanceSection } from './provenance.ts';
+import { resultNotes, targetResult } from './target-result.ts';
 import { xyChart } from './xy-chart.ts';
 
 /**

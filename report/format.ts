@@ -96,3 +96,13 @@ export function plural(count: number, singular: string, many = `${singular}s`): 
 function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }
+
+/** A number as `format` writes it; `–` where there is none. */
+export function optional(value: number | null | undefined, format: (value: number) => string): string {
+  return value === undefined || value === null ? '–' : format(value);
+}
+
+/** Model names are file names: their end tells them apart. */
+export function shortened(text: string, most: number): string {
+  return text.length <= most ? text : `…${text.slice(1 - most)}`;
+}

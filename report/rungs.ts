@@ -40,10 +40,8 @@ export function rungChart(
     (trial) => own.has(trial.id) && trial.accuracy !== undefined && latencyOf(trial) !== undefined,
   );
   if (scored.length === 0) return null;
-  const [wentOn, stayed]: readonly [SeriesStyle, SeriesStyle] = [
-    seriesStyles[0] as SeriesStyle,
-    { color: 'var(--soft)', shape: 'circle' },
-  ];
+  const [wentOn] = seriesStyles;
+  const stayed: SeriesStyle = { color: 'var(--soft)', shape: 'circle' };
   const key = legend(
     [
       { name: 'went on', style: wentOn, swatch: 'point' },

@@ -40,7 +40,7 @@ export interface SeriesStyle {
  * Styles in order of use. Colours are Okabe & Ito (2008), "Color Universal Design", without its
  * yellow, which is too pale on white.
  */
-export const seriesStyles: readonly SeriesStyle[] = [
+export const seriesStyles: readonly [SeriesStyle, SeriesStyle, SeriesStyle, SeriesStyle, SeriesStyle, SeriesStyle] = [
   { color: 'var(--blue)', shape: 'circle' },
   { color: 'var(--vermillion)', shape: 'square', dash: '7 4' },
   { color: 'var(--green)', shape: 'triangle', dash: '2 4' },

@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
@@ -20,6 +22,29 @@ import { FleetFixture, service } from './fleet.ts';
 import { hasRedis, RedisServer } from './redis-server.ts';
 
 const never = new AbortController().signal;
+
+/** A way to a Redis on which what is sent there waits for `before`, connection by connection. */
+async function wayTo(redis: RedisServer, before: (text: string) => Promise<void>) {
+  const sockets: Socket[] = [];
+  const server = createServer((near) => {
+    const far = createConnection({ host: '127.0.0.1', port: Number(new URL(redis.url).port) });
+    sockets.push(near, far);
+    far.pipe(near).on('error', () => far.destroy());
+    far.on('error', () => near.destroy());
+    let sent = Promise.resolve();
+    near.on('data', (chunk: Buffer) => {
+      sent = sent.then(() => before(chunk.toString('latin1'))).then(() => void far.write(chunk));
+    });
+    near.on('close', () => far.destroy());
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const close = async (): Promise<void> => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  };
+  return { url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`, close };
+}
+
 /** What docs/fleet.md tells people to give the fleet's user. */
 const permissions =
   '~{ridgepoint}:* &{ridgepoint}:* -@all +@read +@write +@connection +@pubsub +@scripting +@transaction +@blocking -@dangerous +info +time';
@@ -192,6 +217,20 @@ describe.skipIf(!hasRedis)('a Redis that is looked after', () => {
     );
     expect(refused.filter((object) => object !== 'config|get')).toEqual([]);
     expect(said).toEqual([]);
+  });
+
+  it('does a job of a doctor who hears of it only when it is done', async () => {
+    const redis = await admin();
+    const isDone = async () => {
+      const streams = await redis.keys('*:doctor.*:events');
+      const events = await Promise.all(streams.map((stream) => redis.xrange(stream, '-', '+')));
+      return events.flat(3).includes('completed');
+    };
+    const way = await wayTo(fleet.redis, async (text) => {
+      if (/xread/i.test(text)) await expect.poll(isDone).toBe(true);
+    });
+    fleet.closing(way.close);
+    expect(await rows(redisPlace(way.url, {}))).toMatchObject({ 'Redis permissions': 'ok' });
   });
 
   it('is told from one that is not, with what to do', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { searchChart } from '../../report/charts.ts';
 import { renderReport } from '../../report/html.ts';
 import { rungChart } from '../../report/rungs.ts';
+import { searchChart } from '../../report/search-chart.ts';
 import type { RungSummary, StudySummary, TargetSummary } from '../../study/deliver/summary.ts';
 import { studySummary } from './fixture.ts';
 

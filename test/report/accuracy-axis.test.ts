@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { curvesChart, familyChart, searchChart } from '../../report/charts.ts';
+import { curvesChart } from '../../report/curves.ts';
+import { familyChart } from '../../report/family-chart.ts';
 import { rungChart } from '../../report/rungs.ts';
+import { searchChart } from '../../report/search-chart.ts';
 import { xyChart } from '../../report/xy-chart.ts';
 import type { StudySummary, TargetSummary } from '../../study/deliver/summary.ts';
 import { member, studySummary } from './fixture.ts';
