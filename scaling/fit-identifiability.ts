@@ -6,12 +6,17 @@ import type { Columns, LossLaw, Point, Theta } from './laws/law.ts';
 
 /** Exponent at which designs are judged before anything is known: about that of every published fit. */
 const nominalExponent = 0.35;
+/** Data per parameter at which they are judged, about that of language models. */
+const usualRatio = 20;
 /** Below this V, model size and data vary together so much that their terms cannot be told apart. */
 const leastSpread = 0.002;
 
 /** What a set of (N, D) can tell, before a loss is known. */
 export interface DesignCheck {
-  /** V: population variance of k^−β over the runs, k = D ÷ N. 0 when all runs share one ratio: the terms in N and D are then collinear. */
+  /**
+   * V: population variance of k^−β over the runs, k = D ÷ N in the {@link usualUnit}. 0 when all runs share one ratio: the terms in N and
+   * D are then collinear.
+   */
   readonly ratioSpread: number;
   readonly sizes: number;
   readonly dataAmounts: number;
@@ -26,7 +31,8 @@ export interface DesignCheck {
  * collinear: B ÷ D^β is B·k^−β ÷ N^β. Two far-apart ratios beat many near ones.
  */
 export function checkDesign(points: readonly Point[], parameters = chinchilla.parameters.length): DesignCheck {
-  const weights = points.map(({ params, data }) => (data / params) ** -nominalExponent);
+  const unit = usualUnit(points);
+  const weights = points.map(({ params, data }) => ((unit * data) / params) ** -nominalExponent);
   const mean = weights.reduce((sum, value) => sum + value, 0) / weights.length;
   const variance = weights.reduce((sum, value) => sum + (value - mean) ** 2, 0) / weights.length;
   // Runs of one ratio differ by rounding alone.
@@ -48,6 +54,15 @@ export function checkDesign(points: readonly Point[], parameters = chinchilla.pa
   ];
   const [least, most] = extent(flops);
   return { ratioSpread, sizes, dataAmounts, flopsRange: most / least, problems };
+}
+
+/**
+ * Parameters that count as one of N where the geometric mean of D ÷ N is to be the usual 20. A unit changes A and nothing else, and
+ * examples of a convolution network are no tokens: without one a design would be judged by what they are.
+ */
+export function usualUnit(points: readonly Point[]): number {
+  const logRatio = points.reduce((sum, { params, data }) => sum + Math.log(params / data), 0);
+  return usualRatio * Math.exp(logRatio / points.length);
 }
 
 /** What a fit's curvature says of its parameters. */

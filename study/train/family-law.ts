@@ -1,7 +1,7 @@
 import { ConfigError } from '../../core/errors.ts';
 import { Random } from '../../core/random.ts';
 import { percentileInterval } from '../../scaling/fit-bootstrap.ts';
-import { checkDesign, worstCondition } from '../../scaling/fit-identifiability.ts';
+import { checkDesign, usualUnit, worstCondition } from '../../scaling/fit-identifiability.ts';
 import { type FitProgress, fitRuns, type FittedLaw } from '../../scaling/fit-report.ts';
 import type { Run } from '../../scaling/fit-runs.ts';
 import { chinchilla } from '../../scaling/laws/chinchilla.ts';
@@ -54,8 +54,6 @@ export type LossForecast = {
 const forms: readonly LossLaw[] = [tied, chinchilla];
 /** Resamples for intervals. */
 const resamples = 200;
-/** Data per size in the unit that a design is judged in, about that of language models; M has no such unit of its own. */
-const usualRatio = 20;
 /** What `checkDesign` asks for. */
 const leastAmounts = 3;
 /** Share of resamples that must find that further examples lower the loss. */
@@ -115,7 +113,8 @@ export async function fitFamilyLaw(
   seed: number,
   progress: FitProgress = {},
 ): Promise<{ readonly law: FamilyLaw } | { readonly problem: string }> {
-  const unitMacs = unitOf(trials);
+  // M has no unit of its own.
+  const unitMacs = usualUnit(trials.map(({ macs, examples }) => ({ params: macs, data: examples })));
   const runs = trials.map((trial) => runOf(trial, unitMacs, uniqueExamples));
   const { problems } = checkDesign(runs, tied.parameters.length);
   if (problems[0] !== undefined) return { problem: inTrials(problems[0]) };
@@ -133,12 +132,6 @@ export async function fitFamilyLaw(
   return {
     law: { law: lossLaw(chosen.law), theta, draws, residuals, unitMacs, uniqueExamples, trials },
   };
-}
-
-/** Makes the geometric mean of D ÷ N what is usual where designs are judged: a unit, which changes A and nothing else. */
-function unitOf(trials: readonly LawTrial[]): number {
-  const logRatio = trials.reduce((sum, { macs, examples }) => sum + Math.log(macs / examples), 0);
-  return usualRatio * Math.exp(logRatio / trials.length);
 }
 
 function runOf({ macs, examples, crossEntropy }: LawTrial, unitMacs: number, uniqueExamples: number): Run {
