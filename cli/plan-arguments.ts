@@ -18,7 +18,7 @@ export function optionalArgument(flag: string, text: string | undefined): number
   return text === undefined ? undefined : positiveArgument(flag, text);
 }
 
-/** A `--law`: its mapping, and whether the fit it is of found that it extrapolates best. */
+/** A `--law`: its mapping, and whether the fit it is of selected it. */
 interface NamedLaw {
   readonly mapping: AllocationMapping;
   readonly selected: boolean;
@@ -45,7 +45,7 @@ export function mappingsOf(names: readonly string[]): readonly AllocationMapping
 }
 
 /**
- * The one law that `flag` needs: the only one, or that of a file's which extrapolates best, of which `notices` are told.
+ * The one law that `flag` needs: the only one, or that of a file's which the fit selected, of which `notices` are told.
  * @throws {ConfigError} for none, and for several that nothing chooses among.
  */
 export function onlyMapping(flag: string, names: readonly string[], notices: string[]): AllocationMapping {
@@ -55,7 +55,7 @@ export function onlyMapping(flag: string, names: readonly string[], notices: str
   const selected = names.length === 1 ? laws.find((law) => law.selected) : undefined;
   const known = laws.map(({ mapping }) => mapping.name).join(', ');
   if (!selected) throw new ConfigError(`${flag}: expected one --law, got ${laws.length === 0 ? 'none' : known}`);
-  notices.push(`${flag} takes ${selected.mapping.name}, which extrapolates best of ${known}; --law may name another`);
+  notices.push(`${flag} takes ${selected.mapping.name}, which the fit selected of ${known}; --law may name another`);
   return selected.mapping;
 }
 

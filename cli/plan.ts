@@ -87,7 +87,7 @@ export const command = defineCommand({
     instantiate: {
       type: 'string',
       description:
-        'new folder: train the model that one --law allocates, of a file the law that extrapolates best, and compare its loss with the prediction',
+        'new folder: train the model that one --law allocates, of a file the law that the fit selected, and compare its loss with the prediction',
     },
     data: {
       type: 'string',
@@ -325,7 +325,11 @@ function describe(result: Plan, request: PlanRequest): string {
     ),
     '',
     ...intervalLines(result.allocations),
-    `the laws differ by a factor of ${significant(result.spread.params)} in size and ${significant(result.spread.data)} in data`,
+    ...(result.allocations.length > 1
+      ? [
+          `the laws differ by a factor of ${significant(result.spread.params)} in size and ${significant(result.spread.data)} in data`,
+        ]
+      : []),
     ...result.warnings.map((text) => `warning: ${text}`),
   ].join('\n');
 }

@@ -197,7 +197,7 @@ describe('ridgepoint plan', () => {
     expect(text.stdout).toMatch(/expected standard errors, seed noise 0\.2 %: size at the target budget [\d.]+ %\n$/);
   });
 
-  it('takes one law of a file by the name it prints, or the one that extrapolates best', async () => {
+  it('takes one law of a file by the name it prints, or the one that the fit selected', async () => {
     const tiny = ['--flops=3e10', '--vocabulary=64', '--context=64', '--json'];
     const [one, design, trained] = await Promise.all([
       ridgepoint(['plan', ...tiny, '--law=two.yaml#chinchilla'], cwd),
@@ -206,7 +206,7 @@ describe('ridgepoint plan', () => {
     ]);
     expect([one.stderr, design.stderr].join('')).toBe('');
     expect(JSON.parse(one.stdout)).toMatchObject({ allocations: [{ law: 'two.yaml#chinchilla' }] });
-    const taken = /takes two\.yaml#tied, which extrapolates best of two\.yaml#chinchilla, two\.yaml#tied/;
+    const taken = /takes two\.yaml#tied, which the fit selected of two\.yaml#chinchilla, two\.yaml#tied/;
     const warnings = expect.arrayContaining([expect.stringMatching(taken)]) as string[];
     expect(JSON.parse(design.stdout)).toMatchObject({ law: 'two.yaml#tied', warnings });
     expect(trained.stderr).not.toMatch(/error/);
