@@ -187,7 +187,7 @@ export { runStudy, type StudyOptions } from './study/study.ts';
 export { type TrainedLanguageModel, trainLanguageModel } from './study/train/train-language-model.ts';
 export { trainNetwork } from './study/train/train-network.ts';
 export {
-  type ConfirmedSchedule,
+  type TriedSchedule,
   searchSchedule,
   type ScheduleSearchRequest,
   type ScheduleSearchResult,

@@ -21,7 +21,11 @@ export const command = defineCommand({
     network: { type: 'positional', description: 'built-in network or spec (YAML)', required: true },
     data: { type: 'string', description: 'pictures, as for train (default: rendered)', default: 'rendered' },
     on: { type: 'string', description: `provider that trains: ${providerIds.join(', ')}`, default: 'cpu' },
-    examples: { type: 'string', description: 'training examples of a probe, a whole short training', default: '5000' },
+    examples: {
+      type: 'string',
+      description: 'training examples without a schedule; each is tried in that time',
+      default: '5000',
+    },
     trials: { type: 'string', description: 'schedules to try', default: '16' },
     seeds: { type: 'string', description: 'seeds of the best three before one is chosen', default: '3' },
     seed: { type: 'string', description: 'first seed', default: '0' },

@@ -17,7 +17,6 @@ import { planStages, type StagePlan } from '../../training/stage-plan.ts';
 import { type StepCost, stepCost, type StepSetting } from '../../training/step-cost.ts';
 import type { FoundSchedule, ScheduleStage, TrainingSchedule } from '../../training/training-schedule.ts';
 import { Answers } from './answers.ts';
-import { examplesToQuality } from './examples-to-quality.ts';
 import type { StudyProgress } from '../context.ts';
 import { type SchedulePair, schedulePair } from './found-schedules.ts';
 import { takeLease } from '../journal/lease.ts';
@@ -54,17 +53,8 @@ export interface ScheduleSearchRequest {
   readonly onNotice?: LoadOptions['onNotice'];
 }
 
-/** A schedule as the search judged it, by one seed. */
-interface JudgedSchedule {
-  readonly schedule: TrainingSchedule;
-  /** Predicted from step times, for a probe. */
-  readonly probeS: number;
-  /** Predicted, to the cross-entropy that the probe without a schedule reaches. */
-  readonly toQualityS: number;
-}
-
-/** A schedule as it was confirmed, over seeds. */
-export interface ConfirmedSchedule {
+/** A schedule and what it came to, over seeds. */
+export interface TriedSchedule {
   readonly schedule: TrainingSchedule;
   /** What a training sees in the predicted time of a probe without a schedule. */
   readonly examples: number;
@@ -75,10 +65,10 @@ export interface ConfirmedSchedule {
 
 export interface ScheduleSearchResult {
   /** The one of the lowest cross-entropy at equal time, of those that are no less accurate than `fixed`; it may be `fixed`. */
-  readonly best: ConfirmedSchedule;
-  readonly fixed: ConfirmedSchedule;
+  readonly best: TriedSchedule;
+  readonly fixed: TriedSchedule;
   /** The last stage's settings throughout, of the finalist with stages that is best so; absent where none has several. */
-  readonly level?: ConfirmedSchedule;
+  readonly level?: TriedSchedule;
   readonly seeds: number;
   readonly tried: number;
   /** Schedules that no training was spent on, for want of memory. */
@@ -87,16 +77,17 @@ export interface ScheduleSearchResult {
 
 /** How long a setting's steps are timed: a machine that is shared has quiet moments. */
 const timedS = 2;
+/** Equal means of equal sums may differ by so much; one picture is far more. */
+const roundingError = 1e-9;
 /** The best of the search that are trained with more seeds before one is chosen. */
 const finalists = 3;
 
 /**
- * Searches a training schedule for a network on a device of this host, the trainer's provider: the one that reaches soonest
- * what the network learns without. Times are predicted from step times measured at every setting a schedule uses; quality from short probes, each a whole
- * training, by its cross-entropy on the hold-out, which tells far smaller differences apart than the accuracy of a few hundred pictures.
- * What a probe is better or worse than the one without is turned into examples ({@link examplesToQuality}), and the examples into time.
- * That steers the search; it does not decide. The best three and training without a schedule are trained over seeds with
- * as many examples as fit into the same predicted time, and so are the last stage's settings throughout, of the best of them that has
+ * Searches a training schedule for a network on a device of this host, the trainer's provider: the one by which the network learns most in
+ * the time that a probe takes without. Times are predicted from step times measured at every setting a schedule uses. Every schedule is
+ * tried by a whole training on as many examples as fit into that time, and judged by its cross-entropy on the hold-out, which tells far
+ * smaller differences apart than the accuracy of a few hundred pictures. The best three and training without a schedule are
+ * trained with more seeds, and so are the last stage's settings throughout, of the best of them that has
  * several; what has the lowest mean cross-entropy is kept, of all that are no less accurate than training without.
  * Where memory is short, stages that need more than there is compute part of their forward pass again (`rematerialise`), which
  * costs time and changes no result.
@@ -148,70 +139,70 @@ function removeIfEmpty(folder: string): void {
 }
 
 async function search(request: ScheduleSearchRequest, probes: Probes): Promise<ScheduleSearchResult> {
-  const none = await probes.judge(fixedSchedule);
-  if (none === undefined) throw noMemory();
-  const { judged, infeasible } = await explore(request, probes, none);
-  const likely = judged.toSorted((a, b) => a.toQualityS - b.toQualityS).slice(0, finalists);
+  const { seeds } = request;
+  // Alone first: what follows needs it, and a memory too small for it is an error.
+  const without = await probes.fixed();
+  const { tried, infeasible } = await explore(request, probes);
+  const likely = tried.toSorted(byCrossEntropy).slice(0, finalists);
   request.onProgress?.({ phase: 'confirm', text: `the best ${likely.length} and none, at equal time` });
-  const fixed = await probes.confirm(none, none.probeS);
-  const finals: ConfirmedSchedule[] = [];
-  for (const schedule of likely) finals.push(await probes.confirm(schedule, none.probeS));
+  const fixed = await probes.inEqualTime(without, seeds);
+  const finals: TriedSchedule[] = [];
+  for (const { schedule } of likely) finals.push(await probes.inEqualTime(schedule, seeds));
   const staged = bestOf(finals.filter(({ schedule }) => schedule.stages.length > 1));
-  const level = staged && (await probes.confirmLevel(staged.schedule, none.probeS));
+  const level = staged && (await probes.inEqualTime(levelSchedule(staged.schedule), seeds));
   const contenders = [fixed, ...(level ? [level] : []), ...finals];
-  const best = bestOf(contenders.filter(({ accuracy }) => accuracy >= fixed.accuracy)) ?? fixed;
-  const tried = judged.length + infeasible;
-  return { best, fixed, ...(level && { level }), seeds: request.seeds, tried, infeasible };
+  const best = bestOf(contenders.filter(({ accuracy }) => accuracy > fixed.accuracy - roundingError)) ?? fixed;
+  return { best, fixed, ...(level && { level }), seeds, tried: tried.length + infeasible, infeasible };
 }
 
-/** The first of the lowest cross-entropy. */
-function bestOf(confirmed: readonly ConfirmedSchedule[]): ConfirmedSchedule | undefined {
-  return confirmed.toSorted((a, b) => a.crossEntropy - b.crossEntropy)[0];
+const byCrossEntropy = (a: TriedSchedule, b: TriedSchedule): number => a.crossEntropy - b.crossEntropy;
+
+function bestOf(tried: readonly TriedSchedule[]): TriedSchedule | undefined {
+  return tried.toSorted(byCrossEntropy)[0];
 }
 
 /** Tries what a controller proposes, one seed each. */
 async function explore(
   request: ScheduleSearchRequest,
   probes: Probes,
-  fixed: JudgedSchedule,
-): Promise<{ readonly judged: readonly JudgedSchedule[]; readonly infeasible: number }> {
+): Promise<{ readonly tried: readonly TriedSchedule[]; readonly infeasible: number }> {
   const { trials, seed, controller: name, cores, onProgress } = request;
   const identity = (choices: Choices) => scheduleIdentity(choices, probes.end);
   const start = [{ ...fixedChoices, ...(cores > 1 && { threads: 1 }) }];
   const controller = openController(name, { space: scheduleSpace(cores), seed, start, trials, identity });
-  const judged: JudgedSchedule[] = [];
+  const tried: TriedSchedule[] = [];
   let infeasible = 0;
   for (let trial = 0; trial < trials; trial++) {
     const [choices] = controller.suggest(1);
     if (choices === undefined) break;
-    onProgress?.({ phase: 'search', text: `schedule ${trial + 1} of ${trials}${bestText(judged, fixed)}` });
-    const answer = await probes.judge(scheduleOfChoices(choices, probes.end));
-    if (answer) judged.push(answer);
+    onProgress?.({ phase: 'search', text: `schedule ${trial + 1} of ${trials}${bestText(bestOf(tried))}` });
+    const schedule = await probes.withinMemory(scheduleOfChoices(choices, probes.end));
+    const answer = schedule && (await probes.inEqualTime(schedule, 1));
+    if (answer) tried.push(answer);
     else infeasible++;
     controller.observe([observed(`s${trial}`, choices, { answer, request })]);
   }
-  return { judged, infeasible };
+  return { tried, infeasible };
 }
 
 const fixedSchedule: TrainingSchedule = { stages: [{ share: 1 }] };
 
-function noMemory(): ConfigError {
-  return new ConfigError('--memory: expected enough to train without a schedule');
-}
-
-function bestText(judged: readonly JudgedSchedule[], fixed: JudgedSchedule): string {
-  const least = Math.min(...judged.map(({ toQualityS }) => toQualityS));
-  return Number.isFinite(least) ? `; best so far ${(fixed.toQualityS / least).toFixed(2)}× sooner, by one seed` : '';
+function bestText(best: TriedSchedule | undefined): string {
+  return best
+    ? `; best so far ${(100 * best.accuracy).toFixed(1)} %, cross-entropy ${best.crossEntropy.toFixed(3)}`
+    : '';
 }
 
 function observed(
   id: string,
   choices: Choices,
-  { answer, request }: { readonly answer: JudgedSchedule | undefined; readonly request: ScheduleSearchRequest },
+  { answer, request }: { readonly answer: TriedSchedule | undefined; readonly request: ScheduleSearchRequest },
 ): ObservedTrial {
   const known = { id, choices, fidelity: { examples: request.probeExamples, seed: request.seed } };
-  // Twice the time is as bad wherever it is.
-  return answer ? { ...known, status: 'ok', reward: -Math.log(answer.toQualityS) } : { ...known, status: 'infeasible' };
+  // A tenth less is as good wherever it is.
+  return answer
+    ? { ...known, status: 'ok', reward: -Math.log(answer.crossEntropy) }
+    : { ...known, status: 'infeasible' };
 }
 
 /** What a training came to. A type, for interfaces are no JSON. */
@@ -227,7 +218,7 @@ interface ProbesOptions {
   readonly signal: AbortSignal;
 }
 
-/** Measures and trains what schedules are judged by, each once. */
+/** Measures and trains what schedules are tried by, each once. */
 class Probes {
   readonly end: ReturnType<typeof resolveRecipe>;
   readonly #options: ProbesOptions;
@@ -237,44 +228,17 @@ class Probes {
     this.end = resolveRecipe(options.request.trainer);
   }
 
-  /** How soon a schedule gets where training without gets, by one seed; undefined where memory does not suffice. */
-  async judge(proposed: TrainingSchedule): Promise<JudgedSchedule | undefined> {
+  /** A schedule over so many seeds, each on as many examples as it sees while training without sees a probe's. */
+  async inEqualTime(schedule: TrainingSchedule, seeds: number): Promise<TriedSchedule> {
     const { probeExamples, seed } = this.#options.request;
-    const schedule = await this.#withinMemory(proposed);
-    if (schedule === undefined) return undefined;
-    const probeS = await this.#predictedS(schedule);
-    const half = Math.ceil(probeExamples / 2);
-    const fixed = await this.#fixed();
-    const lossOf = async (of: TrainingSchedule, examples: number) =>
-      (await this.#quality(of, examples, seed)).crossEntropy;
-    const times = examplesToQuality({
-      own: await lossOf(schedule, probeExamples),
-      without: await lossOf(fixed, probeExamples),
-      before: await lossOf(fixed, half),
-      share: half / probeExamples,
-    });
-    return { schedule, probeS, toQualityS: times * probeS };
-  }
-
-  /** The last stage's settings throughout, likewise. @see {@link confirm} */
-  async confirmLevel(of: TrainingSchedule, seconds: number): Promise<ConfirmedSchedule> {
-    const schedule = levelSchedule(of);
-    return this.confirm({ schedule, probeS: await this.#predictedS(schedule) }, seconds);
-  }
-
-  /** A schedule over all seeds, at as many examples as it sees in the seconds given. */
-  async confirm(
-    { schedule, probeS }: Pick<JudgedSchedule, 'schedule' | 'probeS'>,
-    seconds: number,
-  ): Promise<ConfirmedSchedule> {
-    const { probeExamples, seed, seeds } = this.#options.request;
-    const examples = Math.round((probeExamples * seconds) / probeS);
+    const share = (await this.#predictedS(await this.fixed())) / (await this.#predictedS(schedule));
+    const examples = Math.round(probeExamples * share);
     const all = Array.from({ length: seeds }, (_, index) => seed + index);
     return { schedule, examples, ...(await this.#meanQuality(schedule, examples, all)) };
   }
 
   /** Stages that need more memory than there is compute part of their forward pass again; undefined where that is not enough. */
-  async #withinMemory(schedule: TrainingSchedule): Promise<TrainingSchedule | undefined> {
+  async withinMemory(schedule: TrainingSchedule): Promise<TrainingSchedule | undefined> {
     const { memoryBytes = Infinity, probeExamples } = this.#options.request;
     if (memoryBytes === Infinity) return schedule;
     const fits = async (stage: ScheduleStage): Promise<boolean> => {
@@ -290,10 +254,13 @@ class Probes {
     return { stages };
   }
 
-  /** Training without a schedule, within memory. */
-  async #fixed(): Promise<TrainingSchedule> {
-    const fixed = await this.#withinMemory(fixedSchedule);
-    if (fixed === undefined) throw noMemory();
+  /**
+   * Training without a schedule, within memory.
+   * @throws {ConfigError} when it is not.
+   */
+  async fixed(): Promise<TrainingSchedule> {
+    const fixed = await this.withinMemory(fixedSchedule);
+    if (fixed === undefined) throw new ConfigError('--memory: expected enough to train without a schedule');
     return fixed;
   }
 
