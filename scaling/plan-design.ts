@@ -80,7 +80,8 @@ export function proposeTrials(request: DesignRequest): TrialDesign {
   const lower = cholesky(information);
   const errorOf = (of: (theta: readonly number[]) => number): number => {
     const slope = [...theta].map((value, k) => {
-      const step = 1e-5 * Math.max(1, Math.abs(value));
+      // An optimum with repeats is searched for, too coarsely for smaller steps.
+      const step = 1e-3 * Math.max(1, Math.abs(value));
       const at = (sign: number): number => of([...theta].with(k, value + sign * step));
       return (at(1) - at(-1)) / (2 * step);
     });

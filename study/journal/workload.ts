@@ -63,9 +63,11 @@ export class WorkloadTally {
 
   #answered({ id, outcome, attempt }: EventOf<'outcome'>): void {
     const training = this.#open.get(id) ?? this.#failed.get(id);
-    if (!training || isTriedAgain(outcome, attempt)) return;
-    this.#open.delete(id);
+    if (!training) return;
     this.#failed.delete(id);
+    this.#open.set(id, training);
+    if (isTriedAgain(outcome, attempt)) return;
+    this.#open.delete(id);
     const { phase, spec, fidelity } = training;
     if (outcome.status === 'failed') this.#failed.set(id, training);
     if (outcome.status === 'infeasible') increase(this.#lostExamples, phase, fidelity.examples);

@@ -55,6 +55,16 @@ describe('the work of a study', () => {
     expect(totalOf(record)).toMatchObject({ open: 0, issued: { train: one }, lostExamples: { train: examples } });
   });
 
+  it('that is tried again counts once it succeeds, though nobody asked in between', () => {
+    const record = recordOf('search', 1);
+    record.answer('t0001', failed(false));
+    record.append({ type: 'request', id: 't0001', action: 'retry', by: 'somebody' });
+    record.answer('t0001', failed(true));
+    expect(totalOf(record)).toMatchObject({ done: 0, open: one, lostExamples: {} });
+    record.answer('t0001', ok);
+    expect(totalOf(record)).toMatchObject({ done: one, open: 0, issued: { search: one }, lostExamples: {} });
+  });
+
   it('that failed is to be done again when somebody asks for it, or the study is opened again', () => {
     for (const again of [
       { type: 'request', id: 't0001', action: 'retry', by: 'somebody' },
