@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
 import { extent } from '../core/extent.ts';
 import { amount, percent, significant } from '../report/format.ts';
-import { tablePage } from '../report/law-page.ts';
+import { type PageSection, tablePage } from '../report/law-page.ts';
 import { xyChart } from '../report/xy-chart.ts';
 import { writeFitFile } from '../scaling/fit-file.ts';
 import type { Penalty } from '../scaling/fit-penalty.ts';
@@ -268,26 +268,50 @@ function fitPage(report: FitReport, given: readonly Run[], name: string): string
     facts: [`${report.runs.used} runs`, `V ${significant(report.design.ratioSpread)}`, report.convention],
     warnings: report.warnings,
     sections: [
-      {
-        title: 'Laws',
-        table: {
-          columns: ['law', 'objective', 'R²', 'mean error', 'extrapolating', 'a', 'N at budget', 'D at budget', 'loss'],
-          rows: report.laws.map((law) => [
-            law.law + (law.law === report.selected ? ' *' : ''),
-            law.objective.toPrecision(6),
-            law.r2.toFixed(5),
-            percent(law.meanError, 2),
-            law.holdOut ? percent(law.holdOut.error, 2) : '',
-            law.exponents ? estimateText(law.exponents.params) : '',
-            law.prediction ? amount(law.prediction.params) : '',
-            law.prediction ? amount(law.prediction.data) : '',
-            law.prediction ? significant(law.prediction.loss, 4) : '',
-          ]),
-        },
-      },
+      ...(report.laws.length > 0 ? [lawsSection(report)] : []),
+      ...(report.mappings.length > 0 ? [mappingsSection(report)] : []),
       ...laws,
     ],
   });
+}
+
+function lawsSection(report: FitReport): PageSection {
+  return {
+    title: 'Laws',
+    table: {
+      columns: ['law', 'objective', 'R²', 'mean error', 'extrapolating', 'a', 'N at budget', 'D at budget', 'loss'],
+      rows: report.laws.map((law) => [
+        law.law + (law.law === report.selected ? ' *' : ''),
+        law.objective.toPrecision(6),
+        law.r2.toFixed(5),
+        percent(law.meanError, 2),
+        law.holdOut ? percent(law.holdOut.error, 2) : '',
+        law.exponents ? estimateText(law.exponents.params) : '',
+        law.prediction ? amount(law.prediction.params) : '',
+        law.prediction ? amount(law.prediction.data) : '',
+        law.prediction ? significant(law.prediction.loss, 4) : '',
+      ]),
+    },
+  };
+}
+
+function mappingsSection({ mappings }: FitReport): PageSection {
+  return {
+    title: 'Power laws: N = k_N·C^a, D = k_D·C^b',
+    table: {
+      columns: ['approach', 'k_N', 'a', 'k_D', 'b', 'optima', 'N at budget', 'D at budget'],
+      rows: mappings.map(({ law, mapping, optima, prediction }) => [
+        law,
+        mapping.paramsCoefficient.toPrecision(5),
+        mapping.paramsExponent.toFixed(4),
+        mapping.dataCoefficient.toPrecision(5),
+        mapping.dataExponent.toFixed(4),
+        String(optima.length),
+        prediction ? amount(prediction.params) : '',
+        prediction ? amount(prediction.data) : '',
+      ]),
+    },
+  };
 }
 
 function diagonal(losses: readonly number[]): readonly (readonly [number, number])[] {

@@ -1,6 +1,6 @@
 import { ConfigError } from '../core/errors.ts';
 import { percentileInterval } from './fit-bootstrap.ts';
-import type { FileLaw } from './fit-file.ts';
+import type { FileLaw, FilePowerLaw } from './fit-file.ts';
 import { bestForLifetime } from './laws/inference-aware.ts';
 import { publishedLaws, publishedPowerLaws } from './laws/laws.ts';
 import {
@@ -61,12 +61,14 @@ export function publishedMapping(name: string): AllocationMapping {
 }
 
 /** A mapping through a fitted law. @param file names where it came from. */
-export function fittedMapping(
-  { law, theta, draws, paramsCount, fittedFlops }: FileLaw,
-  file: string,
-): AllocationMapping {
-  const rule = { kind: 'law' as const, law, theta, draws };
-  return { name: `${file}#${law.name}`, source: file, confirmed: 'refit', paramsCount, fittedFlops, rule };
+export function fittedMapping(fitted: FileLaw | FilePowerLaw, file: string): AllocationMapping {
+  const { paramsCount, fittedFlops } = fitted;
+  const name = `${file}#${fitted.law.name}`;
+  const rule: AllocationMapping['rule'] =
+    'theta' in fitted
+      ? { kind: 'law', law: fitted.law, theta: fitted.theta, draws: fitted.draws }
+      : { kind: 'power-law', powerLaw: fitted.law };
+  return { name, source: file, confirmed: 'refit', paramsCount, fittedFlops, rule };
 }
 
 /** What a budget has to buy. */

@@ -4,6 +4,7 @@ import { InvalidFileError } from '../core/errors.ts';
 import type { FitReport } from './fit-report.ts';
 import { lossLaw } from './laws/laws.ts';
 import { type LossLaw, naturalValues, type ParamsCount, thetaOf } from './laws/law.ts';
+import type { PowerLaw } from './laws/power-law.ts';
 
 const number = z.number();
 
@@ -22,25 +23,51 @@ const fileSchema = z.strictObject({
       draws: z.array(z.array(number)),
     }),
   ),
+  // Files of before they were kept have none.
+  mappings: z
+    .array(
+      z.strictObject({
+        law: z.string(),
+        values: z.strictObject({
+          paramsCoefficient: z.number().positive(),
+          paramsExponent: number,
+          dataCoefficient: z.number().positive(),
+          dataExponent: number,
+        }),
+      }),
+    )
+    .default([]),
 });
 
-/** A law from a file of fits. */
-export interface FileLaw {
-  readonly law: LossLaw;
-  readonly theta: readonly number[];
-  /** Refits to resamples, for intervals. */
-  readonly draws: readonly (readonly number[])[];
+/** What a plan needs to know of a fit, whatever its form. */
+interface Fitted {
   readonly paramsCount: ParamsCount;
   readonly fittedFlops: readonly [number, number];
   readonly selected: boolean;
 }
 
-/** The fitted laws of a report as a YAML file that `ridgepoint plan --law` reads. */
+/** A law of the loss from a file of fits. */
+export interface FileLaw extends Fitted {
+  readonly law: LossLaw;
+  readonly theta: readonly number[];
+  /** Refits to resamples, for intervals. */
+  readonly draws: readonly (readonly number[])[];
+}
+
+/** Power laws through optima, of 6·N·D, from a file of fits: approach 1 or 2. */
+export interface FilePowerLaw extends Fitted {
+  readonly law: PowerLaw & { readonly name: string };
+}
+
+/**
+ * The fitted laws of a report as a YAML file that `ridgepoint plan --law` reads. Power laws are of 6·N·D there, as plans count, whatever
+ * FLOPs the runs had.
+ */
 export function writeFitFile(report: FitReport): string {
   const file = {
     schema: 1,
     kind: 'scaling-laws',
-    convention: report.convention,
+    convention: `${report.convention}; mappings are of 6·N·D`,
     paramsCount: report.paramsCount,
     fittedFlops: [...report.runs.flops],
     selected: report.selected,
@@ -49,6 +76,14 @@ export function writeFitFile(report: FitReport): string {
       values: naturalValues(lossLaw(law), theta),
       holdOutError: holdOut?.error ?? null,
       draws: draws.map((draw) => draw.map((value) => Number(value.toPrecision(9)))),
+    })),
+    mappings: report.mappings.map(({ law, mapping }) => ({
+      law,
+      values: {
+        ...mapping,
+        paramsCoefficient: mapping.paramsCoefficient * report.runs.flopsRatio ** mapping.paramsExponent,
+        dataCoefficient: mapping.dataCoefficient * report.runs.flopsRatio ** mapping.dataExponent,
+      },
     })),
   } satisfies z.input<typeof fileSchema>;
   const document = new Document(file);
@@ -61,8 +96,11 @@ export function writeFitFile(report: FitReport): string {
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
-/** Reads such a file. @param where names it in errors. @throws {InvalidFileError} naming every offending key. */
-export function parseFitFile(text: string, where: string): readonly FileLaw[] {
+/**
+ * Reads such a file, laws of the loss first. @param where names it in errors.
+ * @throws {InvalidFileError} naming every offending key, and for a file without a law.
+ */
+export function parseFitFile(text: string, where: string): readonly (FileLaw | FilePowerLaw)[] {
   let data: unknown;
   try {
     data = parseYaml(text);
@@ -72,13 +110,19 @@ export function parseFitFile(text: string, where: string): readonly FileLaw[] {
   const parsed = fileSchema.safeParse(data);
   if (!parsed.success)
     throw new InvalidFileError(`${where}: not a file of fitted laws\n${z.prettifyError(parsed.error)}`);
-  const { laws, paramsCount, fittedFlops, selected } = parsed.data;
-  return laws.map(({ law: name, values, draws }) => {
-    try {
-      const law = lossLaw(name);
-      return { law, theta: thetaOf(law, values), draws, paramsCount, fittedFlops, selected: name === selected };
-    } catch (cause) {
-      throw new InvalidFileError(`${where}: ${(cause as Error).message}`, { cause });
-    }
-  });
+  const { laws, mappings, paramsCount, fittedFlops, selected } = parsed.data;
+  if (laws.length + mappings.length === 0)
+    throw new InvalidFileError(`${where}: expected at least one fitted law, got none`);
+  const common = { paramsCount, fittedFlops };
+  return [
+    ...laws.map(({ law: name, values, draws }) => {
+      try {
+        const law = lossLaw(name);
+        return { law, theta: thetaOf(law, values), draws, ...common, selected: name === selected };
+      } catch (cause) {
+        throw new InvalidFileError(`${where}: ${(cause as Error).message}`, { cause });
+      }
+    }),
+    ...mappings.map(({ law: name, values }) => ({ law: { name, ...values }, ...common, selected: false })),
+  ];
 }

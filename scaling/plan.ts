@@ -107,6 +107,7 @@ export function plan(request: PlanRequest): Plan {
     if (blind) warnings.push(`${name}: left out, a power law of training compute knows nothing of inference`);
     return !blind;
   });
+  if (request.mappings.length === 0) throw new ConfigError('expected a law to plan by, got none');
   if (mappings.length === 0)
     throw new ConfigError('expected a law of the loss to count inference with, got power laws only');
   const allocations = mappings.map((mapping) => allocation(mapping, request, warnings));

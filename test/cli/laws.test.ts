@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
+import { sweep } from '../../bench/laws/page-data.ts';
 import { Random } from '../../core/random.ts';
 import { fileFolder } from '../cases/file-folder.ts';
 import { ridgepoint } from './ridgepoint.ts';
@@ -16,6 +17,7 @@ const rows = [1e7, 3e7, 1e8, 3e8, 1e9].flatMap((n) =>
   }),
 );
 writeFileSync(join(cwd, 'runs.csv'), `params,tokens,loss\n${rows.join('\n')}\n`);
+writeFileSync(join(cwd, 'profiles.csv'), sweep());
 writeFileSync(join(cwd, 'bad.csv'), 'params,tokens,loss\n1e8,2e9,nan\n');
 const laws = [
   { law: 'chinchilla', values: { A: 406, B: 411, E: 1.7, alpha: 0.34, beta: 0.28 }, holdOutError: 0.02, draws: [] },
@@ -87,6 +89,21 @@ describe('ridgepoint fit', () => {
     expect(stdout).toMatch(/runs\.csv: 20 runs of 1\.20e\+15 to 7\.68e\+20 FLOPs; training FLOPs are 6·N·D/);
     expect(stdout).toMatch(/chinchilla: L = E \+ A\/N\^α \+ B\/D\^β/);
     expect(stdout).toMatch(/N ∝ C\^0\.5\d+ \([\d.]+ to [\d.]+\)/);
+  });
+
+  it('keeps power laws, on a page and for plan', async () => {
+    const args = ['--law=approach-2', '--budget=1e21', '-o', 'power.yaml', '-o', 'power.html', '--json'];
+    const fit = await ridgepoint(['fit', 'profiles.csv', ...args], cwd);
+    expect(fit.code).toBe(0);
+    const { mappings } = JSON.parse(fit.stdout) as { mappings: readonly { prediction: { params: number } }[] };
+    expect(readFileSync(join(cwd, 'power.html'), 'utf8')).toMatch(/Power laws.*approach-2/s);
+    const plan = await ridgepoint(['plan', '--flops=1e21', '--law=power.yaml', '--json'], cwd);
+    const { allocations } = JSON.parse(plan.stdout) as {
+      allocations: readonly { law: string; target: { params: number } }[];
+    };
+    expect(allocations).toHaveLength(1);
+    expect(allocations[0]?.law).toBe('power.yaml#approach-2');
+    expect(allocations[0]?.target.params).toBeCloseTo(mappings[0]?.prediction.params ?? 0, -3);
   });
 
   it('refuses what it cannot read, and writes nothing', async () => {

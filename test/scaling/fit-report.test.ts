@@ -1,13 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { oneRatio } from '../../bench/laws/page-data.ts';
 import { Random } from '../../core/random.ts';
-import { parseFitFile, writeFitFile } from '../../scaling/fit-file.ts';
+import { fittedMapping } from '../../scaling/allocate.ts';
+import { type FileLaw, parseFitFile, writeFitFile } from '../../scaling/fit-file.ts';
 import { fitRuns } from '../../scaling/fit-report.ts';
 import { parseRuns, type Run } from '../../scaling/fit-runs.ts';
 import { logLosses } from '../../scaling/fit-selection.ts';
 import { residualsOf } from '../../scaling/fit.ts';
 import { chinchilla } from '../../scaling/laws/chinchilla.ts';
 import { columnsOf, lossAt, thetaOf, trainingFlops } from '../../scaling/laws/law.ts';
+import { plan } from '../../scaling/plan.ts';
+import { defaultStyle } from '../../scaling/transformer-shape.ts';
 
 const truth = { A: 300, B: 900, E: 1.9, alpha: 0.31, beta: 0.34 };
 const theta = thetaOf(chinchilla, truth);
@@ -214,7 +217,8 @@ describe('a file of fitted laws', () => {
     const text = writeFitFile(report);
     const laws = parseFitFile(text, 'fit.yaml');
     expect(laws.map(({ law }) => law.name)).toEqual(['chinchilla', 'tied']);
-    for (const [k, { theta, draws, selected }] of laws.entries()) {
+    for (const [k, found] of laws.entries()) {
+      const { theta, draws, selected } = found as FileLaw;
       const fitted = report.laws[k];
       for (const [i, value] of theta.entries()) expect(value).toBeCloseTo(fitted?.theta[i] ?? 0, 9);
       expect(draws).toHaveLength(25);
@@ -251,12 +255,41 @@ describe('a file of fitted laws', () => {
     const report = await fitRuns(measured, { laws: ['joint', 'tied'], draws: 0 });
     const read = parseFitFile(writeFitFile(report), 'fit.yaml');
     expect(read).toHaveLength(report.laws.length);
-    for (const [k, { law, theta }] of read.entries()) {
+    for (const [k, found] of read.entries()) {
+      const { law, theta } = found as FileLaw;
       const predicted = residualsOf(law, theta, columnsOf(measured), logLosses(measured));
       for (const [i, residual] of predicted.entries())
         expect(residual).toBeCloseTo(report.laws[k]?.residuals[i] ?? Number.NaN, 5);
     }
     expect(report.warnings.join()).toMatch(/joint: left out, no number is as large, or as small, as its E/);
+  });
+
+  it('gives power laws back, of 6·N·D as plans count, for plan to allocate by', async () => {
+    const hundredfold = profileCurves.map((run) => ({ ...run, flops: 100 * run.flops }));
+    const report = await fitRuns(hundredfold, { laws: ['approach-1', 'approach-2'], draws: 0, budgetFlops: 1e24 });
+    const read = parseFitFile(writeFitFile(report), 'fit.yaml');
+    expect(read.map(({ law }) => law.name)).toEqual(['approach-2', 'approach-1']);
+    const { allocations } = plan({
+      budget: { flops: 1e22 },
+      mappings: read.map((one) => fittedMapping(one, 'fit.yaml')),
+      style: defaultStyle,
+      batchTokens: 2 ** 21,
+    });
+    expect(allocations.map(({ law }) => law)).toEqual(['fit.yaml#approach-2', 'fit.yaml#approach-1']);
+    for (const [k, { target, loss }] of allocations.entries()) {
+      const { params = 0, data = 0 } = report.mappings[k]?.prediction ?? {};
+      expect(target.params / params).toBeCloseTo(1, 9);
+      expect(target.data / data).toBeCloseTo(1, 9);
+      expect(loss).toBeNull();
+    }
+  });
+
+  it('may be of before power laws were kept, but not empty', () => {
+    const head =
+      'schema: 1\nkind: scaling-laws\nconvention: c\nfittedFlops: [1, 2]\nparamsCount: total\nselected: null\nlaws:';
+    const law = '  - { law: tied, values: { A: 1, B: 2, E: 1, eta: .3 }, holdOutError: null, draws: [] }';
+    expect(parseFitFile(`${head}\n${law}\n`, 'x.yaml').map(({ law: { name } }) => name)).toEqual(['tied']);
+    expect(() => parseFitFile(`${head} []\n`, 'x.yaml')).toThrow('x.yaml: expected at least one fitted law, got none');
   });
 
   it('refuses what is not one, naming the place', () => {

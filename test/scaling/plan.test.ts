@@ -92,6 +92,7 @@ describe('a plan with inference', () => {
     expect(result.allocations.map(({ law }) => law)).toEqual(['chinchilla', 'chinchilla-epoch']);
     expect(result.warnings.join('\n')).toMatch(/approach-1: left out/);
     expect(() => plan({ ...base, mappings: laws.slice(2), inferenceData: 1e12 })).toThrow(/got power laws only/);
+    expect(() => plan({ ...base, mappings: [] })).toThrow('expected a law to plan by, got none');
   });
 });
 
