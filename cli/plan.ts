@@ -260,8 +260,9 @@ function describeDesign(
   return [
     textTable(['parameters', 'data', ...(repeats ? ['distinct'] : []), 'FLOPs', 'data/param'], rows),
     '',
-    `${trials.length} trials of ${flops.toExponential(3)} FLOPs together for ${law}; V ${significant(check.ratioSpread)}`,
+    `${trials.length} trials of ${flops.toExponential(3)} FLOPs together; V ${significant(check.ratioSpread)}`,
     `expected standard errors, seed noise ${seedNoise * 100} %: ${exponent}size at the target budget ${significant(100 * expected.logParams, 2)} %`,
+    `designed for ${law} and the parameters it has now`,
     ...[...notices, ...check.problems].map((text) => `warning: ${text}`),
   ].join('\n');
 }
