@@ -60,16 +60,17 @@ export interface FilePowerLaw extends Fitted {
 }
 
 /**
- * The fitted laws of a report as a YAML file that `ridgepoint plan --law` reads. Power laws are of 6·N·D there, as plans count, whatever
- * FLOPs the runs had.
+ * The fitted laws of a report as a YAML file that `ridgepoint plan --law` reads. Power laws and the runs' range are of 6·N·D there, as
+ * plans count, whatever FLOPs the runs had.
  */
 export function writeFitFile(report: FitReport): string {
+  const { flopsRatio } = report.runs;
   const file = {
     schema: 1,
     kind: 'scaling-laws',
-    convention: `${report.convention}; mappings are of 6·N·D`,
+    convention: `${report.convention}; mappings and fittedFlops are of 6·N·D`,
     paramsCount: report.paramsCount,
-    fittedFlops: [...report.runs.flops],
+    fittedFlops: [report.runs.flops[0] / flopsRatio, report.runs.flops[1] / flopsRatio],
     selected: report.selected,
     laws: report.laws.map(({ law, theta, holdOut, draws }) => ({
       law,
@@ -81,8 +82,8 @@ export function writeFitFile(report: FitReport): string {
       law,
       values: {
         ...mapping,
-        paramsCoefficient: mapping.paramsCoefficient * report.runs.flopsRatio ** mapping.paramsExponent,
-        dataCoefficient: mapping.dataCoefficient * report.runs.flopsRatio ** mapping.dataExponent,
+        paramsCoefficient: mapping.paramsCoefficient * flopsRatio ** mapping.paramsExponent,
+        dataCoefficient: mapping.dataCoefficient * flopsRatio ** mapping.dataExponent,
       },
     })),
   } satisfies z.input<typeof fileSchema>;

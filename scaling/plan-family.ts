@@ -118,7 +118,9 @@ export function planFamily(request: FamilyPlanRequest): FamilyPlan {
         `${mapping.name}: chose the ${best === smallest ? 'smallest' : 'largest'} network that was looked at; the best may lie beyond`,
       );
     const allocated = allocation(mapping, best, members, flops, request);
-    warnings.push(...mappingWarnings(mapping, allocated.data, flops, request.uniqueData));
+    // A law knows its runs' 6·N·D; convolutions do more.
+    const ownFlops = 6 * allocated.params * allocated.data;
+    warnings.push(...mappingWarnings(mapping, allocated.data, ownFlops, request.uniqueData));
     if (mappingNames.includes(mapping.name))
       warnings.push(
         `${mapping.name}: its constants are not of convolution networks; fit a law to trainings of this family`,

@@ -287,7 +287,7 @@ function memoryOf(shape: TransformerShape, { count, memoryBytes }: Cluster): Non
   };
 }
 
-/** What to distrust of a law at a budget. @param data that it would train on. */
+/** What to distrust of a law at a budget. @param data that it would train on. @param flops of 6·N·D. */
 export function mappingWarnings(
   { name, confirmed, fittedFlops, rule }: AllocationMapping,
   data: number,
