@@ -66,7 +66,7 @@ export class Timeline {
   /**
    * Milliseconds that the updates to come will take: as long as those of their stage so far, or where it has made none in
    * proportion to multiply-adds, as those of the last stage that has.
-   * @param updatesMs of all updates made. @param first the first that counts: of one before it another process may have been in charge.
+   * @param updatesMs of all updates made. @param first the first that counts: those before it may be another process's.
    */
   remainingMs(updatesMs: readonly number[], first: number): number {
     let msPerMac = 0;

@@ -127,12 +127,9 @@ export interface TrainingRequest {
 
 /** How fast a run goes. */
 export interface Pace {
-  /** Examples a second since this call began, batches and updates included. */
+  /** Examples a second of the updates that this call has made, their batches included. */
   readonly imagesPerS: number;
-  /**
-   * Seconds until the last update, predicted by those that this call has made: of each stage, and of those to come by
-   * multiply-adds.
-   */
+  /** Seconds until the last update, predicted by those: each stage by its own, what is to come by multiply-adds. */
   readonly remainingS: number;
 }
 

@@ -52,7 +52,7 @@ export class TrainingRun {
         examplesAfter: (updates) => timeline.examplesAfter(updates),
         ...rowsOf(request.graph),
       },
-      this.#progressReport(request, timeline, startMs),
+      this.#progressReport(request, timeline),
       saved?.curve,
     );
   }
@@ -123,10 +123,10 @@ export class TrainingRun {
   }
 
   /** Adds the pace of this part of the run to what the curve reports. */
-  #progressReport({ onProgress }: TrainingRequest, timeline: Timeline, startMs: number) {
+  #progressReport({ onProgress }: TrainingRequest, timeline: Timeline) {
     const before = this.updates;
     return (point: CurvePoint): void => {
-      const seconds = (performance.now() - startMs) / 1000;
+      const seconds = this.updatesMs.slice(before).reduce((sum, ms) => sum + ms, 0) / 1000;
       onProgress?.(point, {
         imagesPerS: (point.examples - timeline.examplesAfter(before)) / seconds,
         remainingS: timeline.remainingMs(this.updatesMs, before) / 1000,

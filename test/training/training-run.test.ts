@@ -54,7 +54,7 @@ it('keeps its state in no lowering’s order, so that another goes on from it', 
   expect(content(stateIn(plain))).toEqual(content(state));
 });
 
-describe('the time left', () => {
+describe('the pace of a training', () => {
   afterEach(() => vi.restoreAllMocks());
 
   const pictures = { ...spec, input: { channels: 3, resolution: 16 }, classes: 3 };
@@ -67,13 +67,13 @@ describe('the time left', () => {
   /** What an update of each stage takes, and what each run takes before its first. */
   const [stepsMs, startMs] = [[10, 70, 25] as const, 1000];
 
-  /** Seconds left as told after every update, of a run up to one or on from there. */
+  /** What is told after every update, of a run up to one or on from there. */
   async function told({ from = 0, to = 12, saved }: { from?: number; to?: number; saved?: TrainingState }) {
     let nowMs = 0;
     vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
-    const remainingS: number[] = [];
+    const paces: Pace[] = [];
     const timeline = new Timeline(request);
-    const listening = { ...request, onProgress: (_point: unknown, pace: Pace) => remainingS.push(pace.remainingS) };
+    const listening = { ...request, onProgress: (_point: unknown, pace: Pace) => paces.push(pace) };
     const run = new TrainingRun(listening, timeline, nowMs, saved);
     nowMs += startMs;
     while (run.updates < to) {
@@ -85,13 +85,19 @@ describe('the time left', () => {
         return { vectors, loss: 1, correct: 0 };
       });
     }
-    return { remainingS, state: run.state, stages: timeline.stages };
+    return { paces, state: run.state, stages: timeline.stages };
   }
 
-  it('goes by each stage’s own updates, and by multiply-adds at the last stage’s speed where it has made none', async () => {
-    const { remainingS, stages } = await told({});
+  it('is that of the updates made, start-up apart', async () => {
+    const { paces } = await told({});
+    expect(paces[0]?.imagesPerS).toBeCloseTo(8 / 0.01, 6);
+    expect(paces[4]?.imagesPerS).toBeCloseTo((4 * 8 + 16) / (4 * 0.01 + 0.07), 6);
+  });
+
+  it('goes on as each stage’s own updates, and by multiply-adds at the last stage’s speed where it has made none', async () => {
+    const { paces, stages } = await told({});
     const [first, second, last] = stages.map(({ macs, recipe }) => macs * recipe.batchSize) as [number, number, number];
-    const after = (updates: number) => 1000 * (remainingS[updates - 1] as number);
+    const after = (updates: number) => 1000 * (paces[updates - 1]?.remainingS as number);
     expect(after(1)).toBeCloseTo(3 * 10 + (10 / first) * (3 * second + 5 * last), 6);
     expect(after(4)).toBeCloseTo((10 / first) * (3 * second + 5 * last), 6);
     expect(after(5)).toBeCloseTo(2 * 70 + (70 / second) * 5 * last, 6);
@@ -100,10 +106,13 @@ describe('the time left', () => {
   });
 
   it('of a run that goes on is told by what was measured since', async () => {
-    const { state, remainingS } = await told({ to: 3 });
+    const { state } = await told({ to: 3 });
     const slower = { ...state, updatesMs: state.updatesMs.map((ms) => 100 * ms) };
-    const { remainingS: later } = await told({ from: 3, saved: slower });
-    expect(later).toEqual((await told({})).remainingS.slice(3));
-    expect(remainingS).toHaveLength(3);
+    const { paces } = await told({ from: 3, saved: slower });
+    const uninterrupted = await told({});
+    expect(paces.map(({ remainingS }) => remainingS)).toEqual(
+      uninterrupted.paces.slice(3).map(({ remainingS }) => remainingS),
+    );
+    expect(paces[0]?.imagesPerS).toBeCloseTo(8 / 0.01, 6);
   });
 });
