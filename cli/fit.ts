@@ -39,7 +39,10 @@ export const command = defineCommand({
       type: 'string',
       description: 'headings of the columns: n=…,d=…,c=…,loss=…,unique=…,curve=…,horizon=… (usual names are found)',
     },
-    budget: { type: 'string', description: 'compute budget in FLOPs to predict for, such as 1e24' },
+    budget: {
+      type: 'string',
+      description: 'compute budget to predict for, such as 1e24, in FLOPs as the table counts them',
+    },
     outliers: {
       type: 'string',
       description: 'keep, highest:<count> of the losses, or residual:<robust deviations>',
