@@ -179,7 +179,8 @@ function estimateText({ value, interval }: Estimate): string {
 function describe(report: FitReport, name: string): string {
   const { runs, design } = report;
   const rows = runs.rows > runs.given ? ` (${runs.rows} rows)` : '';
-  const dropped = runs.dropped.length > 0 ? `, lines ${runs.dropped.join(', ')} left out` : '';
+  const dropped =
+    runs.dropped.length > 0 ? `, line${runs.dropped.length > 1 ? 's' : ''} ${runs.dropped.join(', ')} left out` : '';
   const [low, high] = runs.flops.map((flops) => flops.toExponential(2));
   return [
     `${name}: ${runs.used} runs${rows} of ${low} to ${high} FLOPs${dropped}; ${report.convention}`,
