@@ -231,7 +231,7 @@ interface Division {
   readonly because: string;
 }
 
-/** Examples of each group: under the tightest budget, and then less of all where another is passed by that. */
+/** Examples of each group: the best of what dividing each budget alone gives, less of all where that passes another one, and of the same for all. */
 function divide(
   { config, data }: StudyContext,
   groups: readonly Group[],
@@ -246,17 +246,28 @@ function divide(
     return { costs, budget, because, even: evenExamples(costs, budget) };
   });
   const tightest = limits.reduce((a, b) => (b.even < a.even ? b : a));
-  const { even, costs, budget } = tightest;
+  const { even } = tightest;
   const networks = groups.reduce((sum, group) => sum + group.networks.length, 0);
   const because = `${tightest.because} for ${networks} networks × ${config.final.seeds} seeds`;
-  if (!law) return { examples: groups.map(() => even), even, because };
-  const parts = groups.map(({ sizes }, k): FamilyPart => ({ cost: costs[k] ?? 0, gain: gainOf(sizes, law) }));
-  const { examples: divided, lean } = leanToEven(parts, budget, keepsLeads(groups, even, law));
-  const excess = Math.max(1, ...limits.map((limit) => dot(limit.costs, divided) / limit.budget.total));
+  const evenly = groups.map(() => even);
+  if (!law) return { examples: evenly, even, because };
+  const divided = limits.map(({ costs, budget }) => {
+    const parts = groups.map(({ sizes }, k): FamilyPart => ({ cost: costs[k] ?? 0, gain: gainOf(sizes, law) }));
+    const { examples, lean } = leanToEven(parts, budget, keepsLeads(groups, even, law));
+    const excess = Math.max(1, ...limits.map((limit) => dot(limit.costs, examples) / limit.budget.total));
+    return {
+      examples: examples.map((amount) => Math.max(least, Math.floor(amount / excess))),
+      how: lean === 0 ? '' : `, leaning ${lean} of the way to even so that larger sizes keep their lead`,
+    };
+  });
+  // A division that passes another budget is lowered until it does not, and may then be no better than the same for all.
+  const { examples, how } = [...divided, { examples: evenly, how: ': the same for all is best' }].reduce((a, b) =>
+    expectedSum(groups, b.examples, law) < expectedSum(groups, a.examples, law) ? b : a,
+  );
   return {
-    examples: divided.map((amount) => Math.max(least, Math.floor(amount / excess))),
+    examples,
     even,
-    because: `${because}, divided by ${law.law.name}'s law of ${law.trials.length} trials${lean === 0 ? '' : `, leaning ${lean} of the way to even so that larger sizes keep their lead`}`,
+    because: `${because}, divided by ${law.law.name}'s law of ${law.trials.length} trials${how}`,
   };
 }
 
@@ -344,23 +355,33 @@ function described(
   };
 }
 
+/** Σ of the family's expected losses, with so many examples for each group. */
+function expectedSum(groups: readonly Group[], examples: readonly number[], law: FamilyLaw): number {
+  return groups
+    .flatMap(({ sizes }, k) =>
+      likeliest(sizes).map(({ network }) => expectedLoss(law, asked(network), examples[k] ?? 0)),
+    )
+    .reduce((sum, loss) => sum + loss, 0);
+}
+
 function journalled(
   law: FamilyLaw,
   groups: readonly Group[],
   { examples, even }: Pick<Division, 'examples' | 'even'>,
 ): JournalledLaw {
-  const expectedOf = (amounts: readonly number[]) =>
-    groups
-      .flatMap(({ sizes }, k) =>
-        likeliest(sizes).map(({ network }) => expectedLoss(law, asked(network), amounts[k] ?? even)),
-      )
-      .reduce((sum, loss) => sum + loss, 0);
   return {
     name: law.law.name,
     values: naturalValues(law.law, law.theta),
     unitMacs: law.unitMacs,
     trials: law.trials.length,
     meanError: law.residuals.reduce((sum, value) => sum + Math.abs(value), 0) / law.residuals.length,
-    expected: { law: expectedOf(examples), even: expectedOf(groups.map(() => even)) },
+    expected: {
+      law: expectedSum(groups, examples, law),
+      even: expectedSum(
+        groups,
+        groups.map(() => even),
+        law,
+      ),
+    },
   };
 }

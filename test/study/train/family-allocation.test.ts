@@ -95,6 +95,7 @@ function studyAt(
   budget: object,
   amounts: readonly number[],
   folder = join(fileFolder(), 'study'),
+  secondsOf = ({ flops }: { readonly examples: number; readonly flops: number }) => flops / 1e9,
 ): { readonly context: StudyContext; readonly notices: readonly string[] } {
   mkdirSync(folder, { recursive: true });
   const journal = new Journal(journalPath(folder));
@@ -119,7 +120,7 @@ function studyAt(
       origin: { by: 'test', because: 'test' },
     });
     const flops = 6 * macs * examples;
-    const cost = { trainS: flops / 1e9, measureS: 0, examples, flops, peakRssBytes: 0 };
+    const cost = { trainS: secondsOf({ examples, flops }), measureS: 0, examples, flops, peakRssBytes: 0 };
     record.answer(trial.id, { status: 'ok', metrics: { accuracy: 0.5, crossEntropy, macs }, cost });
   }
   const notices: string[] = [];
@@ -155,6 +156,9 @@ const of = ({ examples }: Allocation, spec: NetworkSpec): number => examples[spe
 const budgetFor = (left: number): number =>
   left + trialsOf([1000, 4000, 16_000]).reduce((sum, { macs, examples }) => sum + 6 * macs * examples, 0);
 const macsOfFamily = [tiny, medium, large].reduce((sum, spec) => sum + countSpec(spec).macs, 0);
+
+/** An example takes as long in every network. */
+const alike = ({ examples }: { readonly examples: number }) => examples / 1000;
 
 describe('a budget at the end of scaling', () => {
   it('is divided by the law: small networks see more, the budget is used, and the true losses are less', async () => {
@@ -257,6 +261,23 @@ describe('a budget at the end of scaling', () => {
     expect(allocation.split).toBe('law');
     expect(flopsOf(allocation) / (0.5 * left)).toBeLessThanOrEqual(1.001);
     expect(flopsOf(allocation) / (0.5 * left)).toBeGreaterThan(0.98);
+  });
+
+  it('of two that cost networks differently is never divided worse than evenly', async () => {
+    const amounts = [1000, 4000, 16_000];
+    const spentHours = studyAt({}, amounts, join(fileFolder(), 'flat'), alike).context.record.spending.hours;
+    const split = { search: 0.5, scale: 0.45, train: 0.05 };
+    const expectedAt = async (examples: number) => {
+      const flops = budgetFor(6 * macsOfFamily * 10_000);
+      const deviceHours = spentHours + (3 * examples) / 1000 / 3600;
+      const folder = join(fileFolder(), `both-${examples}`);
+      const { context } = studyAt({ flops, deviceHours, split }, amounts, folder, alike);
+      return (await allocate(context, family)).law?.expected ?? { law: Number.NaN, even: Number.NaN };
+    };
+    for (const examples of [9000, 10_000, 11_000]) {
+      const { law, even } = await expectedAt(examples);
+      expect(law).toBeLessThanOrEqual(even);
+    }
   });
 
   it('is not there without one: final.examples count; and an old journal’s single number still does', async () => {
