@@ -6,7 +6,8 @@ import { type Activation, type NetworkSpec, parseNetworkSpec } from './spec.ts';
 /**
  * Networks in the notation of timm's EfficientNet builder (Wightman, PyTorch Image Models): stages of strings such as
  * `ir_r2_k3_s2_e6_c24_se0.25`, read as that builder reads them. What a {@link NetworkSpec} cannot say is refused by the
- * string that asks for it. We differ in the padding: SAME, as for every network here, where timm pads equally on all sides
+ * string that asks for it. As there, channels of the stem and of blocks become multiples of 8, those of the last convolution
+ * stay as they are. We differ in the padding: SAME, as for every network here, where timm pads equally on all sides
  * unless told otherwise; parameters and multiply-adds are the same.
  */
 const archDefinitionSchema = z.strictObject({
@@ -16,7 +17,12 @@ const archDefinitionSchema = z.strictObject({
   /** Stages, each a list of blocks; only the first block of a stage has a stride. */
   arch_def: z.array(z.array(z.string()).min(1)).min(1),
   /** Channels after the 3×3 convolution of stride 2. */
-  stem_size: z.int().min(1).max(8192).default(32),
+  stem_size: z
+    .int()
+    .min(1)
+    .max(8192)
+    .default(32)
+    .transform((wanted) => roundChannels(wanted)),
   /** Channels of the last 1×1 convolution; 0 for none. */
   num_features: z.int().min(0).max(65_536).default(1280),
   act_layer: z.enum(['relu', 'relu6', 'swish', 'silu', 'hard_swish']).default('relu'),
@@ -100,7 +106,7 @@ function readBlock(text: string, fallback: Activation, where: string): Block {
   let activation = fallback;
   let skip: boolean | undefined;
   for (const option of options) {
-    const [, key, value] = /^(r|k|s|e|c|se|fc)([\d.]+)$/.exec(option) ?? [];
+    const [, key, value] = /^(r|k|s|c|fc)([1-9]\d*)$/.exec(option) ?? /^(e|se)([\d.]+)$/.exec(option) ?? [];
     const own = ownActivations[option.slice(1)];
     if (option === 'skip' || option === 'noskip') skip = option === 'skip';
     else if (option.startsWith('n') && own) activation = own;
@@ -110,15 +116,16 @@ function readBlock(text: string, fallback: Activation, where: string): Block {
   }
   const needed = (key: string, fallback?: number): number =>
     numbers.get(key) ?? fallback ?? refuse(`expected also ${key}, as in ${key}1`);
+  const fullInput = numbers.get('fc');
   return {
     text,
     type,
     repeats: needed('r'),
     kernel: needed('k'),
     stride: needed('s'),
-    width: needed('c'),
+    width: roundChannels(needed('c')),
     expansion: needed('e', type === 'ds' || type === 'cn' ? 1 : undefined),
-    from: numbers.get('fc'),
+    from: fullInput === undefined ? undefined : roundChannels(fullInput),
     squeeze: numbers.get('se') ?? 0,
     activation,
     skip,

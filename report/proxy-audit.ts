@@ -89,7 +89,7 @@ export function auditNotes({ seedSd, zeroCost }: ProxyAudit): readonly string[] 
     ...(seedSd === null
       ? []
       : [
-          `Two trainings of one network differ by ${percentNumber(seedSd)} points (standard deviation between seeds), which bounds every correlation with accuracy and adds to every loss.`,
+          `Trainings of one network scatter by ${percentNumber(seedSd)} points (one standard deviation, over seeds), which bounds every correlation with accuracy and adds to every loss.`,
         ]),
     ...(zeroCost === null
       ? []

@@ -429,20 +429,27 @@ function expectSame(where: string, path: string, got: SpaceNode | undefined, exp
 }
 
 function withinNative(resolution: SpaceNode, native: number, where: string): SpaceNode {
+  const place = 'input.resolution';
+  if (isOneOf(resolution)) expectOneOf(resolution, where, place);
   const offered = isOneOf(resolution) ? resolution.oneOf : [resolution];
   if (!offered.every((option) => typeof option === 'number'))
     throw new ConfigError(
-      `${where}: input.resolution: expected a number or a oneOf of numbers, got ${JSON.stringify(resolution)}`,
+      `${where}: ${place}: expected a number or a oneOf of numbers, got ${JSON.stringify(resolution)}`,
     );
   const kept = offered.filter((option) => option <= native);
   if (kept.length === 0)
     throw new ConfigError(
-      `${where}: input.resolution: expected one of at most ${native} px, the data's own, got only ${offered.join(', ')}`,
+      `${where}: ${place}: expected one of at most ${native} px, the data's own, got only ${offered.join(', ')}`,
     );
   return isOneOf(resolution) ? { ...resolution, oneOf: kept } : resolution;
 }
 
 const oneOfSchema = z.strictObject({ oneOf: z.array(z.unknown()).min(1), tag: z.string().min(1) });
+
+function expectOneOf(node: OneOf, where: string, path: string): void {
+  const parsed = oneOfSchema.safeParse(node);
+  if (!parsed.success) throw new ConfigError(`${where}: ${path}: not a oneOf\n${z.prettifyError(parsed.error)}`);
+}
 
 /**
  * Checks that a space is sound: decisions well formed, options of a decision distinct, tied tags alike, and every
@@ -456,8 +463,7 @@ export function checkSpace(space: SpaceNode, where: string): void {
       for (const [member, memberPath] of membersOf(node, path)) check(member, memberPath);
       return;
     }
-    const parsed = oneOfSchema.safeParse(node);
-    if (!parsed.success) throw new ConfigError(`${where}: ${path}: not a oneOf\n${z.prettifyError(parsed.error)}`);
+    expectOneOf(node, where, path);
     const texts = node.oneOf.map((option) => JSON.stringify(option));
     const twice = texts.find((text, index) => texts.indexOf(text) !== index);
     if (twice !== undefined) throw new ConfigError(`${where}: ${path}: expected distinct options, got ${twice} twice`);

@@ -75,7 +75,7 @@ export interface ResultTable {
  * Reads a table and the space that it answers for.
  * @param baseDirectory folder that `file` is relative to. @param rungs how many rungs the search has.
  * @throws {ConfigError} naming the missing column, the list that is no column for each rung, or the unreadable file; {InvalidFileError} naming the row of a cell that is no
- * number, of a key that came before, or of a decision with one row alone.
+ * number or one that its metric cannot be, of a key that came before, or of a decision with one row alone.
  */
 export function readTable(
   { file, key, metrics, cost, absent, repeated }: TableConfig,
@@ -154,10 +154,25 @@ function rowAt(
 ): TableRow {
   const { sources, costs, rung, place } = from;
   const values = sources.flatMap(([metric, each]) => {
-    const value = numberIn(row, each[rung], place);
+    const value = numberIn(row, each[rung], place, rangeOf(metric));
     return value === undefined ? [] : [[metric, value] as const];
   });
-  return { metrics: Object.fromEntries(values), costS: numberIn(row, costs?.[rung], place) ?? 0 };
+  const costS = numberIn(row, costs?.[rung], place, { says: 'a cost of 0 s or more', holds: (s) => s >= 0 }) ?? 0;
+  return { metrics: Object.fromEntries(values), costS };
+}
+
+interface Range {
+  readonly says: string;
+  readonly holds: (value: number) => boolean;
+}
+
+/** What a metric can be; undefined for those of a name of the user's own. */
+function rangeOf(metric: string): Range | undefined {
+  if (metric === 'accuracy')
+    return { says: 'an accuracy from 0 to 1 (per cent take scale: 0.01)', holds: (share) => share >= 0 && share <= 1 };
+  if (metric.startsWith('latencyMs.'))
+    return { says: 'a latency above 0 ms (an empty cell where it is not known)', holds: (ms) => ms > 0 };
+  return undefined;
 }
 
 function mean(values: readonly number[]): number {
@@ -234,7 +249,7 @@ function columnOf(source: z.output<typeof columnSchema>): Source {
 }
 
 /** The number in a cell; undefined where it is empty or nobody asks for one. */
-function numberIn(row: Cells, source: Source | undefined, place: string): number | undefined {
+function numberIn(row: Cells, source: Source | undefined, place: string, range: Range | undefined): number | undefined {
   if (source === undefined) return undefined;
   const { column, scale, inverse = false } = source;
   const text = (row[column] ?? '').trim();
@@ -243,5 +258,8 @@ function numberIn(row: Cells, source: Source | undefined, place: string): number
   if (!Number.isFinite(value))
     throw new InvalidFileError(`${place}: ${column}: expected a number, got ${JSON.stringify(text)}`);
   if (inverse && value === 0) throw new InvalidFileError(`${place}: ${column}: expected a number to divide by, got 0`);
-  return inverse ? scale / value : value * scale;
+  const scaled = inverse ? scale / value : value * scale;
+  if (range?.holds(scaled) === false)
+    throw new InvalidFileError(`${place}: ${column}: expected ${range.says}, got ${scaled}`);
+  return scaled;
 }

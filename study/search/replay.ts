@@ -198,7 +198,7 @@ export function tableTransfer(
   const names = Object.keys(targets);
   const networks = table.rows.flatMap(({ metrics }) => {
     const { accuracy } = metrics;
-    const latencies = names.flatMap((name) => metrics[`latencyMs.${name}`] ?? []).filter((ms) => ms > 0);
+    const latencies = names.flatMap((name) => metrics[`latencyMs.${name}`] ?? []);
     return accuracy !== undefined && latencies.length === names.length ? [{ accuracy, latencies }] : [];
   });
   return names.length < 2 || networks.length === 0 ? undefined : deviceTransfer(networks);

@@ -137,6 +137,8 @@ const published: Readonly<Record<string, Published>> = {
   },
 };
 
+const ofBlock = (text: string, stem_size: number) => ({ arch_def: [[text]], stem_size, num_features: 100 });
+
 describe('a definition of timm', () => {
   it.each(Object.entries(published))(
     'of %s has the parameters of the published network',
@@ -161,6 +163,18 @@ describe('a definition of timm', () => {
     expect(loadNetwork(path)).toMatchObject({ name: 'b0', classes: 10, input: { resolution: 32, channels: 3 } });
   });
 
+  it('has channels in multiples of 8, no more than a tenth below what is written, but for the last convolution', () => {
+    for (const [written, built] of [
+      [ofBlock('ir_r1_k3_s2_e6_c20', 26), ofBlock('ir_r1_k3_s2_e6_c24', 24)],
+      [ofBlock('ds_r2_k3_s1_c11', 27), ofBlock('ds_r2_k3_s1_c16', 32)],
+      [ofBlock('er_r1_k3_s1_e4_c3_fc20', 1), ofBlock('er_r1_k3_s1_e4_c8_fc24', 8)],
+      [ofBlock('cn_r1_k3_s1_c44', 32), ofBlock('cn_r1_k3_s1_c48', 32)],
+    ] as const)
+      expect(parseArchDefinition(written, 'definition')).toEqual(parseArchDefinition(built, 'definition'));
+    const { head } = parseArchDefinition(ofBlock('ds_r1_k3_s1_c16', 32), 'definition');
+    expect(head.width).toBe(100);
+  });
+
   it('splits a row whose first block rounds to another expansion than the rest', () => {
     const { stages } = parseArchDefinition({ arch_def: [['ir_r3_k3_s2_e2.3_c40']], stem_size: 24 }, 'definition');
     expect(stages.map(({ repeats, stride }) => [repeats, stride])).toEqual([
@@ -178,6 +192,7 @@ describe('what a spec cannot say is refused by its block:', () => {
       /definition: block uir_r1_k3_s1_e4_c24: expected ir, ds, er, cn/,
     ],
     ['a mixed kernel', 'ir_r1_k3.5.7_s1_e6_c24', /expected options such as .*, got k3\.5\.7/],
+    ['a part of a channel', 'ir_r1_k3_s1_e6_c20.5', /got c20\.5/],
     ['groups', 'ir_r1_k3_s1_e6_c24_gs8', /got gs8/],
     ['another activation', 'ir_r1_k3_s1_e6_c24_nmi', /got nmi/],
     ['an expansion that is missing', 'ir_r1_k3_s1_c24', /block ir_r1_k3_s1_c24: expected also e, as in e1/],

@@ -79,9 +79,11 @@ describe('the audit in the report', () => {
     expect(p50?.rows).toEqual([['MACs', '3', '1.00', '–', '1.00', '3\u00a0networks: nothing can be said', '–']]);
   });
 
-  it('says how far seeds differ and what the scores cost', () => {
+  it('says how far one training scatters and what the scores cost', () => {
     expect(auditNotes(audit).slice(1)).toEqual([
-      expect.stringContaining('differ by 1.9 points'),
+      expect.stringContaining(
+        'Trainings of one network scatter by 1.9 points (one standard deviation, over seeds), which bounds',
+      ),
       'Zero-cost scores took 0.605 s a network, 9\u00a0% of a training at the search’s fidelity.',
     ]);
     expect(auditNotes({ ...audit, seedSd: null, zeroCost: null })).toHaveLength(1);

@@ -204,6 +204,13 @@ describe('network spaces', () => {
     expect(() => decode(bound, { resolution: 64, k: 5 })).toThrow('resolution: expected one of 16, 32, got 64');
   });
 
+  test('a resolution whose oneOf is no list is refused by its place', () => {
+    const bad = { ...network, input: { resolution: { oneOf: 24, tag: 'r' } } };
+    expect(() => bindSpace(bad, data, 'space.yaml')).toThrow(
+      'space.yaml: input.resolution: not a oneOf\n✖ Invalid input: expected array, received number',
+    );
+  });
+
   test('a space with only larger resolutions is refused with both numbers', () => {
     expect(() => bindSpace(network, { ...data, nativeResolution: 12 }, 'space.yaml')).toThrow(
       "space.yaml: input.resolution: expected one of at most 12 px, the data's own, got only 16, 32, 64",

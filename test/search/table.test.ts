@@ -71,6 +71,24 @@ describe('a table of results', () => {
     expect(() => read('depth,op,top1,ms\n2,a,1,0\n', { metrics, cost: undefined })).toThrow(/row 1: ms: .* got 0/);
   });
 
+  test('a metric that cannot be is refused by its cell', () => {
+    const refused = (cells: string, message: string, over: object = {}) => {
+      expect(() => read(`depth,op,top1,ms,s\n2,a,${cells}\n`, over)).toThrow(InvalidFileError);
+      expect(() => read(`depth,op,top1,ms,s\n2,a,${cells}\n`, over)).toThrow(message);
+    };
+    const percent = { metrics: { accuracy: 'top1', 'latencyMs.gpu': 'ms' } };
+    refused('93.5,1,2', 'row 1: top1: expected an accuracy from 0 to 1 (per cent take scale: 0.01), got 93.5', percent);
+    refused('101,1,2', 'row 1: top1: expected an accuracy from 0 to 1 (per cent take scale: 0.01), got 1.01');
+    refused('-1,1,2', 'row 1: top1: expected an accuracy from 0 to 1 (per cent take scale: 0.01), got -0.01');
+    for (const ms of ['0', '-1'])
+      refused(
+        `50,${ms},2`,
+        `row 1: ms: expected a latency above 0 ms (an empty cell where it is not known), got ${ms}`,
+      );
+    refused('50,1,-2', 'row 1: s: expected a cost of 0 s or more, got -2');
+    expect(read('depth,op,top1,ms,s\n2,a,100,1,0\n3,a,0,1,0\n').rows).toHaveLength(2);
+  });
+
   test('rows of one key are refused, or averaged where each has a value', () => {
     const text = 'depth,op,top1,ms,s\n2,a,50,1,2\n2,a,60,,4\n3,a,70,5,6\n';
     expect(() => read(text)).toThrow(/row 2: expected every key once.*repeated: mean/);
