@@ -9,7 +9,7 @@ import { loadNetwork } from '../scaling/built-in-networks.ts';
 import { controllerNames } from '../search/controllers.ts';
 import { schedulePair, similarSchedules } from '../study/train/found-schedules.ts';
 import { readRecipeFile, type TrainerConfig } from '../study/evaluation/recipe.ts';
-import { type ScheduleSearchResult, searchSchedule } from '../study/train/schedule-search.ts';
+import { type ScheduleSearchResult, searchSchedule, type TriedSchedule } from '../study/train/schedule-search.ts';
 import { describeSchedule } from '../study/evaluation/training-schedule.ts';
 import { dataArgument, numberArgument, oneOf } from './arguments.ts';
 import { openReporter, watchedBy } from './progress.ts';
@@ -91,14 +91,14 @@ function textOf(file: string, { best, fixed, level, seeds, tried, infeasible }: 
     best === fixed
       ? `none of ${tried} schedules was better than training without one`
       : `the best of ${tried}: ${describeSchedule(best.schedule)}`;
+  const came = ({ accuracy, crossEntropy, examples }: TriedSchedule): string =>
+    `${percent(accuracy)}, cross-entropy ${crossEntropy.toFixed(3)}, with ${examples} examples`;
   return [
     `${file}: ${found}`,
-    `hold-out accuracy at equal time over ${seeds} seeds: ${percent(best.accuracy)} with ${best.examples} examples, ` +
-      `without a schedule ${percent(fixed.accuracy)} with ${fixed.examples}`,
-    ...(level
-      ? [`the last stage's settings throughout: ${percent(level.accuracy)} with ${level.examples} examples`]
-      : []),
-    ...(infeasible > 0 ? [`${infeasible} schedules need more memory than allowed`] : []),
+    `hold-out at equal time over ${seeds} seeds: ${came(best)}`,
+    `without a schedule: ${came(fixed)}`,
+    ...(level ? [`the last stage's settings throughout: ${came(level)}`] : []),
+    ...(infeasible > 0 ? [`${infeasible} schedules need more memory than allowed, or diverged`] : []),
   ].join('\n');
 }
 

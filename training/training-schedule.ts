@@ -70,6 +70,8 @@ export const foundScheduleSchema = z.strictObject({
   examples: z.strictObject({ scheduled: z.int().positive(), fixed: z.int().positive() }),
   /** Hold-out accuracy then, mean over seeds. */
   accuracy: z.strictObject({ scheduled: z.number(), fixed: z.number(), seeds: z.int().positive() }),
+  /** Hold-out cross-entropy then, in nats: what it was chosen by. Files of earlier versions have none. */
+  crossEntropy: z.strictObject({ scheduled: z.number(), fixed: z.number() }).optional(),
 });
 export type FoundSchedule = z.output<typeof foundScheduleSchema>;
 

@@ -71,7 +71,7 @@ export interface ScheduleSearchResult {
   readonly level?: TriedSchedule;
   readonly seeds: number;
   readonly tried: number;
-  /** Schedules that no training was spent on, for want of memory. */
+  /** Schedules that nothing came of: they need more memory than there is, or a training diverged. */
   readonly infeasible: number;
 }
 
@@ -146,13 +146,19 @@ async function search(request: ScheduleSearchRequest, probes: Probes): Promise<S
   const likely = tried.toSorted(byCrossEntropy).slice(0, finalists);
   request.onProgress?.({ phase: 'confirm', text: `the best ${likely.length} and none, at equal time` });
   const fixed = await probes.inEqualTime(without, seeds);
+  if (!fixed)
+    throw new ConfigError('trainer: expected settings that train without a schedule, got a training that diverged');
   const finals: TriedSchedule[] = [];
-  for (const { schedule } of likely) finals.push(await probes.inEqualTime(schedule, seeds));
+  for (const { schedule } of likely) finals.push(...asList(await probes.inEqualTime(schedule, seeds)));
   const staged = bestOf(finals.filter(({ schedule }) => schedule.stages.length > 1));
   const level = staged && (await probes.inEqualTime(levelSchedule(staged.schedule), seeds));
-  const contenders = [fixed, ...(level ? [level] : []), ...finals];
+  const contenders = [fixed, ...asList(level), ...finals];
   const best = bestOf(contenders.filter(({ accuracy }) => accuracy > fixed.accuracy - roundingError)) ?? fixed;
   return { best, fixed, ...(level && { level }), seeds, tried: tried.length + infeasible, infeasible };
+}
+
+function asList<T>(value: T | undefined): readonly T[] {
+  return value === undefined ? [] : [value];
 }
 
 const byCrossEntropy = (a: TriedSchedule, b: TriedSchedule): number => a.crossEntropy - b.crossEntropy;
@@ -228,13 +234,14 @@ class Probes {
     this.end = resolveRecipe(options.request.trainer);
   }
 
-  /** A schedule over so many seeds, each on as many examples as it sees while training without sees a probe's. */
-  async inEqualTime(schedule: TrainingSchedule, seeds: number): Promise<TriedSchedule> {
+  /** A schedule over so many seeds, each on as many examples as it sees while training without sees a probe's; undefined where one diverged. */
+  async inEqualTime(schedule: TrainingSchedule, seeds: number): Promise<TriedSchedule | undefined> {
     const { probeExamples, seed } = this.#options.request;
     const share = (await this.#predictedS(await this.fixed())) / (await this.#predictedS(schedule));
     const examples = Math.round(probeExamples * share);
     const all = Array.from({ length: seeds }, (_, index) => seed + index);
-    return { schedule, examples, ...(await this.#meanQuality(schedule, examples, all)) };
+    const quality = await this.#meanQuality(schedule, examples, all);
+    return quality && { schedule, examples, ...quality };
   }
 
   /** Stages that need more memory than there is compute part of their forward pass again; undefined where that is not enough. */
@@ -272,23 +279,27 @@ class Probes {
     return seconds;
   }
 
-  async #meanQuality(schedule: TrainingSchedule, examples: number, seeds: readonly number[]): Promise<Quality> {
+  async #meanQuality(
+    schedule: TrainingSchedule,
+    examples: number,
+    seeds: readonly number[],
+  ): Promise<Quality | undefined> {
     let [accuracy, crossEntropy] = [0, 0];
     for (const seed of seeds) {
       const quality = await this.#quality(schedule, examples, seed);
+      if (quality === null) return undefined;
       accuracy += quality.accuracy / seeds.length;
       crossEntropy += quality.crossEntropy / seeds.length;
     }
     return { accuracy, crossEntropy };
   }
 
-  /** Of one training on the hold-out; chance's where it diverged. */
-  #quality(schedule: TrainingSchedule, examples: number, seed: number): Promise<Quality> {
+  /** Of one training on the hold-out; null where it diverged, which overfitting can look worse than. */
+  #quality(schedule: TrainingSchedule, examples: number, seed: number): Promise<Quality | null> {
     const { answers, request, spec, folder, dataFile, dataDigest, signal } = this.#options;
     const { recipe, augmentation } = this.end;
     const id = `quality ${shortDigest(digestJson(schedule))} ${examples} ${seed}`;
-    return answers.once<Quality>(id, async () => {
-      const chance = Math.log(spec.classes);
+    return answers.once<Quality | null>(id, async () => {
       const checkpoint = join(folder, 'checkpoint.safetensors');
       const result = await withHostLock(
         'shared',
@@ -312,9 +323,11 @@ class Probes {
         this.#lock,
       );
       rmSync(checkpoint, { force: true });
-      return result.status === 'trained'
-        ? { accuracy: result.metrics['accuracy'] ?? 0, crossEntropy: result.metrics['crossEntropy'] ?? chance }
-        : { accuracy: 0, crossEntropy: chance };
+      if (result.status === 'diverged') return null;
+      const { accuracy, crossEntropy } = result.metrics;
+      if (accuracy === undefined || crossEntropy === undefined)
+        throw new Error('expected accuracy and cross-entropy of a classifier');
+      return { accuracy, crossEntropy };
     });
   }
 
@@ -374,6 +387,7 @@ function withEvidence(
     tried,
     examples: { scheduled: best.examples, fixed: fixed.examples },
     accuracy: { scheduled: best.accuracy, fixed: fixed.accuracy, seeds },
+    crossEntropy: { scheduled: best.crossEntropy, fixed: fixed.crossEntropy },
   };
   return { ...best.schedule, found };
 }

@@ -35,6 +35,27 @@ function requestIn(folder: string, overrides: Partial<ScheduleSearchRequest> = {
   };
 }
 
+/** A quality on the hold-out, or null of a training that diverged. */
+type Known = { readonly accuracy: number; readonly crossEntropy: number } | null;
+
+/** A search of two schedules whose trainings, but for the level one's, came to what is said: without a schedule first. */
+async function searchKnowing(...known: readonly [Known, Known]) {
+  const folder = fileFolder();
+  const controller = new AbortController();
+  const onProgress = ({ phase }: { phase: string }) => phase === 'confirm' && controller.abort();
+  // Of this seed the second schedule has stages.
+  const request = requestIn(folder, { seed: 3 });
+  await expect(searchSchedule({ ...request, signal: controller.signal, onProgress })).rejects.toThrow(InterruptedError);
+  const file = join(folder, 'schedule.yaml.part', 'answers.jsonl');
+  const lines = readFileSync(file, 'utf8').trim().split('\n');
+  const trainings = lines.flatMap((line, index) => (line.includes('"quality ') ? [index] : []));
+  expect(trainings).toHaveLength(2);
+  for (const [k, index] of trainings.entries())
+    lines[index] = JSON.stringify({ ...JSON.parse(lines[index] ?? ''), value: known[k] });
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return searchSchedule(request);
+}
+
 describe('a search for a training schedule', () => {
   it('goes on where it was interrupted, and leaves a schedule with its evidence that trains the network', async () => {
     const folder = fileFolder();
@@ -69,6 +90,28 @@ describe('a search for a training schedule', () => {
     const onNotice = (text: string) => notices.push(text);
     await trainNetwork(networkRequest(join(folder, 'trained'), { schedule, onNotice }));
     expect(notices).toEqual([]);
+  });
+
+  it('tries the last stage’s settings throughout, and keeps them where they are what helps', async () => {
+    const { best, level } = await searchKnowing({ accuracy: 0, crossEntropy: 9 }, { accuracy: 0.1, crossEntropy: 8 });
+    expect(level?.schedule.stages).toHaveLength(1);
+    expect(best).toBe(level);
+  });
+
+  it('keeps nothing less accurate than training without, whatever its cross-entropy', async () => {
+    const without = { accuracy: 1, crossEntropy: 9 };
+    const { best, fixed, level } = await searchKnowing(without, { accuracy: 0.9, crossEntropy: 0.01 });
+    expect(level?.crossEntropy).toBeLessThan(9);
+    expect(best).toBe(fixed);
+  });
+
+  it('counts one that diverged as none, however bad the others are', async () => {
+    const { best, fixed, infeasible } = await searchKnowing({ accuracy: 0.5, crossEntropy: 9 }, null);
+    expect(infeasible).toBe(1);
+    expect(best).toBe(fixed);
+    await expect(searchKnowing(null, { accuracy: 0.9, crossEntropy: 0.1 })).rejects.toThrow(
+      'got a training that diverged',
+    );
   });
 
   it('trains nothing that needs more memory than there is', async () => {
