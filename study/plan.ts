@@ -59,13 +59,13 @@ export async function planStudy(config: StudyConfig, options: PlanOptions = {}):
     growable(config, networks).map((spec) => finalMacsPerExample(config, spec) / countSpec(spec).macs),
   );
   const macs = { search: candidate.macs, scale: candidate.macs, train: candidate.macs * macsGrowth };
-  const sum = (phase: PlannedPhase): PhasePlan => {
+  const planOf = (phase: PlannedPhase): PhasePlan => {
     const networks = planned[phase].reduce((total, part) => total + part.networks, 0);
     const examples = planned[phase].reduce((total, part) => total + part.networks * part.examples, 0);
     const work = planned[phase].reduce((total, part) => total + part.cost * part.examples, 0);
     return { networks, examples: Math.round(examples / networks), flops: work * macs[phase] * trainingFlopsPerMac };
   };
-  const trainings = { search: sum('search'), scale: sum('scale'), train: sum('train') };
+  const trainings = { search: planOf('search'), scale: planOf('scale'), train: planOf('train') };
   return {
     config: portableStudy(config),
     spaceSize,
