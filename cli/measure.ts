@@ -186,9 +186,10 @@ export const command = defineCommand({
       );
     else console.log(results.map((result) => describe(result, limit)).join('\n'));
     const kept = results.map((result) => keeps(result, limit));
-    if (kept.includes('unknown')) process.exitCode = 3;
+    const isUnstable = args.strict && results.some(({ stable }) => !stable);
+    // That a limit is missed says more than that something is not known.
+    if (isUnstable || kept.includes('unknown')) process.exitCode = 3;
     if (kept.includes(false)) process.exitCode = 4;
-    if (args.strict && results.some(({ stable }) => !stable)) process.exitCode = 3;
   },
 });
 

@@ -58,7 +58,7 @@ export const command = defineCommand({
   },
 });
 
-/** What the searches found after a quarter, a half and all of their trials. */
+/** What the searches found after a quarter, a half and all trials of the longest. */
 function describe(
   config: StudyConfig,
   replays: readonly Replay[],
@@ -68,7 +68,7 @@ function describe(
   const rungs = rungsOf(search);
   const shares = [0.25, 0.5, 1];
   const most = Math.max(...replays.map(({ trials }) => trials.length));
-  const marks = [...new Set(shares.map((share) => Math.ceil(share * (rungs.length > 1 ? most : search.trials))))];
+  const marks = [...new Set(shares.map((share) => Math.ceil(share * most)))];
   const rows = marks.map((mark) => {
     const parts = replays.map(({ trials }) => trials.slice(0, mark));
     const winners = parts.flatMap((trials) => bestOf(config, trials) ?? []);

@@ -1,10 +1,10 @@
 import { deliveryMsPerNetwork, elapsedMs } from './budget.ts';
 import type { StudyContext } from './context.ts';
-import { isBase, trainingsOfSize } from './scale/scalings.ts';
 import { countSpec } from './evaluation/evaluate.ts';
 import { finalMacsPerExample } from './train/final-training.ts';
 import type { PhaseName } from './journal/events.ts';
-import { searchTrainings, type StudyConfig, topExamples } from './study-file.ts';
+import { plannedDeliveries, plannedTrainings } from './planned-trainings.ts';
+import type { StudyConfig } from './study-file.ts';
 import type { OpenTraining, Workload } from './journal/workload.ts';
 
 /**
@@ -32,33 +32,16 @@ export function remainingWorkMs(
 ): number | undefined {
   if (config.budget.time !== undefined) return Math.max(0, config.budget.time - elapsed);
   if (done === 0) return undefined;
-  const planned = plannedExamples(config);
+  const planned = plannedTrainings(config);
   const macsOfBase = (phase: PhaseName): number =>
     base === undefined ? 0 : phase === 'train' ? finalMacsPerExample(config, base) : countSpec(base).macs;
   // Final trainings are all issued at once, so what is issued is what there is.
   const toCome = (['search', 'scale', 'train'] as const).reduce((sum, phase) => {
     const isSettled = hasFinished(phase) || (phase === 'train' && issued.train !== undefined);
     if (isSettled) return sum;
-    const examples = planned[phase] - (lostExamples[phase] ?? 0);
+    const examples =
+      planned[phase].reduce((total, { cost, examples }) => total + cost * examples, 0) - (lostExamples[phase] ?? 0);
     return sum + Math.max(0, examples * macsOfBase(phase) - (issued[phase] ?? 0));
   }, 0);
-  return (elapsed * (open + toCome)) / done + planned.deliveries * deliveryMsPerNetwork;
-}
-
-/** Examples of each phase, counted in trainings of a network as costly as the base, and networks to deliver. */
-function plannedExamples(config: StudyConfig) {
-  const { search, scale, final } = config;
-  const sizes = Object.values(config.family).flat();
-  const grown = sizes.filter((size) => !isBase({ size }));
-  const costOf = (of: typeof sizes) => of.reduce((sum, { multiple }) => sum + (multiple ?? 2), 0);
-  const rules = final.baselines.filter((baseline) => 'rule' in baseline).length;
-  return {
-    search:
-      config.base === undefined
-        ? searchTrainings(search).reduce((sum, { networks, examples }) => sum + networks * examples, 0)
-        : topExamples(search),
-    scale: costOf(grown) * trainingsOfSize(scale) * scale.examples,
-    train: (costOf(sizes) + costOf(grown) * (scale.finalists - 1 + rules)) * final.seeds * final.examples,
-    deliveries: sizes.length + grown.length * rules,
-  };
+  return (elapsed * (open + toCome)) / done + plannedDeliveries(config) * deliveryMsPerNetwork;
 }

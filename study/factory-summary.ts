@@ -186,9 +186,11 @@ const tolerated = 0.05;
 function warningsOf({ target, members, unserved }: FactoryTargetFamily, several: boolean, seeds: number): string[] {
   const on = several ? ` on ${target}` : '';
   return [
-    ...members.flatMap(({ size, targetMs, latency, limitMet, testAccuracy }, index) => {
+    ...members.flatMap(({ size, targetMs, latency, limitMet, testAccuracy }) => {
       const over = latency.p50Ms / targetMs - 1;
-      const faster = members[index - 1];
+      const better = members.find(
+        (other) => other.latency.p50Ms < latency.p50Ms && other.testAccuracy.mean > testAccuracy.mean,
+      );
       const diverged = seeds - testAccuracy.values.length;
       return [
         ...(diverged > 0 ? [`${diverged} of the seeds of ${size}${on} diverged; its accuracy is over the others`] : []),
@@ -200,9 +202,7 @@ function warningsOf({ target, members, unserved }: FactoryTargetFamily, several:
         ...(over > tolerated
           ? [`${size}${on} took ${(100 * over).toFixed(0)} % longer than its size in its final measurement`]
           : []),
-        ...(faster && testAccuracy.mean < faster.testAccuracy.mean
-          ? [`${size}${on} is slower than ${faster.size} and less accurate`]
-          : []),
+        ...(better ? [`${size}${on} is slower than ${better.size} and less accurate`] : []),
       ];
     }),
     ...unserved.map((size) => `no network was found for ${size}${on}`),

@@ -1,6 +1,7 @@
 import { stringify as toYaml } from 'yaml';
 import { ConfigError } from '../core/errors.ts';
 import { Random } from '../core/random.ts';
+import type { DatasetOutline } from '../data/dataset.ts';
 import { outlineDataset } from '../data/load.ts';
 import type { LoadOptions } from '../data/source.ts';
 import { trainingFlopsPerMac } from '../models/counts.ts';
@@ -12,26 +13,24 @@ import { countSpec } from './evaluation/evaluate.ts';
 import { finalMacsPerExample } from './train/final-training.ts';
 import { growthRefusal } from './evaluation/training-schedule.ts';
 import { openProfiles } from './evaluation/profiles.ts';
-import { studySpace } from './search/search-phase.ts';
-import { isBase, trainingsOfSize } from './scale/scalings.ts';
-import { portableStudy, searchTrainings, type StudyConfig } from './study-file.ts';
+import { givenNetwork, studySpace } from './search/search-phase.ts';
+import { type PlannedPhase, plannedTrainings } from './planned-trainings.ts';
+import { portableStudy, type StudyConfig } from './study-file.ts';
+
+type PhasePlan = { readonly networks: number; readonly examples: number; readonly flops: number };
 
 /** What a study would do, without doing it. */
 export interface StudyPlan {
   readonly config: ReturnType<typeof portableStudy>;
-  readonly spaceSize: string;
-  /** Median over 64 candidates drawn at random. */
+  /** Null where the base is given, so that nothing is searched. */
+  readonly spaceSize: string | null;
+  /** Median over 64 candidates drawn at random, or the given base. */
   readonly candidate: { readonly params: number; readonly macs: number };
   /**
    * Networks trained, and examples each of them sees, by phase; an upper bound where candidates fall to a limit first. Of a search over
    * several rungs the examples are the mean.
    */
-  readonly trainings: Readonly<
-    Record<
-      'search' | 'scale' | 'train',
-      { readonly networks: number; readonly examples: number; readonly flops: number }
-    >
-  >;
+  readonly trainings: Readonly<Record<PlannedPhase, PhasePlan>>;
   readonly flops: number;
   /** How the budget of the final trainings will be divided; null without one. */
   readonly division: string | null;
@@ -49,48 +48,45 @@ export async function planStudy(config: StudyConfig, options: PlanOptions = {}):
     baseDirectory: config.baseDirectory,
     onNotice: options.onNotice,
   });
-  const space = await studySpace(config, outline);
-  const networks = Array.from({ length: drawn }, (_, index) =>
-    decode(space, sampleChoices(space, new Random(config.seed).child('plan', index))),
-  );
+  const { spaceSize, networks } = await candidatesOf(config, outline);
   const counts = networks.map(countSpec);
   const candidate = {
     params: median(counts.map(({ params }) => params)),
     macs: median(counts.map(({ macs }) => macs)),
   };
-  const { search, scale, final } = config;
-  const part = (networks: number, examples: number, relativeMacs: number) => ({
-    networks,
-    examples,
-    flops: networks * examples * candidate.macs * relativeMacs * trainingFlopsPerMac,
-  });
-  const sizes = Object.values(config.family).flat();
-  const grown = sizes.filter((size) => !isBase({ size }));
-  // Latency grows about as multiply-adds do, near enough for an estimate.
-  const meanMultiple = (of: typeof sizes) =>
-    of.length === 0 ? 1 : of.reduce((sum, { multiple }) => sum + (multiple ?? 2), 0) / of.length;
-  const rules = final.baselines.filter((baseline) => 'rule' in baseline).length;
-  const rungs = searchTrainings(search);
-  const searched = rungs.reduce((sum, { networks }) => sum + networks, 0);
-  const examplesSearched = rungs.reduce((sum, { networks, examples }) => sum + networks * examples, 0);
-  const trainings = {
-    search: part(searched, Math.round(examplesSearched / searched), 1),
-    scale: part(grown.length * trainingsOfSize(scale), scale.examples, meanMultiple(grown)),
-    train: part(
-      (sizes.length + grown.length * (scale.finalists - 1 + rules)) * final.seeds,
-      final.examples,
-      meanMultiple(sizes) *
-        median(growable(config, networks).map((spec) => finalMacsPerExample(config, spec) / countSpec(spec).macs)),
-    ),
+  const planned = plannedTrainings(config);
+  const macsGrowth = median(
+    growable(config, networks).map((spec) => finalMacsPerExample(config, spec) / countSpec(spec).macs),
+  );
+  const macs = { search: candidate.macs, scale: candidate.macs, train: candidate.macs * macsGrowth };
+  const planOf = (phase: PlannedPhase): PhasePlan => {
+    const networks = planned[phase].reduce((total, part) => total + part.networks, 0);
+    const examples = planned[phase].reduce((total, part) => total + part.networks * part.examples, 0);
+    const work = planned[phase].reduce((total, part) => total + part.cost * part.examples, 0);
+    return { networks, examples: Math.round(examples / networks), flops: work * macs[phase] * trainingFlopsPerMac };
   };
+  const trainings = { search: planOf('search'), scale: planOf('scale'), train: planOf('train') };
   return {
     config: portableStudy(config),
-    spaceSize: spaceSize(space).toString(),
+    spaceSize,
     candidate,
     trainings,
     flops: Object.values(trainings).reduce((sum, { flops }) => sum + flops, 0),
     division: divisionOutlook(config),
   };
+}
+
+/** Networks that stand for those to come. */
+async function candidatesOf(
+  config: StudyConfig,
+  outline: DatasetOutline,
+): Promise<{ readonly spaceSize: string | null; readonly networks: readonly NetworkSpec[] }> {
+  if (config.base !== undefined) return { spaceSize: null, networks: [givenNetwork(config, config.base, outline)] };
+  const space = await studySpace(config, outline);
+  const networks = Array.from({ length: drawn }, (_, index) =>
+    decode(space, sampleChoices(space, new Random(config.seed).child('plan', index))),
+  );
+  return { spaceSize: spaceSize(space).toString(), networks };
 }
 
 function median(values: readonly number[]): number {
@@ -115,7 +111,7 @@ export async function describePlan(
   const flopsOf = (examples: number) => examples * plan.candidate.macs * trainingFlopsPerMac;
   const { search, ...later } = plan.trainings;
   // Of a rung, how many go on is not bounded: promotion is asynchronous.
-  const rungs = searchTrainings(config.search).map(({ networks, examples }, rung) => ({
+  const rungs = plannedTrainings(config).search.map(({ networks, examples }, rung) => ({
     bound: rung === 0 ? 'up to' : 'about',
     networks,
     examples,
@@ -126,7 +122,7 @@ export async function describePlan(
     ...Object.entries(later).map(([phase, part]) => [phase, { bound: 'up to', ...part }] as const),
   ].map(
     ([phase, { bound, networks, examples, flops }]) =>
-      `  ${phase.padEnd(7)} ${bound} ${String(networks).padStart(4)} trainings of ${examples} examples   ${flops.toExponential(1)} FLOPs`,
+      `  ${phase.padEnd(7)} ${bound} ${String(networks).padStart(4)} training${networks === 1 ? '' : 's'} of ${examples} examples   ${flops.toExponential(1)} FLOPs`,
   );
   const { time, deviceHours, flops } = config.budget;
   const budgets = [
@@ -137,7 +133,7 @@ export async function describePlan(
   return [
     toYaml(plan.config).trimEnd(),
     '---',
-    `space: ${plan.spaceSize} networks; a typical one has ${plan.candidate.params} parameters and ${plan.candidate.macs} multiply-adds`,
+    `${plan.spaceSize === null ? `base: ${plan.config.base}` : `space: ${plan.spaceSize} networks; a typical one`} has ${plan.candidate.params} parameters and ${plan.candidate.macs} multiply-adds`,
     ...rows,
     `in all ${plan.flops.toExponential(1)} training FLOPs${budgets.length === 0 ? '' : `; search and scaling are cut, and the final examples chosen, to fit ${budgets.join(' and ')}`}`,
     ...(plan.division === null ? [] : [plan.division]),

@@ -253,17 +253,25 @@ export function topExamples(search: Pick<StudyConfig['search'], 'examples'>): nu
   return rungsOf(search).at(-1) ?? 0;
 }
 
-/** How many networks a search trains with how many examples, about: those that its rungs let on, and finalists with other seeds. */
-export function searchTrainings(
-  search: Pick<StudyConfig['search'], 'examples' | 'trials' | 'finalists' | 'seeds'>,
-): readonly { readonly networks: number; readonly examples: number }[] {
+/**
+ * How many networks a search trains with how many examples, about: those that its rungs let on, and finalists with other seeds.
+ * A base that is given is trained once.
+ */
+export function searchTrainings({
+  base,
+  search,
+}: {
+  readonly base?: string | undefined;
+  readonly search: Pick<StudyConfig['search'], 'examples' | 'trials' | 'finalists' | 'seeds'>;
+}): readonly { readonly networks: number; readonly examples: number }[] {
+  if (base !== undefined) return [{ networks: 1, examples: topExamples(search) }];
   const rungs = rungsOf(search);
   let networks = search.trials;
   return rungs.map((examples, rung) => {
     const before = networks;
     if (rung > 0)
       networks = Math.min(before, Math.max(search.finalists, Math.floor((before * (rungs[rung - 1] ?? 0)) / examples)));
-    const again = rung === rungs.length - 1 ? search.finalists * (search.seeds - 1) : 0;
+    const again = rung === rungs.length - 1 ? Math.min(networks, search.finalists) * (search.seeds - 1) : 0;
     return { networks: networks + again, examples };
   });
 }

@@ -81,7 +81,7 @@ export interface MemberSummary {
   readonly holdoutAccuracy: OverSeeds | null;
   /**
    * Hold-out accuracy by seeds that did not choose among the finalists; `holdoutAccuracy` is the best of several and so flattered.
-   * Absent where nothing tells: one seed, another size's network, a user's own model.
+   * Absent where nothing tells: one seed, a seed of a finalist that diverged, another size's network, a user's own model.
    */
   readonly freshAccuracy?: number;
   /** The run whose weights the file holds, the best of the seeds on the hold-out; null for a user's own model. */

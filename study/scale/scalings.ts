@@ -1,6 +1,7 @@
 import type { NetworkSpec } from '../../models/spec.ts';
 import type { Multipliers } from '../../scaling/multipliers.ts';
 import type { Size } from '../sizes.ts';
+import type { StudyConfig } from '../study-file.ts';
 
 /** Name of the line that is delivered; the others are compared with it. */
 export const familyLine = 'family';
@@ -42,18 +43,26 @@ export interface SizedScalings extends SizeTarget {
 /** Scalings of a size that are trained with other seeds, beyond the finalists to be. */
 export const spareFinalists = 1;
 
-/** Trainings that scaling one size takes, those with other seeds included; none of these where every scaling goes on anyway. */
-export function trainingsOfSize({
+/**
+ * What scaling takes of one size that grows, at most: trainings at the scaling fidelity, those with other seeds included (none of
+ * these where every scaling goes on anyway), and finalists that are trained fully. A fixed rule's scalings are not trained first.
+ */
+export function scalingWork({
+  rule,
   trials,
   finalists,
   seeds,
-}: {
-  readonly trials: number;
+}: Pick<StudyConfig['scale'], 'rule' | 'trials' | 'finalists' | 'seeds'>): {
+  readonly trainings: number;
   readonly finalists: number;
-  readonly seeds: number;
-}): number {
-  const again = trials > finalists ? finalists + spareFinalists : 0;
-  return trials + again * (seeds - 1);
+} {
+  if (rule === 'per-size') {
+    const again = trials > finalists ? finalists + spareFinalists : 0;
+    return { trainings: trials + again * (seeds - 1), finalists };
+  }
+  if (rule !== 'single-triple') return { trainings: 0, finalists: 1 };
+  const shortlist = Math.min(trials, finalists);
+  return { trainings: trials + (shortlist > 1 ? shortlist : 0) * (seeds - 1), finalists: 1 };
 }
 
 /** Whether a size is the base and nothing else. */

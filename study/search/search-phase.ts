@@ -128,12 +128,8 @@ async function rerun(context: StudyContext, finalists: readonly Trial[], bounds:
   return reruns;
 }
 
-/**
- * The user's own base, a file or a built-in network: it must fit the data and the limits, and is trained once so that
- * gains are known against it.
- */
-async function givenBase(context: StudyContext, source: string): Promise<Base> {
-  const { config, record, data } = context;
+/** The user's own base, a file or a built-in network. @throws {ConfigError} when it does not fit the data, or the final trainings. */
+export function givenNetwork(config: StudyConfig, source: string, data: DatasetOutline): NetworkSpec {
   const { classes, channels, nativeResolution } = shapeOf(data);
   const given = loadNetwork(source, {
     baseDirectory: config.baseDirectory,
@@ -146,6 +142,13 @@ async function givenBase(context: StudyContext, source: string): Promise<Base> {
     );
   const refusal = growthRefusal(config, given);
   if (refusal !== undefined) throw new ConfigError(`${source}: ${refusal}`);
+  return given;
+}
+
+/** The {@link givenNetwork}: it must fit the limits, and is trained once so that gains are known against it. */
+async function givenBase(context: StudyContext, source: string): Promise<Base> {
+  const { config, record, data } = context;
+  const given = givenNetwork(config, source, data);
   const bounds = baseBounds(config);
   const fidelity = { examples: topExamples(config.search), seed: config.seed };
   const origin = { by: 'user', because: `the base given in ${source}` };

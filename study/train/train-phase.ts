@@ -146,7 +146,9 @@ function memberOf(context: StudyContext, { size, finalists, best, heldFrom }: Ch
   );
   const { target, line, targetMs } = size;
   const { multipliers } = best.finalist;
-  const fresh = heldFrom === undefined ? freshAccuracy(finalists.map(({ accuracies }) => accuracies)) : null;
+  // A diverged seed counts as 0 in choosing, and in no accuracy that is told.
+  const isTold = heldFrom === undefined && finalists.every(({ diverged }) => diverged === 0);
+  const fresh = isTold ? freshAccuracy(finalists.map(({ accuracies }) => accuracies)) : null;
   const runs = best.runs.map((run) => run.id);
   context.record.decideAgain(
     `member ${target} ${line} ${size.size.name}`,
@@ -173,7 +175,8 @@ function because(
   best: ScoredFinalist,
   { fresh, heldFrom }: { readonly fresh: number | null; readonly heldFrom: string | undefined },
 ): string {
-  const mean = `best mean hold-out accuracy, ${percent(meanOf(best.accuracies))} over ${best.runs.length} seeds`;
+  const diverged = best.diverged > 0 ? `, ${best.diverged} of them diverged and counted as 0` : '';
+  const mean = `best mean hold-out accuracy, ${percent(meanOf(best.accuracies))} over ${best.accuracies.size} seeds${diverged}`;
   if (heldFrom !== undefined)
     return `no finalist is as accurate as the network of ${heldFrom}, which is faster, so it is delivered: ${mean}`;
   if (finalists.length === 1) return `${mean}, of 1 finalist`;

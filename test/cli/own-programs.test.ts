@@ -34,6 +34,9 @@ beforeAll(() => {
   const { wrong: _wrong, ...commands } = declared;
   writeFileSync(join(cwd, 'commands.yaml'), JSON.stringify(commands));
   writeFileSync(join(cwd, 'lab.yaml'), JSON.stringify(declared['lab@2']));
+  const restless = Array.from({ length: 40 }, (_, call) => 1 + (call % 2));
+  const wild = { command: [...target({ reference: restless }), '{request}'] };
+  writeFileSync(join(cwd, 'wild.yaml'), JSON.stringify(wild));
   writeFileSync(join(cwd, 'wrong.yaml'), JSON.stringify(declared.wrong));
 });
 
@@ -55,6 +58,11 @@ describe('measuring by the user’s own program', () => {
     const { code, stdout } = await measure('--on', 'command:lab@2', '--limit', 'p99 < 1h');
     expect(stdout).toMatch(/\n {2}NOT KNOWN to be within p99 < 3600000 ms: its p90 is within it, but \d+ samples/);
     expect(code).toBe(3);
+  });
+
+  it('says by exit code 4 that a limit is missed, also where --strict finds the latency unstable', async () => {
+    expect((await measure('--on', 'wild.yaml', '--strict')).code).toBe(3);
+    expect((await measure('--on', 'wild.yaml', '--strict', '--limit', 'p50 < 0.1ms')).code).toBe(4);
   });
 
   it.each([

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fileFolder } from '../cases/file-folder.ts';
@@ -38,6 +38,16 @@ describe('ridgepoint replay', () => {
     const { code, stdout } = await ridgepoint(['replay', 'study.yaml', '--seeds', '2', '--workers', '4'], cwd);
     expect(code).toBe(0);
     expect(stdout).toMatch(/2 trials .*\n.*4 trials .*\n.*8 trials +2\.000 \(2\.000 … 2\.000\) h +reward/);
+  });
+
+  it('counts the trials that there were where the time ends a search early', async () => {
+    const study = readFileSync(join(cwd, 'study.yaml'), 'utf8');
+    // The search has four of ten hours, in which two at a time train for an hour each.
+    const short = `${study.replace('trials: 8', 'trials: 30, round: 2')}budget: {time: 10h}\n`;
+    writeFileSync(join(cwd, 'short.yaml'), short);
+    const { code, stdout } = await ridgepoint(['replay', 'short.yaml', '--seeds', '2'], cwd);
+    expect(code).toBe(0);
+    expect(stdout.match(/\d+ trials/g)).toEqual(['2 trials', '4 trials', '8 trials']);
   });
 
   it('refuses a study that trains, and search refuses one that does not', async () => {

@@ -11,7 +11,9 @@ import type { LatencyMeter } from '../../study/context.ts';
 import { VerificationError } from '../../study/deliver/deliver-phase.ts';
 import { isFactoryFile, readFactoryFile } from '../../study/factory-file.ts';
 import { rebuildFactoryResults } from '../../study/factory-results.ts';
-import type { FactoryTargetFamily } from '../../study/factory-summary.ts';
+import { type FactoryTargetFamily, summariseFactory } from '../../study/factory-summary.ts';
+import type { JournalEvent } from '../../study/journal/events.ts';
+import { readJournal } from '../../study/journal/journal.ts';
 import { scaleFactory, type ScaleFactoryOptions } from '../../study/scale-factory.ts';
 import { resolveStudy } from '../../study/resolve-study.ts';
 import type { TargetConfig } from '../../study/study-file.ts';
@@ -197,6 +199,24 @@ describe('scaling a base of the user’s own programs', () => {
     const tried = family.scalings.filter(({ accuracy }) => accuracy !== null);
     expect(tried).toHaveLength(2);
     expect(page.split('not trained').length - 1).toBe(family.scalings.length - tried.length);
+  });
+
+  it.each([
+    ['1x, 2x', [0.7, 0.8], []],
+    ['2x, 1x', [0.8, 0.7], []],
+    ['1x, 2x', [0.8, 0.7], ['2x is slower than 1x and less accurate']],
+    ['2x, 1x', [0.7, 0.8], ['2x is slower than 1x and less accurate']],
+  ])('warns of sizes by their latencies, asked for as %s with accuracies %j: %j', (order, accuracies, warnings) => {
+    const events = readJournal(join(options.folder, 'scaling.jsonl')).events.map((event) => {
+      if (event.type !== 'decision' || event.id !== 'family cpu') return event;
+      const value = event.value as unknown as FactoryTargetFamily;
+      const members = order.split(', ').map((name, index) => {
+        const member = value.members.find(({ size }) => size === name);
+        return { ...member, testAccuracy: { ...member?.testAccuracy, mean: accuracies[index] } };
+      });
+      return { ...event, value: { ...value, members } } as unknown as JournalEvent;
+    });
+    expect(summariseFactory(events, 'edited').warnings).toEqual(warnings);
   });
 
   it('refuses to go on as another one', async () => {

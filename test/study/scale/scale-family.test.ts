@@ -5,7 +5,7 @@ import { exitCodeOf } from '../../../cli/exit.ts';
 import { ConfigError, UnreachableLimitError } from '../../../core/errors.ts';
 import type { JournalEvent } from '../../../study/journal/events.ts';
 import { describePlan, planStudy } from '../../../study/plan.ts';
-import { trainingsOfSize } from '../../../study/scale/scalings.ts';
+import { scalingWork } from '../../../study/scale/scalings.ts';
 import {
   base,
   issuedIn,
@@ -240,7 +240,7 @@ describe('a family spread over a range', () => {
     const both = { ...config, budget: { ...config.budget, time: 90_000, deviceHours: 2 } };
     expect(await describePlan(both, { json: false })).toMatch(/ to fit 90 s of wall time and 2 device hours\n/);
     const { scale, train } = (await planStudy(config)).trainings;
-    expect(scale.networks).toBe(3 * trainingsOfSize(config.scale));
+    expect(scale.networks).toBe(1 + 3 * scalingWork(config.scale).trainings);
     // A finalist of each, and the fixed rule.
     expect(train.networks).toBe(3 + 3);
   });

@@ -148,11 +148,14 @@ describe('rungs in a study file', () => {
 
   it('cost about the same each, and the finalists are trained again at the top', () => {
     const search = { ...withExamples([500, 1500, 4500]), trials: 90, finalists: 3, seeds: 2 };
-    expect(searchTrainings(search)).toEqual([
+    expect(searchTrainings({ search })).toEqual([
       { networks: 90, examples: 500 },
       { networks: 30, examples: 1500 },
       { networks: 13, examples: 4500 },
     ]);
+    // No more finalists than networks.
+    const few = { ...withExamples(500), trials: 2, finalists: 3, seeds: 2 };
+    expect(searchTrainings({ search: few })).toEqual([{ networks: 4, examples: 500 }]);
   });
 });
 

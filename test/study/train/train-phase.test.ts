@@ -7,7 +7,7 @@ import { specDigest } from '../../../models/spec.ts';
 import { identity } from '../../../scaling/multipliers.ts';
 import type { StudyContext } from '../../../study/context.ts';
 import { countSpec } from '../../../study/evaluation/evaluate.ts';
-import { Journal, journalPath } from '../../../study/journal/journal.ts';
+import { Journal, journalPath, readJournal } from '../../../study/journal/journal.ts';
 import { StudyRecord } from '../../../study/journal/record.ts';
 import { familyLine, type Scaling, type SizedScalings } from '../../../study/scale/scalings.ts';
 import { resolveStudy } from '../../../study/resolve-study.ts';
@@ -46,6 +46,7 @@ function spent(): StudyContext {
   const targets = { cpu: { device: 'simulated' }, gpu: { device: 'simulated' } };
   const cost = { trainS: 3600, measureS: 0, examples: 1, flops: 1, peakRssBytes: 0 };
   return {
+    folder,
     config: resolveStudy({ study: 'x', targets, budget: { deviceHours: 0.5 }, final: { seeds: 1 } }, 'x.yaml'),
     record: new StudyRecord(new Journal(journalPath(folder)), () => {}),
     evaluator: {
@@ -78,6 +79,28 @@ describe('final trainings after the device hours are used', () => {
       { status: 'ok' },
       { status: 'failed', code: 'over-budget' },
     ]);
+  });
+});
+
+it('a seed that diverged counts as 0 in choosing, which the journal says, and there is no accuracy by other seeds', async () => {
+  const context = spent();
+  const { config } = context;
+  const cost = { trainS: 1, measureS: 0, examples: 1, flops: 1, peakRssBytes: 0 };
+  const ok = { status: 'ok', metrics: { accuracy: 0.8 }, cost, checkpoint: 'sha256:weights' };
+  const diverging = {
+    ...context,
+    config: { ...config, budget: { ...config.budget, deviceHours: undefined }, final: { ...config.final, seeds: 2 } },
+    evaluator: {
+      slots: 1,
+      evaluate: (_: unknown, { fidelity }: { readonly fidelity: { readonly seed: number } }) =>
+        Promise.resolve(fidelity.seed === config.seed ? ok : { status: 'infeasible', reason: 'diverged', cost }),
+    },
+  } as unknown as StudyContext;
+  const [member] = await trainFamily(diverging, [sizeOf('cpu', [larger])], examples);
+  expect(member?.runs).toHaveLength(1);
+  expect(context.record.decision(`member cpu ${familyLine} 2x`)).toMatchObject({ diverged: 1, freshAccuracy: null });
+  expect(readJournal(journalPath(context.folder)).events.find(({ id }) => id.startsWith('member '))).toMatchObject({
+    because: 'best mean hold-out accuracy, 40.0 % over 2 seeds, 1 of them diverged and counted as 0, of 1 finalist',
   });
 });
 
