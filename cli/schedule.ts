@@ -86,18 +86,20 @@ function coresFor(provider: ProviderId): number {
   return provider === 'cpu' ? availableParallelism() : 1;
 }
 
+function qualityText({ accuracy, crossEntropy, examples }: TriedSchedule): string {
+  return `${percent(accuracy)}, cross-entropy ${crossEntropy.toFixed(3)}, with ${examples} examples`;
+}
+
 function textOf(file: string, { best, fixed, level, seeds, tried, infeasible }: ScheduleSearchResult): string {
   const found =
     best === fixed
       ? `none of ${tried} schedules was better than training without one`
       : `the best of ${tried}: ${describeSchedule(best.schedule)}`;
-  const came = ({ accuracy, crossEntropy, examples }: TriedSchedule): string =>
-    `${percent(accuracy)}, cross-entropy ${crossEntropy.toFixed(3)}, with ${examples} examples`;
   return [
     `${file}: ${found}`,
-    `hold-out at equal time over ${seeds} seeds: ${came(best)}`,
-    `without a schedule: ${came(fixed)}`,
-    ...(level ? [`the last stage's settings throughout: ${came(level)}`] : []),
+    `hold-out at equal time over ${seeds} seeds: ${qualityText(best)}`,
+    `without a schedule: ${qualityText(fixed)}`,
+    ...(level ? [`the last stage's settings throughout: ${qualityText(level)}`] : []),
     ...(infeasible > 0 ? [`${infeasible} schedules need more memory than allowed, or diverged`] : []),
   ].join('\n');
 }
