@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { convolutionFlops, extrapolationError } from '../../../bench/laws/extrapolation.ts';
+import { convolutionFlops, extrapolationError, flopsOf, transformerFlops } from '../../../bench/laws/extrapolation.ts';
 import { ownConvolutionSteps, ownTransformerSteps, type TimedConvolution } from '../../../bench/laws/timed-steps.ts';
-import { fitConvolutionTime } from '../../../scaling/step-time.ts';
+import { fitConvolutionTime, fitStepTime, stepTimeS, type TimedStep } from '../../../scaling/step-time.ts';
 
 const read = (name: string): string =>
   readFileSync(new URL(`../../../bench/laws/own-steps/${name}.csv`, import.meta.url), 'utf8');
@@ -32,9 +32,24 @@ describe('own training steps of convolution networks on the CPU', () => {
   });
 });
 
+const learnTransformers = (known: readonly TimedStep[]) => {
+  const model = fitStepTime(known);
+  return (step: TimedStep) => stepTimeS(model, step);
+};
+
 describe('own training steps of transformers on the CPU', () => {
+  const transformers = ownTransformerSteps(read('transformers'));
+
+  it('are foretold for the largest third at half the error of FLOPs alone or less', () => {
+    for (const sizeOf of [({ params }: (typeof transformers)[number]) => params, flopsOf]) {
+      const model = extrapolationError(transformers, sizeOf, learnTransformers, ({ seconds }) => seconds);
+      const flops = extrapolationError(transformers, sizeOf, transformerFlops, ({ seconds }) => seconds);
+      expect(flops / model).toBeGreaterThan(2);
+      expect(model).toBeLessThan(0.15);
+    }
+  });
+
   it('are read as fit --law step-time reads them', () => {
-    const transformers = ownTransformerSteps(read('transformers'));
     expect(transformers.length).toBe(30);
     for (const { params, tokens, seconds } of transformers)
       expect(Math.min(params, tokens, seconds)).toBeGreaterThan(0);
